@@ -1,0 +1,8 @@
+/* silver.h: all of libsilver. An application includes this and nothing else. */
+#pragma once
+
+#include <silver/base.h>
+#include <silver/core.h>
+#include <silver/io.h>
+#include <silver/http.h>
+#include <silver/web.h>

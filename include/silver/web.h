@@ -1,0 +1,112 @@
+/* web.h: what an application is written with. Routes, parameters, forms, cookies, templates, JSON, redirects.
+ *
+ * Everything here works in the task of a request, allocates in its arena, and fails by ending the task. */
+#pragma once
+
+#include <silver/http.h>
+#include <jansson.h>
+
+/* ---- Application and routes ---------------------------------------------------------------------------- */
+
+typedef struct sl_app sl_app;
+
+/* The application's entry: SL_APPLICATION(app) { sl_route(app, …); }. Runs in a task when an instance starts: it may open
+ * databases and await; failing here keeps the instance from starting. */
+#define SL_APPLICATION(app)                                                                                  \
+    SL_API const unsigned sl_application_abi = SL_ABI;                                                       \
+    SL_API void sl_application(sl_app *app);                                                                 \
+    void sl_application(sl_app *app)
+#define SL_ABI 1u
+typedef void sl_application_fn(sl_app *app);
+
+typedef struct sl_route_options {
+    size_t max_body;                   /* 0: the server's body limit */
+    sl_websocket_options websocket;
+} sl_route_options;
+
+/* sl_route(app, "room", "GET /rooms/{room}", room): requests for this method and path go to the handler, which is a
+ * sl_handler or a sl_websocket_fn. `{name}` matches one segment, not empty; `{name...}` at the end matches the rest, slashes
+ * included. Literal segments win over `{name}`, those over `{name...}`; otherwise the order of the calls does not
+ * matter. GET answers HEAD too. A path known under other methods answers 405 with Allow, OPTIONS is answered likewise. The
+ * strings are copied. A wrong or duplicate pattern or name ends the program's start with a message. */
+#define sl_route(app, name, pattern, function, ...)                                                          \
+    _Generic((function), sl_handler *: sl__route_handler, sl_websocket_fn *: sl__route_websocket)(           \
+        SL_HERE, (app), (name), (pattern), (function), &(sl_route_options){__VA_ARGS__})
+SL_API void sl__route_handler(const sl_site *site, sl_app *app, const char *name, const char *pattern,
+                              sl_handler *handler, const sl_route_options *options);
+SL_API void sl__route_websocket(const sl_site *site, sl_app *app, const char *name, const char *pattern,
+                                sl_websocket_fn *handler, const sl_route_options *options);
+
+/* A part of the path by its name in the pattern, decoded. An unknown name fails. */
+SL_API const char *sl_urlvar(sl_request *req, const char *name);
+/* The path of a route: sl_url(req, "room", "room", name) with pairs of variable and value; encoded; pairs that the pattern
+ * does not have go into the query. */
+#define sl_url(req, ...) sl__url((req), __VA_ARGS__, (const char *) NULL)
+SL_API const char *sl__url(sl_request *req, const char *route, ...) __attribute__((sentinel));
+SL_API const char *sl_route_name(sl_request *req); /* "" if none matched */
+
+/* The application of this request; values that its handlers share; its directory. */
+SL_API sl_app *sl_request_app(sl_request *req);
+SL_API void sl_app_set(sl_app *app, void *value, sl_free_fn *free_value); /* one; freed when the instance ends */
+SL_API void *sl_app_get(sl_app *app);
+SL_API const char *sl_app_directory(sl_app *app);
+SL_API bool sl_app_development(sl_app *app);
+/* A configuration value, which services arrive as: CONFIG_… from the environment; NULL if there is none. */
+SL_API const char *sl_config(sl_app *app, const char *name); /* "SQLITE_PATH" */
+
+/* ---- Parameters, forms, cookies ------------------------------------------------------------------------- */
+
+/* A value of the query string, or NULL; sl_param_at gives the i-th of that name. */
+SL_API const char *sl_param(sl_request *req, const char *name);
+SL_API const char *sl_param_at(sl_request *req, const char *name, size_t i);
+/* A field of a posted form (application/x-www-form-urlencoded or multipart/form-data), or NULL. Other types fail with
+ * SL_HTTP(415). May suspend (reads the body). */
+SL_API const char *sl_field(sl_request *req, const char *name);
+SL_API const char *sl_field_at(sl_request *req, const char *name, size_t i);
+typedef struct sl_upload {
+    const char *name, *filename, *type; /* filename without any directory */
+    const char *data;
+    size_t size;
+} sl_upload;
+SL_API const sl_upload *sl_upload_get(sl_request *req, const char *name); /* a posted file, or NULL. May suspend. */
+/* The posted body as JSON; fails with SL_HTTP(400) or SL_HTTP(415). Lives as long as the request. May suspend. */
+SL_API json_t *sl_json_body(sl_request *req);
+
+SL_API const char *sl_cookie(sl_request *req, const char *name); /* or NULL */
+typedef struct sl_cookie_options {
+    const char *path;     /* NULL is "/" */
+    const char *domain;
+    int64_t max_age_s;    /* 0: until the browser closes; negative: delete it */
+    const char *same_site;/* NULL is "Lax" */
+    bool script;          /* readable by scripts (no HttpOnly) */
+    bool insecure;        /* also over plain HTTP where the site is https (no Secure) */
+} sl_cookie_options;
+#define sl_set_cookie(res, name, value, ...) sl__set_cookie((res), (name), (value), &(sl_cookie_options){__VA_ARGS__})
+SL_API sl_response *sl__set_cookie(sl_response *res, const char *name, const char *value, const sl_cookie_options *options);
+
+/* ---- Responses --------------------------------------------------------------------------------------- */
+
+SL_API sl_response *sl_html(sl_request *req, int status, const char *html); /* not copied */
+SL_API sl_response *sl_json(sl_request *req, int status, json_t *json);     /* takes over the reference */
+SL_API sl_response *sl_json_pack(sl_request *req, int status, const char *format, ...);
+SL_API sl_response *sl_redirect(sl_request *req, int status, const char *url); /* 301, 302, 303, 307, 308 */
+SL_API sl_response *sl_see_other(sl_request *req, const char *url);            /* 303: after a POST */
+
+/* ---- Templates --------------------------------------------------------------------------------------- */
+/* A template is a file of templates/ with
+ *
+ *     {{ name }}  {{ user.name }}  {{ message.body | raw }}     values; escaped for HTML unless `raw`
+ *     {% if rooms %} … {% elif not done %} … {% else %} … {% end %}
+ *     {% for room in rooms %} … {{ loop.index }} … {% else %} none {% end %}
+ *     {% include "head.html" %}
+ *     {% extends "base.html" %} with {% block title %} … {% end %}
+ *     {# a comment #}
+ *
+ * It is compiled once; in development again when its file changes. An unknown name or a mistake fails with SL_ETEMPLATE,
+ * naming file, line and column. */
+
+/* Renders templates/NAME with the data that json_pack makes of the rest, as HTML. */
+SL_API sl_response *sl_render(sl_request *req, const char *name, const char *format, ...);
+SL_API sl_response *sl_render_json(sl_request *req, const char *name, json_t *data); /* takes over the reference */
+/* The same into a string of the task's arena. */
+SL_API const char *sl_render_string(sl_app *app, const char *name, json_t *data);
