@@ -112,7 +112,9 @@ SL_API sl__with sl__context_enter(sl_context *context);
 /* "name: value" lines of what holds here. */
 SL_API void sl_context_dump(sl_buffer *out);
 
-/* The log of the root that holds here (sl_logger_stderr() outside any). */
+/* Captured: a logger for just this work (a request's, in development). Where it is not set the root's holds. */
+SL_API extern sl_key sl_logger_key;
+/* The log that holds here (sl_logger_stderr() outside any root). */
 SL_API sl_logger *sl_log_current(void);
 #define sl_log(level, ...) sl_log_to(sl_log_current(), (level), SL_HERE, __VA_ARGS__)
 #define sl_debug(...) sl_log(SL_DEBUG, __VA_ARGS__)
