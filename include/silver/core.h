@@ -254,7 +254,10 @@ SL_API sl_deferred *sl__sleep(const sl_site *site, uint64_t ms);
 
 /* ---- Tasks ------------------------------------------------------------------------------------------- */
 
-/* Starts a task, a child of the innermost open scope of the calling task (of the loop outside tasks), in the
+/* What a task returns may lie in its arena, or be a value that it awaited: both then live as long as whoever awaits its
+ * deferred.
+ *
+ * Starts a task, a child of the innermost open scope of the calling task (of the loop outside tasks), in the
  * context that holds here. It begins to run soon, not inside the call.
  *  - sl_spawn gives a deferred for what it returns; cancelling or releasing that cancels the task. Its failure
  *    is for whoever awaits the deferred.
@@ -321,8 +324,9 @@ SL_API void sl__yield(const sl_site *site);
  *
  * The first failure of a child, or of the block, cancels the others; past the deadline all are cancelled, the block too.
  * Cancelling is level-triggered: from then on each await inside fails at once. Leaving the block waits for the children
- * and then raises the first error: a child's, or SL_ETIMEDOUT. A scope that was cancelled by sl_scope_cancel raises
- * nothing: control continues after the block. With .shield cancelling from outside does not reach in. */
+ * and then raises the first error: a child's, or SL_ETIMEDOUT. Children cancelled by sl_scope_cancel raise nothing, but an
+ * await in the block itself fails after it, so leave the block then. With .shield cancelling from outside does not reach
+ * in. */
 typedef struct sl_scope_options {
     uint64_t deadline_ms; /* from now; 0 is none */
     bool shield;
@@ -334,10 +338,11 @@ struct sl_scope {
     sl_task *first_child;
     sl_error *error;         /* the first failure */
     void *deadline;          /* its timer */
+    sl_scope *next_cancelled; /* while cancelling goes through the tree */
     const sl_site *site;
     unsigned child_count;
     unsigned char cancelled; /* 0; else why */
-    bool shield, joining, entered;
+    bool shield, joining, entered, caught;
 };
 SL_API void sl__scope_enter(sl_scope *scope, const sl_site *site, const sl_scope_options *options);
 SL_API void sl__scope_leave(sl_scope *scope);
