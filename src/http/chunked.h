@@ -3,13 +3,11 @@
  * The decoder copies nothing: each call gives the next piece of content as a view of the input, and moves the
  * input past it. Only trailer lines, which are few and limited, are kept.
  *
- *     sl__chunked_init(&chunked, &limits);
  *     while ((got = sl__chunked_next(&chunked, &input, &piece)) == SL__CHUNK_DATA)
  *         use(piece);
- *     // got: SL__CHUNK_MORE (input is empty), SL__CHUNK_END (input is what follows the body) or SL_HTTP(400,
- * 431) with
- *     // chunked.reason, after which the connection cannot be used any more
- *     sl__chunked_done(&chunked);
+ *
+ * SL__CHUNK_MORE: the input is used up. SL__CHUNK_END: the body is complete, and the input is what follows
+ * it. Negative: SL_HTTP(400 or 431) with chunked.reason; the connection cannot be used any more.
  *
  * Extensions are skipped, and limited: per chunk, and for the whole body against many small chunks with long
  * extensions. */
@@ -34,6 +32,8 @@ typedef struct sl__chunked {
     /* The decoder's own. */
     size_t trailer_size, trailer_count; /* limits */
     uint8_t state, digits;
+    bool spaces;
+    int refused;
     uint64_t left;
     size_t extension, extensions;
     sl_buffer lines;

@@ -3,12 +3,12 @@
  * The body is given piece by piece as it comes, cut anywhere, and comes out as parts. Contents are views of
  * the input (or of the parser, never longer than a boundary): nothing is gathered but a part's header lines.
  *
- *     int got = sl__multipart_init(&parser, content_type, &limits);
  *     while ((got = sl__multipart_next(&parser, &input)) > 0)
- *         // SL__PART_BEGIN: parser.part; SL__PART_DATA: parser.data; SL__PART_FINISH; SL__PART_LAST: the
- * form is complete
- *     // got == 0: the input is used up; negative: SL_HTTP(400 or 413) with parser.reason
- *     sl__multipart_done(&parser);
+ *         switch (got) …
+ *
+ * SL__PART_BEGIN: parser.part is known. SL__PART_DATA: parser.data is the next piece of its content.
+ * SL__PART_FINISH: it is whole. SL__PART_LAST: so is the form. 0: the input is used up. Negative: SL_HTTP(400
+ * or 413) with parser.reason.
  *
  * A body that ends before SL__PART_LAST was cut off: refuse it. */
 #pragma once
@@ -31,7 +31,7 @@ typedef struct sl__multipart_limits {
     size_t header_count; /* of one part, beyond it 413; 0 is 16 */
 } sl__multipart_limits;
 
-/* What a part's header says. Strings live until the next SL__PART_BEGIN. */
+/* What a part's header says. Strings live until the call after SL__PART_FINISH. */
 typedef struct sl__part {
     const char *name;     /* UTF-8 */
     const char *filename; /* UTF-8, without directories and control characters; "" where a browser sends an
@@ -47,7 +47,8 @@ typedef struct sl__multipart {
     /* The parser's own. */
     sl__multipart_limits limits;
     char delimiter[4 + SL__MULTIPART_BOUNDARY_MAX]; /* CR LF - - boundary */
-    uint8_t delimiter_size, matched, state;
+    uint8_t delimiter_size, matched, state, padding;
+    int refused;
     size_t count, preamble;
     sl_buffer lines;
     sl_buffer text; /* decoded parameters */

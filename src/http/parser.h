@@ -6,10 +6,11 @@
  * not read again.
  *
  *     sl__parser_init(&parser, items, capacity, &limits);
- *     int got = sl__parser_feed(&parser, data, size);      // after each read, with all bytes since the
- * request's first if (got > 0) …                                       // the head is parser.head_size bytes;
- * the body follows if (got == 0) …                                      // more bytes are needed if (got < 0)
- * …                                       // refuse with sl_code_status(got) and parser.reason, and close
+ *     int got = sl__parser_feed(&parser, data, size);
+ *
+ * `data` are all bytes since the request's first. 1: the head is complete, parser.head_size bytes, and the
+ * body follows. 0: more bytes are needed. Negative: refuse with sl_code_status(got) and parser.reason, and
+ * close.
  *
  * Nothing ambiguous is repaired. The one latitude of the standard that is taken is one empty line before the
  * request line. The one latitude of our own is in the target: [ ] { } | \ ^ and ` are let through, because
@@ -42,14 +43,12 @@ typedef struct sl__parser {
     const char *method, *target; /* NUL-terminated */
     sl__method method_id;
     sl__target_form form;
-    uint8_t minor; /* 0 or 1; a higher minor version counts as 1 */
-    sl_view
-        raw_path;  /* a part of target: not decoded (see url.h), starts with "/" and is not NUL-terminated */
-    sl_view query; /* what follows the first "?"; empty without one. Its end is the target's end:
-                      NUL-terminated */
-    sl_view host; /* with its port: of an absolute target if it is one, else of the Host field; empty if there
-                     is none (HTTP/1.0). NUL-terminated only if it is of the Host field: copy it from an
-                     absolute target. */
+    uint8_t minor;    /* 0 or 1; a higher minor version counts as 1 */
+    sl_view raw_path; /* of the target: not decoded (see url.h), starts with "/", not NUL-terminated */
+    sl_view query; /* what follows the first "?", to the target's end, thus NUL-terminated; "" without one */
+    /* With its port: of an absolute target if it is one, else of the Host field; empty if there is none
+     * (HTTP/1.0). NUL-terminated only if it is of the Host field: copy it from an absolute target. */
+    sl_view host;
     sl__fields fields;
     sl__framing framing;
     uint64_t content_length;
@@ -66,10 +65,9 @@ typedef struct sl__parser {
     size_t searched;  /* no line ends between line_at and here */
     size_t fields_at; /* where the field lines begin */
     uint8_t state;
-    uint8_t seen;     /* which of the fields that must be single were there */
-    uint8_t options;  /* of the Connection fields */
-    bool expectation; /* an Expect field with 100-continue */
-    bool unmet;       /* an Expect field with anything else */
+    uint8_t seen; /* which fields and which of their options were there */
+    int refused;  /* what the last call returned, if it was negative */
+    uint32_t target_size;
     const char *host_field, *upgrade_field;
     uint32_t host_size;
 } sl__parser;

@@ -2,11 +2,10 @@
  *
  * A decoded path is safe to route by and to look up as a file:
  *  - escapes are decoded once; a broken one is refused, and so are control characters (NUL first of all) and
- * whatever is not UTF-8 in the end;
+ *    what is not UTF-8 in the end;
  *  - an encoded slash is never a separator: it stays "%2F" in the decoded path, so "a%2Fb" is one segment.
  * What would decode to the text "%2F" or "%2f" by another way (a double encoding, "%252F") is refused, so
- * that nothing has two meanings. sl__url_slashes turns a segment into what was meant once the path has been
- * split;
+ * that nothing has two meanings. sl__url_slashes turns a segment into what was meant once the path was split;
  *  - "." and ".." segments are resolved after decoding ("%2e%2e" is ".."), never above the root; and slashes
  * in a row are one. */
 #pragma once
@@ -39,8 +38,8 @@ int sl__url_pairs(sl_arena *arena, sl_view raw, size_t max, sl__pairs *ret_pairs
 const sl__pair *sl__pairs_find(const sl__pairs *pairs, const char *name, size_t i);
 
 /* Append encoded text. Everything but unreserved characters (and in a segment : @ ! $ & ' ( ) * + , ; =) is
- * escaped, the slash too. A segment must not be "", "." or "..", which no path can hold as a name: SL_EINVAL.
- */
+ * escaped, the slash too. SL_EINVAL for what no path can hold as one segment: "", ".", "..", control
+ * characters, what is not UTF-8, and the text "%2F" itself. */
 int sl__url_put_segment(sl_buffer *out, const char *text, size_t size);
 /* The same for several segments with slashes between them, as {name...} matches: the slashes stay. SL_EINVAL
  * likewise, but empty text and a slash at the end are fine. */

@@ -3,12 +3,11 @@
  * The decoder takes bytes as they come, cut anywhere, and gives whole messages and control frames. Payload is
  * unmasked while it is copied (or inflated) into the message, so the input need not hold a whole frame.
  *
- *     sl__ws_decoder_init(&decoder, false, max_message, deflate or NULL);
  *     while ((got = sl__ws_decode(&decoder, &input)) > 0)
- *         // SL__WS_TEXT, SL__WS_BINARY: decoder.message; SL__WS_PING, SL__WS_PONG: decoder.control;
- * SL__WS_CLOSE: close_code
- *     // got == 0: the input is used up; negative: close with decoder.close_code and decoder.reason
- *     sl__ws_decoder_done(&decoder);
+ *         switch (got) …
+ *
+ * SL__WS_TEXT, SL__WS_BINARY: decoder.message. SL__WS_PING, SL__WS_PONG: decoder.control. SL__WS_CLOSE:
+ * decoder.close_code. 0: the input is used up. Negative: close with decoder.close_code and decoder.reason.
  *
  * Compression without context takeover (what we ask of clients) holds no memory between messages: the streams
  * come from a pool that the server owns, one a loop. */
@@ -58,6 +57,12 @@ typedef struct sl__ws_deflate {
 bool sl__ws_deflate_negotiate(const char *offers, bool keep_context, sl__ws_pool *pool,
                               sl__ws_deflate *ret_deflate, sl_buffer *response);
 void sl__ws_deflate_done(sl__ws_deflate *deflate);
+/* Appends what a piece of a message inflates to, while `out` has at most `max` bytes. `last`: the message
+ * ends with this piece. 0, SL_E2BIG, or SL_EPARSE. */
+int sl__ws_inflate(sl__ws_deflate *deflate, const void *data, size_t size, bool last, sl_buffer *out,
+                   size_t max);
+/* Appends a whole message compressed. False, with nothing appended, if that would not make it smaller. */
+bool sl__ws_compress(sl__ws_deflate *deflate, const void *data, size_t size, sl_buffer *out);
 
 /* ---- Decoder ---- */
 
@@ -75,9 +80,10 @@ typedef struct sl__ws_decoder {
     bool client;
     size_t max_message;
     sl__ws_deflate *deflate;
-    uint8_t state, opcode, head[14], head_size, head_have, mask[4], utf8;
-    bool final, compressed, closed;
-    uint8_t message_opcode; /* 0: no message is open */
+    uint8_t state, head[14], head_size, head_have, mask[4], utf8;
+    sl__ws_opcode opcode;         /* of the frame */
+    sl__ws_opcode message_opcode; /* of the message that is open; 0 if none is */
+    bool final, compressed;
     uint64_t left, offset;
 } sl__ws_decoder;
 
