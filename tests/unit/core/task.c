@@ -43,7 +43,7 @@ static void note_cleanup(const char **name)
 
 static void deeper(int depth)
 {
-    SL_CLEANUP(note_cleanup) const char *mine = depth == 2 ? "v" : depth == 1 ? "w" : "x";
+    __attribute__((unused)) SL_CLEANUP(note_cleanup) const char *mine = depth == 2 ? "v" : depth == 1 ? "w" : "x";
     if (depth > 0)
         deeper(depth - 1);
     else if (depth == 0)
