@@ -141,7 +141,8 @@ static sl_deferred *gather(const sl_site *site, sl_deferred *const *deferreds, s
     g->results = sl_calloc(count, sizeof *g->results);
     sl_deferred *outcome = sl__deferred_new(site, cancel_outcome, g);
     g->outcome = outcome;
-    memcpy(g->inputs, deferreds, count * sizeof *g->inputs);
+    if (count)
+        memcpy(g->inputs, deferreds, count * sizeof *g->inputs);
     if (count == 0 && how == ANY)
         finish(g, sl_failed(sl__error_new(site, SL_EINVAL, "sl_any was given no deferreds")));
     else if (count == 0)

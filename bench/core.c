@@ -1,0 +1,186 @@
+/* core.c: what the core's operations cost. Prints one line each: nanoseconds, the least of several rounds (the machine may be
+ * shared: the minimum is what the code costs). */
+#include <silver/core.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ROUNDS 15
+
+typedef void operation(size_t n);
+
+static void report(const char *name, operation *op, size_t n, double target)
+{
+    uint64_t best = UINT64_MAX;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t begun = sl_monotonic_ns();
+        op(n);
+        uint64_t took = sl_monotonic_ns() - begun;
+        best = took < best ? took : best;
+    }
+    printf("%-52s %8.1f ns   (to reach: %.0f)\n", name, (double) best / (double) n, target);
+}
+
+static void *nothing(void *data)
+{
+    return NULL;
+}
+
+static sl_result pass(sl_result result, void *data)
+{
+    return result;
+}
+
+static void make_link_fire_release(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        sl_deferred *d = sl_deferred_new(NULL, NULL);
+        sl_then(d, pass, NULL, NULL, NULL);
+        sl_fire(d, NULL, NULL);
+        sl_deferred_unref(d);
+    }
+}
+
+/* Two tasks that wait for each other in turn: each await suspends, each firing resumes. */
+static sl_deferred *turn[2];
+
+static void *other_side(void *data)
+{
+    for (size_t i = 0; i < (size_t) data; i++) {
+        turn[1] = sl_deferred_new(NULL, NULL);
+        sl_fire(turn[0], NULL, NULL);
+        if (i + 1 < (size_t) data)
+            sl_await(turn[1]);
+        else
+            sl_deferred_unref(turn[1]);
+    }
+    return NULL;
+}
+
+static void suspend_and_resume(size_t n)
+{
+    turn[0] = sl_deferred_new(NULL, NULL);
+    sl_deferred *other = sl_spawn(other_side, (void *) (n / 2));
+    for (size_t i = 0; i < n / 2; i++) {
+        sl_await(turn[0]);
+        turn[0] = sl_deferred_new(NULL, NULL);
+        if (i + 1 < n / 2)
+            sl_fire(turn[1], NULL, NULL);
+        else
+            sl_deferred_unref(turn[0]);
+    }
+    sl_await(other);
+}
+
+static void yield(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sl_yield();
+}
+
+static void await_ready(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sl_await(sl_succeeded(NULL, NULL));
+}
+
+static void make_and_finish_task(size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        SL_SCOPE(all) {
+            for (size_t batch = 0; batch < 16 && i < n; batch++, i++)
+                sl_go(nothing, NULL);
+        }
+    }
+}
+
+static void spawn_and_await(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sl_await(sl_spawn(nothing, NULL));
+}
+
+static SL_KEY(key, SL_CAPTURED);
+static SL_KEY(other_key, SL_CAPTURED);
+
+static void look_up(size_t n)
+{
+    SL_WITH(&key, "value");
+    SL_WITH(&other_key, "other");
+    for (size_t i = 0; i < n; i++) {
+        void *value = sl_get(&key);
+        __asm__ volatile("" : : "r"(value) : "memory");
+    }
+}
+
+static void with_block(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        SL_WITH(&key, "value");
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static void *fails(void *data)
+{
+    sl_fail(SL_EINVAL, "no");
+}
+
+static void fail_and_try(size_t n)
+{
+    sl_error *error;
+    for (size_t i = 0; i < n; i++)
+        sl_try(sl_spawn(fails, NULL), &error);
+}
+
+static size_t resident_kib(void)
+{
+    size_t pages = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (statm && fscanf(statm, "%zu %zu", &pages, &resident) != 2)
+        resident = 0;
+    if (statm)
+        fclose(statm);
+    return resident * (size_t) sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static void *parks(void *data)
+{
+    sl_await(sl_sleep(3600000));
+    return NULL;
+}
+
+static void park_many(size_t n)
+{
+    size_t before = resident_kib();
+    SL_SCOPE(all) {
+        for (size_t i = 0; i < n; i++)
+            sl_go(parks, NULL);
+        sl_yield();
+        for (int i = 0; i < 1000; i++)
+            sl_yield();
+        printf("%-52s %8.0f MiB  (to reach: 500)\n", "100,000 parked tasks", (double) (resident_kib() - before) / 1024);
+        sl_scope_cancel(all);
+    }
+}
+
+static void *run(void *data)
+{
+    report("deferred: made, one link, fired, released", make_link_fire_release, 1000000, 25);
+    report("await that suspends, and its resumption", suspend_and_resume, 1000000, 40);
+    report("yield", yield, 1000000, 40);
+    report("await of a result that is there", await_ready, 1000000, 25);
+    report("task: made and finished", make_and_finish_task, 1000000, 80);
+    report("task: spawned with a deferred, and awaited", spawn_and_await, 1000000, 120);
+    report("task: failed (unwound) and tried", fail_and_try, 20000, 20000);
+    report("context: look-up", look_up, 10000000, 2);
+    report("context: SL_WITH entered and left", with_block, 1000000, 40);
+    park_many(100000);
+    return NULL;
+}
+
+int main(void)
+{
+    return sl_run("bench", run, NULL, NULL) < 0;
+}
