@@ -68,7 +68,8 @@ struct sl_response {
     void *write_data;
     sl_websocket_fn *websocket;
     const sl_websocket_options *websocket_options;
-    bool prepared; /* sl__content_prepare has seen it */
+    unsigned char coding; /* of a stream: the sl__coding that its bytes must pass through; 0 is none */
+    bool prepared;        /* sl__content_prepare has seen it */
 };
 
 /* content.c: what RFC 9110 asks of a response that a handler made, before it is sent: conditional requests (304, 412), ranges
