@@ -1,0 +1,59 @@
+/* manifest.h: app.ini, which says what an application is called, how it runs and where.
+ *
+ * The manifest is read whole, each key is checked against one table, and everything that is wrong with it is told at
+ * once, with its line. Only a manifest without complaints is used. */
+#pragma once
+
+#include <silver/http.h>
+#include "run/complaint.h"
+
+#define MANIFEST_SIZE_MAX 65536
+#define MANIFEST_SLOTS_MAX 64
+#define MANIFEST_LIST_MAX 64
+
+/* A list of words: NULL-terminated. */
+struct manifest_list {
+    char *items[MANIFEST_LIST_MAX + 1];
+    size_t count;
+};
+
+struct manifest_slot {
+    int number;
+    char *address;
+    char *directory; /* of its logs, absolute */
+};
+
+enum manifest_access {
+    MANIFEST_ACCESS_UNSET, /* combined where logs go to files, else none */
+    MANIFEST_ACCESS_OFF,
+    MANIFEST_ACCESS_COMBINED,
+    MANIFEST_ACCESS_JSON,
+};
+
+struct manifest {
+    sl_arena *arena;  /* holds all strings */
+    char *directory;  /* of the application, absolute and without links */
+    char *path;       /* of app.ini, as it is shown in messages */
+    char *app_name, *version, *runner;
+    struct manifest_list libraries; /* names for pkg-config */
+    struct manifest_list packages;
+    bool sqlite, files; /* services asked for */
+    struct manifest_slot slots[MANIFEST_SLOTS_MAX]; /* in the file's order; at least one */
+    size_t slot_count;
+    sl_http_limits limits;
+    enum manifest_access access;
+    sl_level level;
+    char *metrics; /* the address to serve metrics at, or NULL */
+};
+
+/* Reads DIRECTORY/app.ini. 0 and the manifest; or SL_ECONFIG, and `complaints` says why. */
+int manifest_load(const char *directory, struct complaints *complaints, struct manifest **ret_manifest);
+/* The same from text; `directory` is taken as it is and `path` only names the text in complaints. */
+int manifest_parse(const char *text, size_t size, const char *directory, const char *path,
+                   struct complaints *complaints, struct manifest **ret_manifest);
+struct manifest *manifest_free(struct manifest *manifest); /* takes NULL; returns NULL */
+
+/* Splits "HOST:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for "unix:/path" NULL. */
+int address_check(const char *address, const char **ret_port);
+/* The same address with `offset` added to its port, or NULL if that is no port. malloc'ed. */
+char *address_offset(const char *address, unsigned offset);

@@ -1,0 +1,52 @@
+/* member.h: one instance as the supervisor sees it: a process, the control socket, and the pipe of what it prints. */
+#pragma once
+
+#include <silver/core.h>
+#include "run/logs.h"
+#include <uv.h>
+
+struct member;
+
+enum member_state {
+    MEMBER_STARTING,
+    MEMBER_READY,
+    MEMBER_DRAINING,
+};
+
+struct member_events {
+    void (*ready)(struct member *member);
+    /* It has ended, and all that it printed was logged. `reason` says how in words. The member is freed afterwards. */
+    void (*ended)(struct member *member, const char *reason);
+};
+
+struct member {
+    struct member *next; /* the supervisor's list of all */
+    void *owner;
+    const struct member_events *events;
+    struct log_file *log;
+    unsigned place;
+    enum member_state state;
+    uint64_t ready_at; /* ms, of the loop's clock */
+    int status, signal;
+    uv_process_t process;
+    uv_pipe_t control, output;
+    struct log_lines lines;
+    sl_buffer heard;
+    unsigned handles;
+    char chunk[16384];
+};
+
+struct member_options {
+    const char *directory, *logs, *words; /* arguments of `silver instance` */
+    unsigned place;
+    int listener, metrics;                /* descriptors to pass on; metrics -1: none */
+};
+
+/* Starts one. 0 or a code. It is freed by itself when it has ended. */
+int member_start(sl_loop *loop, const struct member_options *options, void *owner, const struct member_events *events,
+                 struct log_file *log, struct member **ret_member);
+/* Sends a line of control.h. */
+void member_ask(struct member *member, const char *line);
+/* Asks it to finish what it does and go; one that is not ready yet is ended at once. */
+void member_drain(struct member *member);
+void member_kill(struct member *member);

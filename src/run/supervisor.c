@@ -1,0 +1,473 @@
+/* supervisor.c: keeps N instances of one application going.
+ *
+ * Reloading is a roll: place by place the next one is started, and when it is ready the one before drains. A crash is
+ * answered with a new start after a pause, which doubles from 100 ms to 10 s and begins anew once an instance has served
+ * for 30 s. In development the sources are watched, and a change of what they would be built into starts a roll. */
+#include "run/supervisor.h"
+#include "run/control.h"
+#include "run/member.h"
+#include "run/run.h"
+#include "run/runner.h"
+
+#include <silver/http.h>
+#include <silver/io.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 10000
+#define HEALTHY_MS 30000
+#define SETTLE_MS 40       /* editors write in several steps */
+#define DRAIN_GRACE_MS 2000
+
+struct place {
+    struct supervisor *supervisor;
+    unsigned number;
+    struct member *current, *next;
+    uv_timer_t pause;
+    uint64_t pause_ms;
+    int metrics; /* a listening socket, or -1 */
+};
+
+struct supervisor {
+    const struct supervisor_options *options;
+    sl_loop *loop;
+    struct log_file *log;
+    struct place places[RUN_INSTANCES_MAX];
+    struct member *members; /* all, also those that drain */
+    uv_signal_t signals[4];
+    uv_timer_t settle, watchdog, deadline;
+    sl_watch *watches[2];
+    char digest[DIGEST_TEXT_SIZE], manifest_digest[DIGEST_TEXT_SIZE];
+    bool announced, stopping, rolling;
+    unsigned rolled;        /* how many places the roll has gone through */
+    int status;
+};
+
+#define SAY(supervisor, level, ...) sl_log_to(&(supervisor)->log->logger, (level), SL_HERE, __VA_ARGS__)
+
+static void roll_on(struct supervisor *supervisor);
+static const struct member_events events;
+
+/* ---- Stopping ---------------------------------------------------------------------------------------- */
+
+static void finish_if_empty(struct supervisor *supervisor)
+{
+    if (supervisor->stopping && !supervisor->members)
+        sl_loop_stop(supervisor->loop);
+}
+
+static void kill_all(struct supervisor *supervisor)
+{
+    for (struct member *member = supervisor->members; member; member = member->next)
+        member_kill(member);
+}
+
+static void drained_too_long(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+    SAY(supervisor, SL_WARNING, "what has not finished by now is ended");
+    kill_all(supervisor);
+}
+
+static void stop(struct supervisor *supervisor, int status)
+{
+    if (supervisor->stopping)
+        return;
+    supervisor->stopping = true;
+    supervisor->status = status;
+    notify_send(supervisor->options->notify, "STOPPING=1");
+    for (size_t i = 0; i < sl_array_size(supervisor->watches); i++)
+        supervisor->watches[i] = sl_watch_free(supervisor->watches[i]);
+    for (unsigned i = 0; i < supervisor->options->instances; i++)
+        uv_timer_stop(&supervisor->places[i].pause);
+    for (struct member *member = supervisor->members; member; member = member->next)
+        member_drain(member);
+    uv_timer_start(&supervisor->deadline, drained_too_long,
+                   supervisor->options->manifest->limits.drain_ms + DRAIN_GRACE_MS, 0);
+    finish_if_empty(supervisor);
+}
+
+/* ---- Starting ---------------------------------------------------------------------------------------- */
+
+static struct member *start(struct supervisor *supervisor, struct place *place, bool replaces)
+{
+    const struct supervisor_options *options = supervisor->options;
+    sl_buffer words = {0};
+    sl_buffer_printf(&words, "instance%s%s%s%s%s", options->production ? "," OPTION_PRODUCTION : "",
+                     supervisor->log->path ? "," OPTION_LOG_FILES : "", place->metrics >= 0 ? "," OPTION_METRICS : "",
+                     replaces ? "," OPTION_REPLACES : "", options->borrowed ? "," OPTION_BORROWED : "");
+    struct member_options member_options = {
+        .directory = options->manifest->directory,
+        .logs = options->logs,
+        .words = words.data,
+        .place = place->number,
+        .listener = options->listener,
+        .metrics = place->metrics,
+    };
+    struct member *member = NULL;
+    int code = member_start(supervisor->loop, &member_options, supervisor, &events, supervisor->log, &member);
+    sl_buffer_done(&words);
+    if (code < 0) {
+        SAY(supervisor, SL_ERROR, "instance %u cannot be started: %s", place->number, sl_code_message(code));
+        return NULL;
+    }
+    member->next = supervisor->members;
+    supervisor->members = member;
+    return member;
+}
+
+static void pause_is_over(uv_timer_t *timer)
+{
+    struct place *place = timer->data;
+    place->current = start(place->supervisor, place, place->supervisor->announced);
+    if (!place->current)
+        uv_timer_start(timer, pause_is_over, PAUSE_MAX_MS, 0);
+}
+
+static void restart_later(struct supervisor *supervisor, struct place *place, const struct member *ended,
+                          const char *reason)
+{
+    uint64_t now = sl_loop_now(supervisor->loop);
+    if (ended->state == MEMBER_READY && now - ended->ready_at >= HEALTHY_MS)
+        place->pause_ms = PAUSE_MIN_MS;
+    SAY(supervisor, SL_ERROR, "instance %u (process %d) %s; it is started again in %llu ms", place->number,
+        (int) ended->process.pid, reason, (unsigned long long) place->pause_ms);
+    uv_timer_start(&place->pause, pause_is_over, place->pause_ms, 0);
+    place->pause_ms *= 2;
+    if (place->pause_ms > PAUSE_MAX_MS)
+        place->pause_ms = PAUSE_MAX_MS;
+}
+
+/* ---- What members tell ------------------------------------------------------------------------------- */
+
+static void announce(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->options->instances; i++)
+        if (!supervisor->places[i].current || supervisor->places[i].current->state != MEMBER_READY)
+            return;
+    supervisor->announced = true;
+    supervisor->options->ready(supervisor->options->data);
+    notify_send(supervisor->options->notify, "READY=1");
+}
+
+static void member_ready(struct member *member)
+{
+    struct supervisor *supervisor = member->owner;
+    struct place *place = &supervisor->places[member->place];
+    member->ready_at = sl_loop_now(supervisor->loop);
+    if (place->next == member) {
+        if (place->current)
+            member_drain(place->current);
+        else
+            uv_timer_stop(&place->pause);
+        place->current = member;
+        place->next = NULL;
+        supervisor->rolled++;
+        roll_on(supervisor);
+    }
+    if (!supervisor->announced)
+        announce(supervisor);
+}
+
+static void end_roll(struct supervisor *supervisor)
+{
+    supervisor->rolling = false;
+    if (!supervisor->stopping)
+        notify_send(supervisor->options->notify, "READY=1");
+}
+
+static void member_ended(struct member *member, const char *reason)
+{
+    struct supervisor *supervisor = member->owner;
+    struct place *place = &supervisor->places[member->place];
+    for (struct member **link = &supervisor->members; *link; link = &(*link)->next) {
+        if (*link == member) {
+            *link = member->next;
+            break;
+        }
+    }
+    bool was_current = place->current == member, was_next = place->next == member;
+    if (was_current)
+        place->current = NULL;
+    if (was_next)
+        place->next = NULL;
+    if (supervisor->stopping) {
+        finish_if_empty(supervisor);
+    } else if (was_next) {
+        SAY(supervisor, SL_ERROR, "the new instance %u %s; the one before goes on", member->place, reason);
+        end_roll(supervisor);
+    } else if (was_current && !supervisor->announced) {
+        if (member->signal || member->status != 1)
+            SAY(supervisor, SL_ERROR, "instance %u %s before it was ready", member->place, reason);
+        stop(supervisor, 1);
+    } else if (was_current) {
+        restart_later(supervisor, place, member, reason);
+    }
+}
+
+static const struct member_events events = {.ready = member_ready, .ended = member_ended};
+
+/* ---- Rolling ----------------------------------------------------------------------------------------- */
+
+/* Starts the next one of the place whose turn it is. */
+static void roll_on(struct supervisor *supervisor)
+{
+    if (supervisor->stopping || !supervisor->rolling)
+        return;
+    if (supervisor->rolled == supervisor->options->instances) {
+        SAY(supervisor, SL_INFO, "reloaded");
+        end_roll(supervisor);
+        return;
+    }
+    struct place *place = &supervisor->places[supervisor->rolled];
+    place->next = start(supervisor, place, true);
+    if (!place->next)
+        end_roll(supervisor);
+}
+
+static void roll(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->options->instances; i++) {
+        struct place *place = &supervisor->places[i];
+        if (!place->next)
+            continue;
+        struct member *overtaken = place->next; /* it was made of what has changed since */
+        place->next = NULL;
+        member_drain(overtaken);
+    }
+    supervisor->rolling = true;
+    supervisor->rolled = 0;
+    char state[64];
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) sl_monotonic_ns() / 1000);
+    notify_send(supervisor->options->notify, state);
+    roll_on(supervisor);
+}
+
+/* ---- Changes of the sources -------------------------------------------------------------------------- */
+
+/* Notes what the sources and the manifest are now; true if that differs from what was noted before. */
+static bool note_sources(struct supervisor *supervisor)
+{
+    char sources[DIGEST_TEXT_SIZE] = "", manifest[DIGEST_TEXT_SIZE] = "";
+    const struct manifest *used = supervisor->options->manifest;
+    char *path = sl_printf_heap("%s/app.ini", used->directory);
+    struct digest digest;
+    digest_init(&digest);
+    FILE *file = fopen(path, "re");
+    char chunk[4096];
+    for (size_t size; file && (size = fread(chunk, 1, sizeof(chunk), file)) > 0;)
+        digest_put(&digest, chunk, size);
+    if (file)
+        fclose(file);
+    digest_text(&digest, manifest);
+    free(path);
+    if (runner_digest(used, sources) < 0)
+        sources[0] = '\0';
+    bool differs = strcmp(sources, supervisor->digest) != 0 || strcmp(manifest, supervisor->manifest_digest) != 0;
+    memcpy(supervisor->digest, sources, sizeof(sources));
+    memcpy(supervisor->manifest_digest, manifest, sizeof(manifest));
+    return differs;
+}
+
+static void settled(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+    if (supervisor->stopping || !note_sources(supervisor))
+        return;
+    SAY(supervisor, SL_INFO, "%s has changed: reloading", supervisor->options->manifest->app_name);
+    roll(supervisor);
+}
+
+struct watching {
+    struct supervisor *supervisor;
+    size_t index;
+};
+
+static void watch_on(struct supervisor *supervisor, size_t index);
+
+static sl_result changed(sl_result result, void *data)
+{
+    struct watching *watching = data;
+    struct supervisor *supervisor = watching->supervisor;
+    sl_result_done(&result);
+    if (!supervisor->stopping) {
+        uv_timer_start(&supervisor->settle, settled, SETTLE_MS, 0);
+        watch_on(supervisor, watching->index);
+    }
+    return sl_ok(NULL);
+}
+
+static sl_result watch_failed(sl_result result, void *data)
+{
+    struct watching *watching = data;
+    struct supervisor *supervisor = watching->supervisor;
+    if (!supervisor->stopping)
+        SAY(supervisor, SL_WARNING, "changes are no longer noticed: %s", result.error->message);
+    sl_result_done(&result);
+    return sl_ok(NULL);
+}
+
+static void watch_on(struct supervisor *supervisor, size_t index)
+{
+    struct watching *watching = sl_malloc(sizeof(*watching));
+    *watching = (struct watching){supervisor, index};
+    sl_forget(sl_then(sl_watch_next(supervisor->watches[index]), changed, watch_failed, watching, free));
+}
+
+static void watch_sources(struct supervisor *supervisor)
+{
+    const struct manifest *manifest = supervisor->options->manifest;
+    const char *slash = strrchr(manifest->runner, '/');
+    char *paths[] = {
+        sl_printf_heap("%s/%.*s", manifest->directory, (int) (slash - manifest->runner), manifest->runner),
+        sl_printf_heap("%s/app.ini", manifest->directory),
+    };
+    note_sources(supervisor);
+    for (size_t i = 0; i < sl_array_size(paths); i++) {
+        int code = sl_watch_new(paths[i], i == 0, &supervisor->watches[i]);
+        if (code == 0)
+            watch_on(supervisor, i);
+        else
+            SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", paths[i], sl_code_message(code));
+        free(paths[i]);
+    }
+}
+
+/* ---- Signals ----------------------------------------------------------------------------------------- */
+
+static void ask_all(struct supervisor *supervisor, const char *line)
+{
+    for (struct member *member = supervisor->members; member; member = member->next)
+        member_ask(member, line);
+}
+
+static void hang_up(struct supervisor *supervisor)
+{
+    if (!supervisor->log->path && isatty(STDERR_FILENO)) { /* the terminal is gone, and with it who watched */
+        stop(supervisor, 0);
+        return;
+    }
+    int code = log_file_reopen(supervisor->log);
+    if (code < 0)
+        SAY(supervisor, SL_ERROR, "the log cannot be opened again: %s", sl_code_message(code));
+    else if (supervisor->log->path)
+        log_file_redirect(supervisor->log);
+    ask_all(supervisor, ASKS_REOPEN);
+    if (supervisor->options->production && supervisor->announced)
+        roll(supervisor);
+}
+
+static void signalled(uv_signal_t *handle, int number)
+{
+    struct supervisor *supervisor = handle->data;
+    if (number == SIGUSR2) {
+        ask_all(supervisor, ASKS_DUMP);
+    } else if (number == SIGHUP) {
+        if (!supervisor->stopping)
+            hang_up(supervisor);
+    } else if (!supervisor->stopping) {
+        stop(supervisor, supervisor->announced ? 0 : 1);
+    } else {
+        supervisor->status = 1;
+        kill_all(supervisor);
+    }
+}
+
+static void pet_watchdog(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+    for (unsigned i = 0; i < supervisor->options->instances; i++) {
+        if (supervisor->places[i].current && supervisor->places[i].current->state == MEMBER_READY) {
+            notify_send(supervisor->options->notify, "WATCHDOG=1");
+            return;
+        }
+    }
+}
+
+/* ---- The whole --------------------------------------------------------------------------------------- */
+
+static void open_handles(struct supervisor *supervisor)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR2};
+    uv_loop_t *uv = sl_loop_uv(supervisor->loop);
+    for (size_t i = 0; i < sl_array_size(numbers); i++) {
+        uv_signal_init(uv, &supervisor->signals[i]);
+        supervisor->signals[i].data = supervisor;
+        uv_signal_start(&supervisor->signals[i], signalled, numbers[i]);
+    }
+    uv_timer_t *timers[] = {&supervisor->settle, &supervisor->watchdog, &supervisor->deadline};
+    for (size_t i = 0; i < sl_array_size(timers); i++) {
+        uv_timer_init(uv, timers[i]);
+        timers[i]->data = supervisor;
+    }
+    for (unsigned i = 0; i < supervisor->options->instances; i++) {
+        uv_timer_init(uv, &supervisor->places[i].pause);
+        supervisor->places[i].pause.data = &supervisor->places[i];
+    }
+    uint64_t every = supervisor->options->notify->watchdog_ms / 2;
+    if (every)
+        uv_timer_start(&supervisor->watchdog, pet_watchdog, every, every);
+}
+
+static void close_handles(struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < sl_array_size(supervisor->signals); i++)
+        uv_close((uv_handle_t *) &supervisor->signals[i], NULL);
+    uv_close((uv_handle_t *) &supervisor->settle, NULL);
+    uv_close((uv_handle_t *) &supervisor->watchdog, NULL);
+    uv_close((uv_handle_t *) &supervisor->deadline, NULL);
+    for (unsigned i = 0; i < supervisor->options->instances; i++)
+        uv_close((uv_handle_t *) &supervisor->places[i].pause, NULL);
+}
+
+/* Each place has its metrics at an address of its own: the manifest's, its port counted up by slot and place. */
+static int open_metrics(struct supervisor *supervisor)
+{
+    const struct supervisor_options *options = supervisor->options;
+    for (unsigned i = 0; i < options->instances && options->manifest->metrics; i++) {
+        sl_error *error = NULL;
+        char *address = address_offset(options->manifest->metrics, options->slot * options->instances + i);
+        int code = address ? sl_listen(address, 16, &supervisor->places[i].metrics, &error) : SL_EINVAL;
+        if (code < 0)
+            SAY(supervisor, SL_ERROR, "no metrics for instance %u: %s", i,
+                error ? error->message : "the port would be beyond 65535");
+        free(address);
+        sl_error_unref(error);
+        if (code < 0)
+            return code;
+    }
+    return 0;
+}
+
+int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
+{
+    struct supervisor *supervisor = sl_calloc(1, sizeof(*supervisor));
+    *supervisor = (struct supervisor){.options = options, .loop = loop, .log = options->log};
+    for (unsigned i = 0; i < options->instances; i++)
+        supervisor->places[i] = (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS,
+                                               .metrics = -1};
+    int status = 1;
+    if (open_metrics(supervisor) == 0) {
+        open_handles(supervisor);
+        for (unsigned i = 0; i < options->instances && !supervisor->stopping; i++) {
+            supervisor->places[i].current = start(supervisor, &supervisor->places[i], false);
+            if (!supervisor->places[i].current)
+                stop(supervisor, 1);
+        }
+        if (!options->production && !supervisor->stopping)
+            watch_sources(supervisor);
+        if (!supervisor->stopping || supervisor->members)
+            sl_loop_run(loop);
+        status = supervisor->status;
+        close_handles(supervisor);
+    }
+    for (unsigned i = 0; i < options->instances; i++)
+        if (supervisor->places[i].metrics >= 0)
+            close(supervisor->places[i].metrics);
+    sl_loop_free(loop); /* the handles lie in what is freed now */
+    free(supervisor);
+    return status;
+}
