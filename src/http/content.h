@@ -3,6 +3,7 @@
 #pragma once
 
 #include "http/message.h"
+#include "http/parser.h" /* sl__fields_find */
 
 /* ---- Content codings (compress.c) -------------------------------------------------------------------- */
 
@@ -121,6 +122,5 @@ bool sl__file_absent(int code);
 /* ---- Fields (fields.c) ------------------------------------------------------------------------------- */
 
 /* Those of a response, kept in the request's arena; neither names nor values are copied. */
-sl__field *sl__fields_find(const sl__fields *fields, const char *name);
 void sl__fields_put(sl_arena *arena, sl__fields *fields, const char *name, const char *value); /* replaces */
 void sl__fields_remove(sl__fields *fields, const char *name);

@@ -2,23 +2,11 @@
  * start. */
 #include "http/content.h"
 
-sl__field *sl__fields_find(const sl__fields *fields, const char *name)
-{
-    size_t size = strlen(name);
-    for (size_t i = 0; i < fields->count; i++) {
-        sl__field *field = &fields->items[i];
-        if (field->name_size == size &&
-            sl_view_equal_nocase((sl_view){field->name, size}, (sl_view){name, size}))
-            return field;
-    }
-    return NULL;
-}
-
 void sl__fields_remove(sl__fields *fields, const char *name)
 {
-    for (sl__field *field; (field = sl__fields_find(fields, name));) {
-        size_t after = (size_t)(fields->items + fields->count - (field + 1));
-        memmove(field, field + 1, after * sizeof(*field));
+    for (const sl__field *found; (found = sl__fields_find(fields, name));) {
+        size_t i = (size_t)(found - fields->items);
+        memmove(&fields->items[i], &fields->items[i + 1], (fields->count - i - 1) * sizeof(*found));
         fields->count--;
     }
 }
