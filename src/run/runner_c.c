@@ -385,11 +385,14 @@ static int start_job(struct work *work, struct source *source, struct job *job)
     return code;
 }
 
-static int finish_job(struct work *work, struct job *job)
+/* `result` is that of the jobs before. */
+static int finish_job(struct work *work, struct job *job, int result)
 {
     sl_buffer output = {0};
     int status = tool_wait(&job->tool, &output);
-    int code = judge(work, status, work->compiler.items[0], output.data ? output.data : "");
+    int code = result < 0 && result != SL_EBUILD /* told already, and the same for all files */
+                   ? result
+                   : judge(work, status, work->compiler.items[0], output.data ? output.data : "");
     sl_buffer_put(&work->output, output.data ? output.data : "", output.size);
     sl_buffer_done(&output);
     if (code < 0) {
@@ -422,7 +425,7 @@ static int compile(struct work *work)
     for (size_t i = 0; i < work->count + width; i++) {
         struct job *job = &jobs[i % width];
         if (job->source) {
-            int code = finish_job(work, job);
+            int code = finish_job(work, job, result);
             if (result == 0 || (result == SL_EBUILD && code < 0))
                 result = code;
         }
