@@ -103,7 +103,7 @@ static void keep_trailer(sl__chunked *c, const sl__field *field)
 /* The lines do not move any more: they become fields. */
 static int parse_trailers(sl__chunked *c)
 {
-    char *line = c->lines.data, *end = line + c->lines.size;
+    char *line = c->lines.data, *end = line ? line + c->lines.size : NULL;
     for (size_t count = 0; line < end; count++) {
         if (count == c->trailer_count)
             return refuse(c, 431, "there are more trailer fields than the limit");

@@ -323,7 +323,7 @@ static int parse_field(sl__multipart *p, const sl__field *field)
 static int parse_header(sl__multipart *p)
 {
     p->part = (sl__part){0};
-    char *line = p->lines.data, *end = line + p->lines.size;
+    char *line = p->lines.data, *end = line ? line + p->lines.size : NULL;
     for (size_t count = 0; line < end; count++) {
         if (count == p->limits.header_count)
             return refuse(p, 413, "the header of a part has more lines than the limit");

@@ -92,10 +92,10 @@ static int refuse_target(sl__parser *p, const char *target, const char *at)
     return REFUSE(p, 400, "the request target has a character that must be percent-encoded");
 }
 
-static int refuse_version(sl__parser *p, const char *at)
+static int refuse_version(sl__parser *p, const char *at, const char *end)
 {
-    if (memcmp(at, "HTTP/", 5) != 0 || at[5] < '0' || at[5] > '9' || at[6] != '.' || at[7] < '0' ||
-        at[7] > '9')
+    if (end - at < 8 || memcmp(at, "HTTP/", 5) != 0 || at[5] < '0' || at[5] > '9' || at[6] != '.' ||
+        at[7] < '0' || at[7] > '9')
         return REFUSE(p, 400, "the request line does not end with a space and an HTTP version");
     if (at[5] != '1')
         return REFUSE(p, 505, "only versions 1.0 and 1.1 of HTTP are spoken here");
@@ -122,16 +122,13 @@ static int parse_request_line(sl__parser *p, char *line, const char *end)
         return refuse_target(p, target, at);
     char *target_end = at++;
 
-    if (end - at < 10) {
-        if (memchr(at, '\n', (size_t)(end - at)))
-            return REFUSE(p, 400, "the request line does not end with a space and an HTTP version");
+    if (end - at < 10 && !memchr(at, '\n', (size_t)(end - at)))
         return 0;
-    }
-    if (memcmp(at, "HTTP/1.1\r\n", 10) != 0) {
-        int failed = refuse_version(p, at);
+    if (end - at < 10 || memcmp(at, "HTTP/1.1\r\n", 10) != 0) {
+        int failed = refuse_version(p, at, end);
         if (failed < 0)
             return failed;
-        if (at[8] != '\r' || at[9] != '\n')
+        if (end - at < 10 || at[8] != '\r' || at[9] != '\n')
             return REFUSE(p, 400, "the HTTP version is not followed by CR LF");
     }
     p->minor = at[7] != '0';
