@@ -27,8 +27,12 @@ static int set_up(void **state)
     return 0;
 }
 
+static sl_result seen; /* what `see` saw last; it owns it */
+
 static int tear_down(void **state)
 {
+    sl_result_done(&seen); /* what belongs to a loop must not outlive it */
+    seen = sl_ok(NULL);
     sl_root_unref(root);
     sl_loop_free(loop);
     sl_buffer_done(&said);
@@ -63,8 +67,6 @@ static sl_result note_and_recover(sl_result result, void *data)
     sl_result_done(&result);
     return sl_ok("recovered");
 }
-
-static sl_result seen; /* what `see` saw last; it owns it */
 
 static sl_result see(sl_result result, void *data)
 {
