@@ -6,10 +6,10 @@
 /* Makes the application of a root: sl_get finds it there. `directory` is absolute and copied. */
 SL_API sl_app *sl__app_new(sl_root *root, const char *directory, bool development);
 SL_API sl_app *sl__app_free(sl_app *app);
-/* For sl_http_options: the handler that routes, and the maker of failure responses (the debug page, or an incident). Both
- * find their application through the context. */
+/* For sl_http_options: the handler that routes, and the maker of failure responses (the debug page, or an
+ * incident). Both find their application through the context. */
 SL_API sl_response *sl__app_handle(sl_request *req);
 SL_API sl_response *sl__app_failure(sl_request *req, const sl_error *error);
-/* Makes every request answer with this error's page (status 500): for an application that does not compile. Takes over
- * the reference. */
+/* Makes every request answer with this error's page (status 500): for an application that does not compile.
+ * Takes over the reference. */
 SL_API void sl__app_broken(sl_app *app, sl_error *error);

@@ -1,0 +1,134 @@
+/* app.c: the application object: what an instance's requests share. It hangs on the application's root by a
+ * rooted key, so whoever works for that application finds it, and two applications in one process do not see
+ * each other. */
+
+#include "web/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+static void show_app(void *value, sl_buffer *out)
+{
+    const sl_app *app = value;
+    sl_buffer_printf(out, "%s (%s)", app->directory, app->development ? "development" : "production");
+}
+
+static SL_KEY(application, SL_ROOTED, .show = show_app);
+
+static sl_table *read_config(void)
+{
+    static const char prefix[] = "CONFIG_";
+    sl_table *config = sl_table_new(free);
+    for (char **entry = environ; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (!equals || strncmp(*entry, prefix, sizeof(prefix) - 1) != 0)
+            continue;
+        const char *name = *entry + sizeof(prefix) - 1;
+        char *key = sl_printf_heap("%.*s", (int)(equals - name), name);
+        sl_table_set(config, key, sl_strdup_heap(equals + 1));
+        free(key);
+    }
+    return config;
+}
+
+sl_app *sl__app_new(sl_root *root, const char *directory, bool development)
+{
+    sl_app *app = sl_calloc(1, sizeof(*app));
+    app->root = sl_root_ref(root);
+    app->directory = sl_strdup_heap(directory);
+    app->development = development;
+    app->config = read_config();
+    app->router = sl__router_new();
+    app->templates = sl__templates_new(directory, development, app->router);
+    sl_root_set(root, &application, app);
+    return app;
+}
+
+sl_app *sl__app_free(sl_app *app)
+{
+    if (!app)
+        return NULL;
+    sl_app_set(app, NULL, NULL);
+    sl_root_set(app->root, &application, NULL);
+    sl__tees_free(app);
+    sl__templates_free(app->templates);
+    sl__router_free(app->router);
+    sl_table_free(app->config);
+    sl_error_unref(app->broken);
+    free(app->directory);
+    sl_root_unref(app->root);
+    free(app);
+    return NULL;
+}
+
+void sl__app_broken(sl_app *app, sl_error *error)
+{
+    sl_error_unref(app->broken);
+    app->broken = error;
+}
+
+sl_app *sl__app_current(void)
+{
+    return sl_get(&application);
+}
+
+sl_app *sl_request_app(sl_request *req)
+{
+    (void)req; /* its task works for the application's root */
+    sl_app *app = sl__app_current();
+    if (!app)
+        sl_fail(SL_EINVAL, "this request belongs to no application");
+    return app;
+}
+
+void sl_app_set(sl_app *app, void *value, sl_free_fn *free_value)
+{
+    if (app->value && app->free_value && app->value != value)
+        app->free_value(app->value);
+    app->value = value;
+    app->free_value = free_value;
+}
+
+void *sl_app_get(sl_app *app)
+{
+    return app->value;
+}
+
+const char *sl_app_directory(sl_app *app)
+{
+    return app->directory;
+}
+
+bool sl_app_development(sl_app *app)
+{
+    return app->development;
+}
+
+const char *sl_config(sl_app *app, const char *name)
+{
+    return sl_table_get(app->config, name);
+}
+
+/* ---- Routes ------------------------------------------------------------------------------------------ */
+
+static void add_route(const sl_site *site, sl_app *app, const char *name, const char *pattern,
+                      sl_handler *handler, sl_websocket_fn *websocket, const sl_route_options *options)
+{
+    sl_error *error;
+    if (sl__router_add(app->router, site, name, pattern, handler, websocket, options, &error) < 0)
+        sl__fail_error(site, error);
+}
+
+void sl__route_handler(const sl_site *site, sl_app *app, const char *name, const char *pattern,
+                       sl_handler *handler, const sl_route_options *options)
+{
+    add_route(site, app, name, pattern, handler, NULL, options);
+}
+
+void sl__route_websocket(const sl_site *site, sl_app *app, const char *name, const char *pattern,
+                         sl_websocket_fn *handler, const sl_route_options *options)
+{
+    add_route(site, app, name, pattern, NULL, handler, options);
+}

@@ -1,0 +1,215 @@
+/* What a failure shows: to whom, in development and in production. */
+
+#include "fixture.h"
+
+#include <stdlib.h>
+
+#define BROWSER "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\n"
+#define PROGRAM "Accept: application/json\n"
+
+static void *inner(void *data)
+{
+    sl_info("looking for <%s>", (const char *)data);
+    sl_error *error = sl_error_new(SL_EDATABASE, "the table <rooms> is gone");
+    sl_error_hint(error, "restore the <backup>");
+    sl_error_detail(error, "line 1\nline 2", 13);
+    sl_error_cause(error, sl_error_new(SL_EIO, "disk says <no>"));
+    sl_fail_error(error);
+    return NULL;
+}
+
+static sl_response *broken(sl_request *req)
+{
+    sl_debug("a detail for the page only");
+    sl_await(sl_spawn(inner, "rooms")); /* MARK: the hop */
+    return sl_respond(req, 204);
+}
+
+static sl_response *missing(sl_request *req)
+{
+    sl_fail(SL_HTTP(404), "no room called <%s>", sl_urlvar(req, "room"));
+}
+
+static sl_response *busy(sl_request *req)
+{
+    sl_fail(SL_HTTP(503), "the secret reason");
+}
+
+static void setup(sl_app *app)
+{
+    sl_route(app, "broken", "GET /broken/{what}", broken);
+    sl_route(app, "missing", "GET /missing/{room}", missing);
+    sl_route(app, "busy", "GET /busy", busy);
+}
+
+static void drive_development(site *s)
+{
+    const answer *a =
+        request(s, "GET /broken/x%3Cy?q=%3Cb%3E", .headers = BROWSER "Cookie: a=b\nX-Evil: <script>\n");
+    assert_int_equal(a->status, 500);
+    assert_string_equal(a->type, "text/html; charset=utf-8");
+    assert_string_equal(field_of(a, "Cache-Control", 0), "no-store");
+    assert_contains(a->body, "the table &lt;rooms&gt; is gone");
+    assert_contains(a->body, "restore the &lt;backup&gt;");
+    assert_contains(a->body, "line 1\nline 2");
+    assert_contains(a->body, "SL_EDATABASE");
+    assert_contains(a->body, "disk says &lt;no&gt;");
+    /* The hop's line of this very file, marked. */
+    assert_contains(
+        a->body,
+        "<li class=\"here\"><code>    sl_await(sl_spawn(inner, &quot;rooms&quot;)); /* MARK: the hop */");
+    assert_contains(a->body, "failures.c:");
+    assert_contains(a->body, "GET /broken/x%3Cy?q=%3Cb%3E HTTP/1.1");
+    assert_contains(a->body, "<th scope=\"row\">{what}</th><td>x&lt;y</td>");
+    assert_contains(a->body, "<th scope=\"row\">Cookie</th><td>a=b</td>");
+    assert_contains(a->body, "X-Evil</th><td>&lt;script&gt;");
+    assert_contains(a->body, "looking for &lt;rooms&gt;");
+    assert_contains(a->body, "a detail for the page only");
+    assert_contains(a->body, "test: running"); /* the task tree */
+    assert_lacks(a->body, "<rooms>");
+    assert_lacks(a->body, "<script>");
+    /* What the page shows of the log went to the log as well, as far as its level goes; and only once. */
+    assert_contains(s->log.data, "looking for <rooms>");
+    assert_lacks(s->log.data, "a detail for the page only");
+    /* Another request's page has its own lines. */
+    a = request(s, "GET /busy", .headers = BROWSER);
+    assert_int_equal(a->status, 503);
+    assert_lacks(a->body, "looking for");
+}
+
+static void drive_forms(site *s)
+{
+    const answer *a = request(s, "GET /broken/x", .headers = "Accept: */*\n");
+    assert_string_equal(a->type, "text/plain; charset=utf-8");
+    assert_contains(a->body, "500 Internal Server Error\n");
+    assert_contains(a->body, "the table <rooms> is gone");
+    assert_contains(a->body, "disk says <no>");
+    a = request(s, "GET /broken/x", .headers = PROGRAM);
+    assert_string_equal(a->type, "application/json");
+    json_t *json = json_loads(a->body, 0, NULL), *error = json_object_get(json, "error");
+    assert_string_equal(json_string_value(json_object_get(error, "message")), "the table <rooms> is gone");
+    assert_string_equal(json_string_value(json_object_get(error, "hint")), "restore the <backup>");
+    assert_int_equal(json_integer_value(json_object_get(error, "status")), 500);
+    json_decref(json);
+    assert_string_equal(
+        request(s, "GET /missing/a", .headers = "Accept: text/html;q=0.1, application/json\n")->type,
+        "application/json");
+    assert_string_equal(
+        request(s, "GET /missing/a", .headers = "Accept: text/html, application/json\n")->type,
+        "text/html; charset=utf-8");
+    assert_string_equal(request(s, "GET /missing/a")->type, "text/plain; charset=utf-8");
+}
+
+static void drive_not_found(site *s)
+{
+    const answer *a = request(s, "GET /missing/a", .headers = BROWSER);
+    assert_int_equal(a->status, 404);
+    assert_contains(a->body, "no room called &lt;a&gt;");
+    assert_contains(a->body, "failures.c:");
+    a = request(s, "GET /nowhere%3Cb%3E", .headers = BROWSER);
+    assert_int_equal(a->status, 404);
+    assert_contains(a->body, "/nowhere&lt;b&gt;");
+    assert_contains(a->body, "GET /broken/{what}"); /* what there is instead */
+    assert_int_equal(s->log.size, 0);
+}
+
+static void drive_production(site *s)
+{
+    const answer *a = request(s, "GET /broken/x", .headers = BROWSER);
+    assert_int_equal(a->status, 500);
+    assert_lacks(a->body, "rooms");
+    assert_lacks(a->body, "disk says");
+    assert_lacks(a->body, "failures.c");
+    const char *number = strstr(s->log.data, "incident ");
+    assert_non_null(number);
+    number = sl_printf("%.16s", number + strlen("incident "));
+    assert_contains(a->body, number);
+    assert_contains(s->log.data, "GET /broken/x");
+    assert_contains(s->log.data, "the table <rooms> is gone");
+    assert_contains(s->log.data, "disk says <no>");
+    assert_contains(s->log.data, "failures.c:");
+
+    a = request(s, "GET /missing/a", .headers = BROWSER);
+    assert_int_equal(a->status, 404);
+    assert_contains(a->body, "no room called &lt;a&gt;");
+    assert_lacks(a->body, "failures.c");
+    assert_lacks(request(s, "GET /nowhere", .headers = BROWSER)->body, "/broken/{what}");
+    a = request(s, "GET /busy", .headers = PROGRAM);
+    assert_int_equal(a->status, 503);
+    assert_lacks(a->body, "secret");
+    assert_contains(a->body, "\"incident\":\"");
+    assert_lacks(request(s, "GET /busy")->body, "secret");
+}
+
+static sl_error *compile_error(site *s)
+{
+    write_file(s, "src/chat.c", "int a;\nint b\nint <c>;\n");
+    static const char output[] = "src/chat.c: In function 'f':\nsrc/chat.c:1:5: warning: unused <a>\n"
+                                 "src/chat.c:3:1: error: expected ';' before <int>\n";
+    sl_error *error = sl_error_new(SL_EBUILD, "src/chat.c does not compile");
+    return sl_error_detail(error, output, sizeof(output) - 1);
+}
+
+static void drive_broken_in_development(site *s)
+{
+    sl__app_broken(s->app, compile_error(s));
+    const answer *a = request(s, "GET /missing/a", .headers = BROWSER);
+    assert_int_equal(a->status, 500);
+    assert_contains(a->body, "src/chat.c does not compile");
+    assert_contains(a->body, "error: expected &#39;;&#39; before &lt;int&gt;");
+    assert_contains(a->body, "<li class=\"here\"><code>int &lt;c&gt;;</code></li>");
+    assert_contains(a->body, "What the compiler said");
+    /* Errors stand before warnings. */
+    assert_true(strstr(a->body, "error: expected") < strstr(a->body, "warning: unused"));
+    assert_int_equal(s->log.size, 0);
+    sl__app_broken(s->app, NULL);
+    assert_int_equal(request(s, "GET /missing/a")->status, 404);
+}
+
+static void drive_broken_in_production(site *s)
+{
+    sl__app_broken(s->app, compile_error(s));
+    const answer *a = request(s, "GET /", .headers = BROWSER);
+    assert_int_equal(a->status, 500);
+    assert_lacks(a->body, "chat.c");
+    assert_contains(s->log.data, "expected ';'");
+}
+
+/* Many requests, each with its own lines, also when those that keep them are used again. */
+static void drive_many(site *s)
+{
+    for (int i = 0; i < 300; i++) {
+        const answer *a = request(s, "GET /broken/x", .headers = BROWSER);
+        const char *line = strstr(a->body, "INFO] looking for");
+        assert_non_null(line);
+        assert_null(strstr(line + 1, "INFO] looking for"));
+    }
+}
+
+#define SITE_TEST(name, development)                                                                         \
+    static void name##_test(void **state)                                                                    \
+    {                                                                                                        \
+        with_site(development, setup, name);                                                                 \
+    }
+
+SITE_TEST(drive_development, true)
+SITE_TEST(drive_forms, true)
+SITE_TEST(drive_not_found, true)
+SITE_TEST(drive_production, false)
+SITE_TEST(drive_broken_in_development, true)
+SITE_TEST(drive_broken_in_production, false)
+SITE_TEST(drive_many, true)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drive_development_test),
+        cmocka_unit_test(drive_forms_test),
+        cmocka_unit_test(drive_not_found_test),
+        cmocka_unit_test(drive_production_test),
+        cmocka_unit_test(drive_broken_in_development_test),
+        cmocka_unit_test(drive_broken_in_production_test),
+        cmocka_unit_test(drive_many_test),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
