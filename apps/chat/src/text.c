@@ -1,0 +1,218 @@
+/* text.c: what people type, made fit to keep and to show. */
+#include "text.h"
+
+#include <ctype.h>
+
+/* The character at *text, which moves on. The text is valid UTF-8. */
+static uint32_t next_character(const char **text)
+{
+    const unsigned char *c = (const unsigned char *)*text;
+    int more = *c < 0x80 ? 0 : *c < 0xe0 ? 1 : *c < 0xf0 ? 2 : 3;
+    uint32_t character = more ? *c & (0x3f >> more) : *c;
+    for (int i = 1; i <= more; i++)
+        character = character << 6 | (c[i] & 0x3f);
+    *text += 1 + more;
+    return character;
+}
+
+static size_t length_of(const char *text)
+{
+    size_t length = 0;
+    while (*text) {
+        next_character(&text);
+        length++;
+    }
+    return length;
+}
+
+static bool is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/* Characters that cannot be seen, or that turn the direction of what follows: in a name they would let
+ * somebody pass for somebody else. */
+static bool is_hidden(uint32_t c)
+{
+    return c == 0xad || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0x3164 || c == 0xfeff ||
+           (c >= 0xe0000 && c <= 0xe007f);
+}
+
+static bool is_space(uint32_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || (c >= 0x2000 && c <= 0x200a) || c == 0x3000;
+}
+
+/* ---- Tidying ----------------------------------------------------------------------------------------- */
+
+const char *tidy_line(const char *text)
+{
+    const char *from = text ?: "";
+    char *line = sl_alloc(strlen(from) + 1), *to = line;
+    bool space = false;
+    while (*from) {
+        const char *start = from;
+        if (is_space(next_character(&from))) {
+            space = to > line;
+            continue;
+        }
+        if (space)
+            *to++ = ' ';
+        space = false;
+        memcpy(to, start, (size_t)(from - start));
+        to += from - start;
+    }
+    *to = 0;
+    return line;
+}
+
+const char *tidy_lines(const char *text)
+{
+    const char *from = text ?: "";
+    char *lines = sl_alloc(strlen(from) + 1), *to = lines, *end = lines;
+    while (*from) {
+        const char *start = from;
+        uint32_t c = next_character(&from);
+        if ((is_control(c) && c != '\n' && c != '\t') || (is_space(c) && to == lines))
+            continue; /* "\r" is gone here, and so is what the text began with */
+        memcpy(to, start, (size_t)(from - start));
+        to += from - start;
+        if (!is_space(c))
+            end = to;
+    }
+    *end = 0;
+    return lines;
+}
+
+/* ---- Checking ---------------------------------------------------------------------------------------- */
+
+const char *wrong_name(const char *name)
+{
+    if (!*name)
+        return "Please say what you are called.";
+    if (length_of(name) > NAME_LIMIT)
+        return sl_printf("A name may have %d characters; this one has %zu.", NAME_LIMIT, length_of(name));
+    for (const char *at = name; *at;) {
+        uint32_t c = next_character(&at);
+        if (is_control(c) || is_hidden(c))
+            return "This name has characters in it that nobody can see. Please type it again.";
+    }
+    return NULL;
+}
+
+/* A room's name stands in addresses, so it keeps to what reads well there. */
+const char *wrong_room(const char *room)
+{
+    if (!*room)
+        return "Please give the room a name.";
+    if (length_of(room) > ROOM_LIMIT)
+        return sl_printf("A room's name may have %d characters; this one has %zu.", ROOM_LIMIT,
+                         length_of(room));
+    bool letters = false;
+    for (const char *at = room; *at;) {
+        uint32_t c = next_character(&at);
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c > 0xa0;
+        if ((!letter && !strchr(" -_", (int)c)) || is_control(c) || is_hidden(c))
+            return "A room's name is made of letters, digits, spaces, - and _.";
+        letters |= letter;
+    }
+    return letters ? NULL : "A room's name needs a letter or a digit.";
+}
+
+const char *wrong_body(const char *body)
+{
+    if (!*body)
+        return "There is nothing in this message yet.";
+    if (length_of(body) > BODY_LIMIT)
+        return sl_printf("A message may have %d characters; this one has %zu.", BODY_LIMIT, length_of(body));
+    return NULL;
+}
+
+/* ---- Showing ----------------------------------------------------------------------------------------- */
+
+int colour_of(const char *name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return (int)((hash ^ hash >> 16) % COLOURS);
+}
+
+/* Where the link that begins at `text` ends: a full stop or a bracket after it belongs to the sentence around
+ * it. Gives `text` itself where no link begins. */
+static const char *end_of_link(const char *text)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+    if (!scheme)
+        return text;
+    const char *end = text + scheme + strcspn(text + scheme, " \t\n<>\"`{}|\\^");
+    while (end > text + scheme && strchr(".,;:!?'*_)]", end[-1])) {
+        if (end[-1] == ')' && memchr(text, '(', (size_t)(end - text)))
+            break;
+        end--;
+    }
+    return end > text + scheme ? end : text;
+}
+
+static void add_piece(json_t *pieces, const char *start, const char *end, bool link)
+{
+    if (end > start)
+        json_array_append_new(pieces,
+                              json_pack("{s:s%, s:b}", "text", start, (size_t)(end - start), "link", link));
+}
+
+json_t *pieces_of(const char *body)
+{
+    json_t *pieces = json_array();
+    const char *plain = body, *at = body;
+    while ((at = strstr(at, "http"))) {
+        bool in_word = at > body && isalnum((unsigned char)at[-1]);
+        const char *end = in_word ? at : end_of_link(at);
+        if (end > at) {
+            add_piece(pieces, plain, at, /* link= */ false);
+            add_piece(pieces, at, end, /* link= */ true);
+            plain = end;
+        }
+        at = end > at ? end : at + 4;
+    }
+    add_piece(pieces, plain, body + strlen(body), /* link= */ false);
+    return pieces;
+}
+
+/* ---- Cookies ----------------------------------------------------------------------------------------- */
+
+const char *to_cookie(const char *text)
+{
+    char *value = sl_alloc(3 * strlen(text) + 1), *to = value;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9'))
+            *to++ = (char)*c;
+        else
+            to += sprintf(to, "%%%02X", *c);
+    }
+    *to = 0;
+    return value;
+}
+
+static int hexadecimal(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+const char *from_cookie(const char *value)
+{
+    if (!value)
+        return "";
+    char *text = sl_alloc(strlen(value) + 1), *to = text;
+    for (; *value; value++) {
+        if (*value == '%' && hexadecimal(value[1]) >= 0 && hexadecimal(value[2]) >= 0) {
+            *to++ = (char)(hexadecimal(value[1]) << 4 | hexadecimal(value[2]));
+            value += 2;
+        } else {
+            *to++ = *value;
+        }
+    }
+    *to = 0;
+    return sl_utf8_valid(text, strlen(text)) ? text : "";
+}
