@@ -155,10 +155,13 @@ static char *url_to_show(CURL *easy)
 static int code_of(const transfer *t, CURLcode outcome)
 {
     long system = 0;
+    const char *url = NULL;
     switch (outcome) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return SL_EINVAL;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL, or of the server, whose answer looks like HTTP/0.9 */
+        curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+        return url && strncasecmp(url, "http", 4) == 0 ? SL_EPROTO : SL_EINVAL;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return SL_ENOENT;

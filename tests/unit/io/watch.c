@@ -133,6 +133,21 @@ TASK_TEST(what_is_not_there_is_not_watched)
     return NULL;
 }
 
+/* docs/samples/io/watch.c, built and run as it stands in the document; it ends after two changes. */
+TASK_TEST(the_sample_watches)
+{
+    char *argv[] = {getenv("SAMPLE_WATCH"), scratch, "2", NULL};
+    CHECK(argv[0]);
+    sl_deferred *run = sl_process_run(argv, 0);
+    for (int i = 0; !sl_deferred_fired(run); i = (i + 1) % 100) {
+        put_file(in_scratch(sl_printf("%d", i)), "x");
+        sl_await(sl_sleep(1));
+    }
+    sl_process_result *result = sl_await(run);
+    CHECK(result->status == 0 && strncmp(result->output->data, "watching\n/tmp/silver-io-", 24) == 0);
+    return NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_new, scratch_remove)
 
 int main(void)
@@ -146,6 +161,7 @@ int main(void)
         TEST(too_many_changes_become_one),
         TEST(closing_fails_who_waits),
         TEST(what_is_not_there_is_not_watched),
+        TEST(the_sample_watches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
