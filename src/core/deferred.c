@@ -482,8 +482,10 @@ int sl__fire_from_thread(const sl_site *site, sl_deferred *deferred, sl_result r
     posted_fire *posted = sl_malloc(sizeof *posted);
     *posted = (posted_fire){site, deferred, result};
     int r = sl_loop_post(deferred->loop, fire_posted, posted);
-    if (r < 0)
+    if (r < 0) {
+        sl_result_done(&posted->result);
         free(posted);
+    }
     return r;
 }
 

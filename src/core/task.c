@@ -510,8 +510,11 @@ int sl_run(const char *name, sl_task_fn *main, void *data, void **ret_value)
     sl_root *root = sl_root_new(p.loop, name);
     sl_deferred *done = sl__spawn(SL_HERE, name, main, data);
     sl_then(done, program_succeeded, program_failed, &p, NULL);
+    /* What it waits for may come from a thread, which nothing else on the loop knows of: sleep, do not spin. */
+    uv_ref((uv_handle_t *) &p.loop->wake);
     while (!p.done)
         sl_loop_run(p.loop);
+    uv_unref((uv_handle_t *) &p.loop->wake);
     sl_deferred_unref(done);
     sl_root_unref(root);
     sl_loop_free(p.loop);
