@@ -55,10 +55,14 @@ static void reads_all_three_forms(void **state)
         const char *text;
         int64_t seconds;
     } cases[] = {
-        {"Sun, 06 Nov 1994 08:49:37 GMT", 784111777},  {"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
-        {"Sun Nov  6 08:49:37 1994", 784111777},       {"Thu, 01 Jan 1970 00:00:00 GMT", 0},
-        {"Wed Dec 31 23:59:59 1969", -1},     {"Sat Dec 31 23:59:60 2016", 1483228800},
-        {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800}, {"Fri Dec 31 23:59:59 9999", 253402300799},
+        {"Sun, 06 Nov 1994 08:49:37 GMT", 784111777},
+        {"Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
+        {"Sun Nov  6 08:49:37 1994", 784111777},
+        {"Thu, 01 Jan 1970 00:00:00 GMT", 0},
+        {"Wed Dec 31 23:59:59 1969", -1},
+        {"Sat Dec 31 23:59:60 2016", 1483228800},
+        {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800},
+        {"Fri Dec 31 23:59:59 9999", 253402300799},
     };
     for (size_t i = 0; i < sl_array_size(cases); i++) {
         int64_t seconds = 42;
