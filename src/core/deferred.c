@@ -54,22 +54,14 @@ sl_deferred *sl__deferred_new(const sl_site *site, sl_cancel_fn *cancel, void *d
 {
     sl_loop *loop = sl__loop_needed("sl_deferred_new");
     sl_deferred *d = sl__pool_get(&loop->deferreds, sizeof *d);
+    memset(d, 0, offsetof(sl_deferred, first)); /* the link is written when it is used */
     d->references = 1;
-    d->state = SL__PENDING;
     d->promised = true;
-    d->swallow = d->running = d->cancelling = d->released = d->quiet = d->queued = false;
-    d->pauses = 0;
-    d->many_outers = d->first_taken = false;
     d->loop = loop;
-    d->result = sl_ok(NULL);
     d->cancel = cancel;
     d->data = data;
     d->made = site;
-    d->fired = d->failed_at = NULL;
-    d->inner = d->outer = d->next = NULL;
-    d->links = NULL;
     d->last_link = &d->links;
-    d->estate = NULL;
     return d;
 }
 
@@ -138,7 +130,9 @@ static void drop_result(sl_deferred *d)
 /* After anything that may have been the last: frees the deferred if it was. */
 static void settle(sl_deferred *d)
 {
-    if (d->references || d->running || d->queued || d->cancelling || d->state == SL__FREED)
+    if (d->references)
+        return;
+    if (d->running || d->queued || d->cancelling || d->state == SL__FREED)
         return;
     if (d->state == SL__FIRED && !d->inner) {
         while (d->links) { /* paused for good */
@@ -405,32 +399,45 @@ static void run_list(sl_deferred *list, sl_deferred **last)
     }
 }
 
+static void put_off(sl_loop *loop, sl_deferred *d)
+{
+    d->queued = true;
+    d->next = NULL;
+    *loop->put_off_last = d;
+    loop->put_off_last = &d->next;
+}
+
+static void run_put_off(sl_loop *loop)
+{
+    while (loop->put_off) {
+        sl_deferred *d = loop->put_off;
+        loop->put_off = d->next;
+        if (!loop->put_off)
+            loop->put_off_last = &loop->put_off;
+        d->next = NULL;
+        loop->fire_depth++;
+        run_list(d, &d->next);
+        loop->fire_depth--;
+    }
+}
+
 static void run(sl_deferred *d)
 {
     sl_loop *loop = d->loop;
     if (d->running || d->inner || d->pauses || d->queued)
         return;
-    d->queued = true;
-    d->next = NULL;
     if (loop->fire_depth >= MAX_DEPTH) {
-        *loop->put_off_last = d;
-        loop->put_off_last = &d->next;
+        put_off(loop, d);
         return;
     }
+    sl_deferred *list = NULL, **last = &list;
     loop->fire_depth++;
-    sl_deferred *list = d;
-    run_list(list, &list->next);
-    if (--loop->fire_depth == 0)
-        while (loop->put_off) {
-            list = loop->put_off;
-            loop->put_off = list->next;
-            if (!loop->put_off)
-                loop->put_off_last = &loop->put_off;
-            list->next = NULL;
-            loop->fire_depth++;
-            run_list(list, &list->next);
-            loop->fire_depth--;
-        }
+    run_links(d, &last);
+    settle(d);
+    if (list)
+        run_list(list, last);
+    if (--loop->fire_depth == 0 && loop->put_off)
+        run_put_off(loop);
 }
 
 /* ---- Firing ---- */
@@ -442,7 +449,8 @@ int sl__fire(const sl_site *site, sl_deferred *d, sl_result result)
         d->state = SL__FIRED;
         d->fired = site;
         d->result = result;
-        run(d);
+        if (d->links || !d->references || result.kind == SL_DEFERRED)
+            run(d);
         return 0;
     }
     if (d->swallow) {

@@ -40,16 +40,19 @@ typedef enum sl__state {
 struct sl_deferred {
     void *pool_link;     /* the pool's while it is free */
     unsigned references; /* of those who got it */
-    unsigned char state;
-    bool promised;       /* who made it will still fire it, or give it up */
-    bool swallow;        /* … and that will be dropped: it was cancelled */
-    bool running;        /* its links are being run */
-    bool cancelling;     /* its canceller is being called */
-    bool released;       /* cancelled because nobody wanted it any more */
-    bool quiet;          /* an unhandled failure is not reported */
-    bool queued;         /* put off, or on its way to be run */
-    unsigned short pauses;
-    bool many_outers;
+    unsigned pauses;
+    struct {
+        unsigned char state;
+        bool promised : 1;    /* who made it will still fire it, or give it up */
+        bool swallow : 1;     /* … and that will be dropped: it was cancelled */
+        bool running : 1;     /* its links are being run */
+        bool cancelling : 1;  /* its canceller is being called */
+        bool released : 1;    /* cancelled because nobody wanted it any more */
+        bool quiet : 1;       /* an unhandled failure is not reported */
+        bool queued : 1;      /* put off, or on its way to be run */
+        bool many_outers : 1;
+        bool first_taken : 1;
+    };
     sl_loop *loop;
     sl_result result;
     sl_cancel_fn *cancel;
@@ -58,10 +61,9 @@ struct sl_deferred {
     sl_deferred *inner; /* the one it waits for: holds a reference */
     sl_deferred *outer; /* the one that waits for it */
     sl_deferred *next;  /* to be run */
-    sl__link first;     /* the first link stands here, others in the pool */
-    bool first_taken;
     sl__link *links, **last_link;
     sl__estate *estate;
+    sl__link first; /* the first link stands here, others in the pool */
 };
 
 /* Whether the result is there for whoever takes it now. */

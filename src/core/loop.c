@@ -15,7 +15,6 @@
 
 #define SLICE_NS 500000
 #define JOBS_BETWEEN_CLOCKS 16
-#define KEPT_OBJECTS 100000
 
 __thread sl_loop *sl__loop;
 
@@ -36,39 +35,12 @@ SL_NORETURN void sl__die(const sl_site *site, const char *format, ...)
     abort();
 }
 
-sl_loop *sl__loop_needed(const char *function)
+SL_NORETURN void sl__loop_missing(const char *function)
 {
-    if (!sl__loop)
-        sl__die(NULL, "%s was called in a thread without a loop: call sl_run or sl_loop_new first", function);
-    return sl__loop;
+    sl__die(NULL, "%s was called in a thread without a loop: call sl_run or sl_loop_new first", function);
 }
 
 /* ---- Pools ---- */
-
-void *sl__pool_get(sl__pool *pool, size_t size)
-{
-    void *object = pool->free;
-    if (!object)
-        return sl_malloc(size);
-    pool->free = *(void **) object;
-    pool->kept--;
-    return object;
-}
-
-void sl__pool_put(sl__pool *pool, void *object)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    free(object); /* so that use after free is found */
-#else
-    if (pool->kept >= KEPT_OBJECTS) {
-        free(object);
-        return;
-    }
-    *(void **) object = pool->free;
-    pool->free = object;
-    pool->kept++;
-#endif
-}
 
 void sl__pool_done(sl__pool *pool)
 {
@@ -103,6 +75,12 @@ static void on_busy(uv_idle_t *idle)
 {
 }
 
+void sl__loop_awake(sl_loop *loop)
+{
+    loop->awake = true;
+    uv_idle_start(&loop->busy, on_busy);
+}
+
 static void run_slice(sl_loop *loop)
 {
     if (!loop->first)
@@ -117,8 +95,10 @@ static void run_slice(sl_loop *loop)
         if (n % JOBS_BETWEEN_CLOCKS == 0 && sl_monotonic_ns() > loop->slice_end_ns)
             break;
     }
-    if (!loop->first)
+    if (!loop->first) {
+        loop->awake = false;
         uv_idle_stop(&loop->busy);
+    }
 }
 
 static void on_before_poll(uv_prepare_t *prepare)
@@ -264,7 +244,6 @@ int sl_loop_new(sl_loop **ret_loop)
     uv_check_start(&loop->after_poll, on_after_poll);
     uv_unref((uv_handle_t *) &loop->after_poll);
     uv_idle_init(&loop->uv, &loop->busy);
-    loop->busy.data = (void *) on_busy;
     sl__loop = *ret_loop = loop;
     return 0;
 }

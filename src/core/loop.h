@@ -2,7 +2,14 @@
 #pragma once
 
 #include <silver/core.h>
+#include <stdlib.h>
 #include <uv.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 
 /* What can stand in the run queue; whatever wants to run embeds one. */
 typedef struct sl__job {
@@ -32,6 +39,7 @@ struct sl_loop {
 
     /* The run queue, first in first out. */
     sl__job *first, **last;
+    bool awake; /* `busy` is active */
     uint64_t slice_end_ns;
 
     /* Posted from other threads. */
@@ -75,18 +83,43 @@ struct sl_loop {
 
 extern __thread sl_loop *sl__loop __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+void sl__loop_awake(sl_loop *loop);
+
 /* Appends to the run queue. */
 static inline void sl__enqueue(sl_loop *loop, sl__job *job)
 {
-    if (!loop->first)
-        uv_idle_start(&loop->busy, (uv_idle_cb) (void *) loop->busy.data);
+    if (!loop->awake)
+        sl__loop_awake(loop);
     job->next = NULL;
     *loop->last = job;
     loop->last = &job->next;
 }
 
-void *sl__pool_get(sl__pool *pool, size_t size);
-void sl__pool_put(sl__pool *pool, void *object);
+#define SL__POOL_KEEPS 100000
+
+static inline void *sl__pool_get(sl__pool *pool, size_t size)
+{
+    void *object = pool->free;
+    if (!object)
+        return sl_malloc(size);
+    pool->free = *(void **) object;
+    pool->kept--;
+    return object;
+}
+static inline void sl__pool_put(sl__pool *pool, void *object)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    free(object); /* so that use after free is found */
+#else
+    if (pool->kept >= SL__POOL_KEEPS) {
+        free(object);
+        return;
+    }
+    *(void **) object = pool->free;
+    pool->free = object;
+    pool->kept++;
+#endif
+}
 void sl__pool_done(sl__pool *pool);
 
 /* Calls back once after `ms`; the timer goes back to the pool before the callback, or when it is stopped. */
@@ -100,5 +133,11 @@ sl_arena *sl__arena_get(sl_loop *loop);
 void sl__arena_put(sl_loop *loop, sl_arena *arena);
 /* Ends the process with a message: for mistakes of the program that nothing can mend. */
 SL_NORETURN void sl__die(const sl_site *site, const char *format, ...) SL_PRINTF(2, 3);
+SL_NORETURN void sl__loop_missing(const char *function);
 /* The loop of this thread, or the end of the process with the name of what was called without one. */
-sl_loop *sl__loop_needed(const char *function);
+static inline sl_loop *sl__loop_needed(const char *function)
+{
+    if (__builtin_expect(!sl__loop, 0))
+        sl__loop_missing(function);
+    return sl__loop;
+}
