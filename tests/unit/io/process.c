@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define RUN(...) sl_process_run(((char *[]){__VA_ARGS__, NULL}))
@@ -70,6 +71,33 @@ TASK_TEST(failed_starts_say_why)
     sl_await(RUN("true")); /* the failed ones have closed what they had by then */
     CHECK(no_children());
     CHECK(open_descriptors() <= before + 2); /* libuv's own pipe for signals came with the first */
+    return NULL;
+}
+
+/* Whichever of its descriptors is the one too many, the call fails and gives back the others. */
+TASK_TEST(running_out_of_descriptors_is_told)
+{
+    struct rlimit before, small;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    sl_await(RUN("true"));
+    sl_yield();
+    int next = dup(0), failures = 0;
+    CHECK(next >= 0 && close(next) == 0);
+    for (int more = 0; more < 8; more++) {
+        sl_error *error;
+        small = (struct rlimit){(rlim_t)(next + more), before.rlim_max};
+        CHECK(setrlimit(RLIMIT_NOFILE, &small) == 0);
+        sl_try(SHELL("exit 0", .input = "x", .input_size = 1), &error);
+        CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+        CHECK(!error || (error->code == -EMFILE && strstr(error->message, "cannot start sh") && error->hint));
+        failures += error != NULL;
+        for (int now = -1; now != next; close(now)) { /* until all are given back */
+            sl_yield();
+            now = dup(0);
+        }
+    }
+    CHECK(failures >= 3 && failures < 8);
+    CHECK(no_children());
     return NULL;
 }
 
@@ -210,6 +238,7 @@ int main(void)
         TEST(gives_input),
         TEST(takes_directory_and_environment),
         TEST(failed_starts_say_why),
+        TEST(running_out_of_descriptors_is_told),
         TEST(nothing_leaks),
         TEST(child_inherits_nothing),
         TEST(floods_are_cut),
