@@ -85,8 +85,9 @@ typedef struct sl_message {
     char *data; /* data[size] is NUL; text is valid UTF-8 */
 } sl_message;
 
-/* What a WebSocket handler is. It runs in a task; when the client goes, that task is cancelled; when it returns, the
- * connection is closed with 1000, and when it fails, with 1011. */
+/* What a WebSocket handler is. It runs in the request's task. When it returns, the connection is closed with 1000, and when
+ * it fails, with 1011. When the client goes, sl_receive gives NULL after the messages that had come, and sending fails
+ * with SL_ECLOSED; a handler that is still there 5 s later is cancelled, and one that never received at once. */
 typedef void sl_websocket_fn(sl_websocket *ws);
 
 typedef struct sl_websocket_options {
@@ -154,7 +155,7 @@ typedef struct sl_http_options {
     const char *access_log;         /* the file's path; NULL: none */
     sl_access_format access_format;
     bool debug;                     /* development: failures are shown whole */
-    /* Makes the response to a failure; NULL: plain text. It must not fail. */
+    /* Makes the response to a failure, and logs it if it is ours; NULL: plain text, and 5xx in the log. It must not fail. */
     sl_response *(*failure)(sl_request *req, const sl_error *error);
 } sl_http_options;
 
