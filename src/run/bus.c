@@ -551,3 +551,11 @@ size_t bus_peer_count(const struct bus *bus)
         count += peer->connected;
     return count;
 }
+
+size_t bus_waiting(const struct bus *bus)
+{
+    size_t most = 0;
+    for (const struct peer *peer = bus->peers; peer; peer = peer->next)
+        most = peer->bytes > most ? peer->bytes : most;
+    return most;
+}

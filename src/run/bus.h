@@ -22,3 +22,5 @@ int bus_new(sl_loop *loop, sl_root *root, const char *directory, sl_callback *jo
 struct bus *bus_free(struct bus *bus);
 /* How many others we can send to now. */
 size_t bus_peer_count(const struct bus *bus);
+/* The bytes that wait for the one that lags most, at most BUS_QUEUE_BYTES_MAX (and one batch that is being written). */
+size_t bus_waiting(const struct bus *bus);
