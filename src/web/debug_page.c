@@ -10,6 +10,7 @@
 #define AROUND 3 /* lines of source before and after */
 #define CAUSES_MAX 8
 #define DIAGNOSTICS_MAX 20
+#define PRE_MAX 65536
 
 static const char style[] =
     ":root{color-scheme:light dark;--ground:#fbfaf8;--paper:#fff;--ink:#1d2129;--soft:#5c6470;--line:#e2ded6;"
@@ -47,8 +48,8 @@ static void put_pre(sl_buffer *out, const char *title, const sl_buffer *text)
     if (!text->size)
         return;
     sl_buffer_printf(out, "<h2>%s</h2><pre>", title);
-    sl_buffer_put_html(out, text->data, text->size);
-    sl_buffer_puts(out, "</pre>");
+    sl_buffer_put_html(out, text->data, text->size < PRE_MAX ? text->size : PRE_MAX);
+    sl_buffer_puts(out, text->size < PRE_MAX ? "</pre>" : "\n…</pre>");
 }
 
 /* ---- Where ------------------------------------------------------------------------------------------- */
@@ -77,6 +78,21 @@ static void put_places(sl_buffer *out, const sl_app *app, const sl_error *error)
             put_place(out, app, "passed", site);
         last = site;
     }
+}
+
+/* The place in a template, which the message begins with: "templates/room.html:12:8: …". */
+static void put_template_place(sl_buffer *out, const sl_app *app, const sl_error *error)
+{
+    size_t size = strcspn(error->message, ":");
+    int line = (int)strtol(error->message + size + (error->message[size] == ':'), NULL, 10);
+    if (line < 1)
+        return;
+    char *file = sl_printf_heap("%.*s", (int)size, error->message);
+    sl_buffer_puts(out, "<p class=\"place\">wrong in <code>");
+    put_html(out, file);
+    sl_buffer_printf(out, "</code> <span class=\"soft\">line %d</span></p>", line);
+    sl__source_excerpt(app->directory, file, line, AROUND, out);
+    free(file);
 }
 
 static void put_causes(sl_buffer *out, const sl_app *app, const sl_error *error)
@@ -252,6 +268,8 @@ void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int sta
     }
     if (error->code != SL_EBUILD && error->origin) {
         sl_buffer_puts(out, "<h2>Where</h2>");
+        if (error->code == SL_ETEMPLATE)
+            put_template_place(out, app, error);
         put_places(out, app, error);
     }
     put_causes(out, app, error);

@@ -100,6 +100,14 @@ static int read_all(int fd, size_t size, sl_buffer *out)
     }
 }
 
+/* The clock that stamps files is coarse: two changes within one of its ticks look like one. */
+#define YOUNG_MS 100
+
+static int64_t age_ms(const struct timespec *changed)
+{
+    return sl_wall_ms() - ((int64_t)changed->tv_sec * 1000 + changed->tv_nsec / 1000000);
+}
+
 static int compile(sl__templates *templates, const sl_site *site, const char *name,
                    sl__template **ret_template, sl_error **ret_error)
 {
@@ -126,7 +134,7 @@ static int compile(sl__templates *templates, const sl_site *site, const char *na
         return got;
     templ->changed = status.st_mtim;
     templ->inode = status.st_ino;
-    templ->size = source.size;
+    templ->young = age_ms(&status.st_mtim) < YOUNG_MS;
     *ret_template = templ;
     return 0;
 }
@@ -135,6 +143,8 @@ static bool is_fresh(const sl__templates *templates, sl__template *templ)
 {
     if (!templates->development || templ->checked == templates->renderings)
         return true;
+    if (templ->young)
+        return false;
     char *path = sl_printf_heap("%s/%s", templates->directory, templ->name);
     struct stat status;
     int got = stat(path, &status);

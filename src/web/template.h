@@ -19,10 +19,11 @@
 typedef struct sl__templates sl__templates;
 
 enum {
-    SL__TEMPLATE_NESTING = 32,   /* blocks in blocks, parentheses in parentheses, within one file */
-    SL__TEMPLATE_DEPTH = 100,    /* of everything that is open at once while rendering, over all files */
-    SL__TEMPLATE_FILES = 16,     /* includes in includes, and files that extend one another */
-    SL__TEMPLATE_SIZE = 4 << 20, /* bytes of a file */
+    SL__TEMPLATE_NESTING = 32,    /* blocks in blocks, parentheses in parentheses, within one file */
+    SL__TEMPLATE_EXPRESSION = 64, /* steps from an expression to the deepest of its parts */
+    SL__TEMPLATE_DEPTH = 100,     /* of everything that is open at once while rendering, over all files */
+    SL__TEMPLATE_FILES = 16,      /* includes in includes, and files that extend one another */
+    SL__TEMPLATE_SIZE = 4 << 20,  /* bytes of a file */
     SL__TEMPLATE_OUTPUT = 64 << 20,
 };
 
@@ -78,6 +79,7 @@ typedef struct sl__url_argument {
 struct sl__expression {
     uint8_t kind;   /* sl__expression_kind */
     uint8_t filter; /* sl__filter */
+    uint8_t depth;  /* of its deepest part */
     uint32_t offset;
     sl__expression *left, *right;
     union {
@@ -148,6 +150,7 @@ typedef struct sl__template {
     uint64_t checked; /* template.c's: the rendering in which the file was last looked at */
     struct timespec changed;
     ino_t inode;
+    bool young; /* the file had changed just before it was read, and may again without showing it */
 } sl__template;
 
 /* Compiles a text, which is copied. 0, or SL_ETEMPLATE with an error. */

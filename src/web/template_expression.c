@@ -84,6 +84,25 @@ static sl__expression *make(state *s, sl__expression_kind kind, const char *at)
     return expression;
 }
 
+static unsigned depth_of(const sl__expression *expression)
+{
+    return expression ? expression->depth : 0;
+}
+
+/* Notes how deep an expression has become by its parts: it is evaluated by recursion, on a small stack. */
+static sl__expression *deepen(state *s, sl__expression *expression, const sl__expression *part)
+{
+    unsigned depth = depth_of(part) + 1;
+    if (depth > SL__TEMPLATE_EXPRESSION) {
+        sl__parse_wrong(s, s->templ->source + expression->offset, "compute it in the handler",
+                        "this expression has more than %d steps in one another", SL__TEMPLATE_EXPRESSION);
+        return NULL;
+    }
+    if (depth > expression->depth)
+        expression->depth = (uint8_t)depth;
+    return expression;
+}
+
 static sl__expression *make_pair(state *s, sl__expression_kind kind, const char *at, sl__expression *left,
                                  sl__expression *right)
 {
@@ -92,7 +111,7 @@ static sl__expression *make_pair(state *s, sl__expression_kind kind, const char 
     sl__expression *expression = make(s, kind, at);
     expression->left = left;
     expression->right = right;
-    return expression;
+    return deepen(s, expression, left) ? deepen(s, expression, right) : NULL;
 }
 
 /* Expects the closing sign of something that was opened at `open`. */
@@ -184,7 +203,7 @@ static bool read_url_argument(state *s, sl__url_argument ***tail)
     argument->value = read_or(s);
     **tail = argument;
     *tail = &argument->next;
-    return argument->value;
+    return argument->value != NULL;
 }
 
 static sl__expression *read_url(state *s, const char *start)
@@ -198,7 +217,10 @@ static sl__expression *read_url(state *s, const char *start)
     while (take(s, ","))
         if (!read_url_argument(s, &tail))
             return NULL;
-    return close_with(s, ")", open) ? expression : NULL;
+    for (const sl__url_argument *argument = expression->arguments; argument; argument = argument->next)
+        if (!deepen(s, expression, argument->value))
+            return NULL;
+    return close_with(s, ")", open) ? deepen(s, expression, expression->left) : NULL;
 }
 
 static sl__expression *read_name(state *s)
@@ -278,20 +300,15 @@ static sl__expression *read_member(state *s, sl__expression *left, const char *a
     member->left = left;
     member->text = sl_arena_strndup(s->templ->arena, word.data, word.size);
     member->size = word.size;
-    return member;
+    return deepen(s, member, left);
 }
 
 static sl__expression *read_postfix(state *s)
 {
     sl__expression *left = read_primary(s);
-    unsigned steps = 0;
     while (left) {
         sl__skip_space(s);
         const char *at = s->at;
-        if (steps++ > SL__TEMPLATE_NESTING) {
-            sl__parse_wrong(s, at, NULL, "more than %d members of members", SL__TEMPLATE_NESTING);
-            return NULL;
-        }
         if (take(s, ".")) {
             left = read_member(s, left, at);
         } else if (take(s, "[")) {
@@ -348,20 +365,14 @@ static sl__expression *read_filter(state *s, sl__expression *left)
                         filters[i].name);
         return NULL;
     }
-    return expression;
+    return deepen(s, expression, left) ? deepen(s, expression, expression->right) : NULL;
 }
 
 static sl__expression *read_filtered(state *s)
 {
     sl__expression *left = read_postfix(s);
-    unsigned steps = 0;
-    while (left && take(s, "|")) {
-        if (steps++ > SL__TEMPLATE_NESTING) {
-            sl__parse_wrong(s, s->at, NULL, "more than %d filters in a row", SL__TEMPLATE_NESTING);
-            return NULL;
-        }
+    while (left && take(s, "|"))
         left = read_filter(s, left);
-    }
     return left;
 }
 
@@ -399,28 +410,23 @@ static sl__expression *read_not(state *s)
     sl__expression *operand = read_comparison(s);
     if (!operand || count == 0)
         return operand;
-    for (count = count % 2 ? 1 : 2; count > 0; count--) {
+    for (count = count % 2 ? 1 : 2; operand && count > 0; count--) {
         sl__expression *expression = make(s, SL__E_NOT, at);
         expression->left = operand;
-        operand = expression;
+        operand = deepen(s, expression, operand);
     }
     return operand;
 }
 
-/* Chains lean to the left and are rendered by recursion, so their length has a limit. */
 static sl__expression *read_chain(state *s, const char *word, sl__expression_kind kind,
                                   sl__expression *(*read)(state *))
 {
     sl__expression *left = read(s);
-    for (unsigned steps = 0; left; steps++) {
+    while (left) {
         sl__skip_space(s);
         const char *at = s->at;
         if (!take_word(s, word))
             break;
-        if (steps > SL__TEMPLATE_NESTING) {
-            sl__parse_wrong(s, at, NULL, "more than %d times \"%s\" in a row", SL__TEMPLATE_NESTING, word);
-            return NULL;
-        }
         left = make_pair(s, kind, at, left, read(s));
     }
     return left;

@@ -35,8 +35,20 @@ static sl_response *busy(sl_request *req)
     sl_fail(SL_HTTP(503), "the secret reason");
 }
 
+static sl_response *bad_template(sl_request *req)
+{
+    return sl_render(req, "bad.html", "{}"); /* MARK: the call */
+}
+
+static sl_response *odd(sl_request *req)
+{
+    sl_fail(SL_HTTP(302), "not a failure");
+}
+
 static void setup(sl_app *app)
 {
+    sl_route(app, "bad-template", "GET /bad-template", bad_template);
+    sl_route(app, "odd", "GET /odd", odd);
     sl_route(app, "broken", "GET /broken/{what}", broken);
     sl_route(app, "missing", "GET /missing/{room}", missing);
     sl_route(app, "busy", "GET /busy", busy);
@@ -98,6 +110,17 @@ static void drive_forms(site *s)
         request(s, "GET /missing/a", .headers = "Accept: text/html, application/json\n")->type,
         "text/html; charset=utf-8");
     assert_string_equal(request(s, "GET /missing/a")->type, "text/plain; charset=utf-8");
+}
+
+static void drive_template_mistake(site *s)
+{
+    write_file(s, "templates/bad.html", "<p>one\n<p>{{ romo }}\n<p>three\n");
+    const answer *a = request(s, "GET /bad-template", .headers = BROWSER);
+    assert_int_equal(a->status, 500);
+    assert_contains(a->body, "templates/bad.html:2:7: unknown name &quot;romo&quot;");
+    assert_contains(a->body, "<li class=\"here\"><code>&lt;p&gt;{{ romo }}</code></li>");
+    assert_contains(a->body, "MARK: the call");
+    assert_int_equal(request(s, "GET /odd")->status, 500);
 }
 
 static void drive_not_found(site *s)
@@ -194,6 +217,7 @@ static void drive_many(site *s)
 
 SITE_TEST(drive_development, true)
 SITE_TEST(drive_forms, true)
+SITE_TEST(drive_template_mistake, true)
 SITE_TEST(drive_not_found, true)
 SITE_TEST(drive_production, false)
 SITE_TEST(drive_broken_in_development, true)
@@ -203,13 +227,10 @@ SITE_TEST(drive_many, true)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drive_development_test),
-        cmocka_unit_test(drive_forms_test),
-        cmocka_unit_test(drive_not_found_test),
-        cmocka_unit_test(drive_production_test),
-        cmocka_unit_test(drive_broken_in_development_test),
-        cmocka_unit_test(drive_broken_in_production_test),
-        cmocka_unit_test(drive_many_test),
+        cmocka_unit_test(drive_development_test),          cmocka_unit_test(drive_forms_test),
+        cmocka_unit_test(drive_template_mistake_test),     cmocka_unit_test(drive_not_found_test),
+        cmocka_unit_test(drive_production_test),           cmocka_unit_test(drive_broken_in_development_test),
+        cmocka_unit_test(drive_broken_in_production_test), cmocka_unit_test(drive_many_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,11 @@ static void drive_changes(site *s)
     write_file(s, "templates/inc.html", "2");
     touch(s, "templates/inc.html", 1000);
     assert_string_equal(request(s, "GET /page/page.html")->body, "<title>Site</title>2");
+    /* Another text of the same size, at once: within one tick of the clock that stamps files. */
+    write_file(s, "templates/inc.html", "3");
+    assert_string_equal(request(s, "GET /page/page.html")->body, "<title>Site</title>3");
+    write_file(s, "templates/inc.html", "2");
+    assert_string_equal(request(s, "GET /page/page.html")->body, "<title>Site</title>2");
     write_file(s, "templates/base.html", "{% block body %}{% end %}!");
     assert_string_equal(request(s, "GET /page/page.html")->body, "2!");
     write_file(s, "templates/page.html", "{{ broken");

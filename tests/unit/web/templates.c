@@ -263,14 +263,31 @@ static void drive_limits(site *s)
     sl_buffer_puts(&deep, "{{ x");
     for (int i = 0; i < 100000; i++)
         sl_buffer_puts(&deep, ".x");
-    template_case members = {deep.data, "{}", "more than 32 members"};
+    template_case members = {deep.data, "{}", "more than 64 steps in one another"};
     check_complaints(s, &members, 1);
     deep.size = 0;
     sl_buffer_puts(&deep, "{{ x");
     for (int i = 0; i < 100000; i++)
         sl_buffer_puts(&deep, " or x");
-    template_case operators = {deep.data, "{}", "more than 32 times \"or\""};
+    template_case operators = {deep.data, "{}", "more than 64 steps in one another"};
     check_complaints(s, &operators, 1);
+    deep.size = 0;
+    sl_buffer_puts(&deep, "{{ x");
+    for (int i = 0; i < 100000; i++)
+        sl_buffer_puts(&deep, " | upper");
+    template_case filters = {deep.data, "{}", "more than 64 steps in one another"};
+    check_complaints(s, &filters, 1);
+    /* Deep in both ways at once: it must be refused, or fit on the stack of a task. */
+    deep.size = 0;
+    sl_buffer_puts(&deep, "{{ ");
+    for (int i = 0; i < 30; i++)
+        sl_buffer_puts(&deep, "(");
+    sl_buffer_puts(&deep, "x");
+    for (int i = 0; i < 30; i++)
+        sl_buffer_puts(&deep, " or x or x | lower | lower)");
+    sl_buffer_puts(&deep, " }}");
+    template_case both = {deep.data, "{\"x\": 1}", "1"};
+    check_pages(s, &both, 1);
     deep.size = 0;
     sl_buffer_puts(&deep, "{{ ");
     for (int i = 0; i < 100001; i++)
