@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <unwind.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 struct sl__catch_frame {
     sl__catch_frame *outer;
     sl_task *task;
@@ -102,6 +106,11 @@ static _Unwind_Reason_Code stop(int version, _Unwind_Action actions, _Unwind_Exc
                                 struct _Unwind_Exception *exception, struct _Unwind_Context *context, void *data)
 {
     sl__catch_frame *frame = data;
+#if defined(__SANITIZE_ADDRESS__)
+    /* Frames that were unwound leave their red zones below us, where the sanitizer's own calls then trip over them. */
+    char *bottom = frame->task->stack->bottom + 4096;
+    __asan_unpoison_memory_region(bottom, (size_t) ((char *) __builtin_frame_address(0) - bottom));
+#endif
     if ((actions & _UA_END_OF_STACK) || _Unwind_GetCFA(context) > frame->inside)
         _longjmp(frame->landing, 1);
     return _URC_NO_REASON;
