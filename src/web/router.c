@@ -98,9 +98,9 @@ static node *literal_child(const node *n, const char *text, size_t size)
         size_t place = literal_place(n, text, size, &found);
         return found ? n->literals[place].node : NULL;
     }
-    for (const literal *entry = n->literals, *end = entry + n->literal_count; entry < end; entry++)
-        if (entry->size == size && memcmp(entry->text, text, size) == 0)
-            return entry->node;
+    for (size_t i = 0; i < n->literal_count; i++)
+        if (n->literals[i].size == size && memcmp(n->literals[i].text, text, size) == 0)
+            return n->literals[i].node;
     return NULL;
 }
 
