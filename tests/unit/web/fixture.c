@@ -15,6 +15,8 @@ const char *__wrap_sl_body(sl_request *req, size_t max, size_t *ret_size);
 const char *__wrap_sl_scheme(const sl_request *req);
 const char *__wrap_sl_peer(const sl_request *req);
 const char *__wrap_sl_request_id(const sl_request *req);
+sl_response *__wrap_sl_websocket_accept(sl_request *req, sl_websocket_fn *handler,
+                                        const sl_websocket_options *options);
 
 /* The request first, so that the wrapped functions find the rest. */
 typedef struct driven {
@@ -49,6 +51,17 @@ const char *__wrap_sl_peer(const sl_request *req)
 const char *__wrap_sl_request_id(const sl_request *req)
 {
     return ((const driven *)req)->id;
+}
+
+sl_response *__wrap_sl_websocket_accept(sl_request *req, sl_websocket_fn *handler,
+                                        const sl_websocket_options *options)
+{
+    sl_response *res = sl_respond(req, 200);
+    res->status = 101;
+    res->body = SL__BODY_UPGRADE;
+    res->websocket = handler;
+    res->websocket_options = options;
+    return res;
 }
 
 /* ---- The application ----------------------------------------------------------------------------------- */
@@ -193,7 +206,7 @@ static answer *take_answer(const sl_response *res)
     a->fields = copy(fields.data ? fields.data : "", fields.size);
     const char *type = sl_response_header(res, "Content-Type");
     a->type = type ? sl_strdup_heap(type) : NULL;
-    a->websocket = res->body == SL__BODY_UPGRADE;
+    a->max_message = res->body == SL__BODY_UPGRADE ? res->websocket_options->max_message : 0;
     return a;
 }
 

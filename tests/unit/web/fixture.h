@@ -36,8 +36,8 @@ typedef struct answer {
     char *body;
     size_t size;
     char *type;
-    char *fields; /* lines: "Name: value\n" */
-    bool websocket;
+    char *fields;       /* lines: "Name: value\n" */
+    size_t max_message; /* of a WebSocket; 0 where it is none */
 } answer;
 
 /* request(s, "POST /rooms/a?x=1", .body = "…"): the answer lives until the test ends. */

@@ -79,7 +79,7 @@ static void drive_handlers(site *s)
     /* A name with a slash goes into a URL and comes back out. */
     assert_string_equal(request(s, "GET /rooms/a%2Fb%C3%A4")->body,
                         "room: a/bä, q=none, at /rooms/a%2Fb%C3%A4/live?since=1%202");
-    assert_true(request(s, "GET /rooms/x/live")->websocket);
+    assert_int_equal(request(s, "GET /rooms/x/live")->max_message, 10);
     assert_string_equal(request(s, "GET /many?x=1&y=2&x=&x=%C3%A4")->body, "[1][][ä]");
     assert_string_equal(request(s, "GET /config")->body,
                         sl_printf("/data/chat.db (null) %s 0", s->directory));
