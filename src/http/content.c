@@ -7,7 +7,7 @@
  *
  * A response that we compress keeps its tag, made weak: the bytes may differ from one version of a compressor
  * to the next. Compressing never holds the loop for long: small contents are done at once, larger ones in a
- * thread. */
+ * thread, and the largest become a stream, slice by slice. */
 #include "http/content.h"
 #include "http/accept.h"
 
@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define AT_ONCE_MAX (16 * 1024)      /* compressed on the loop */
-#define THREAD_MAX (4 * 1024 * 1024) /* compressed in a thread; what is larger is sent as it is */
+#define THREAD_MAX (4 * 1024 * 1024) /* compressed in a thread; what is larger becomes a stream */
+#define SLICE (16 * 1024)            /* of a stream: then others may run */
 #define READ_SIZE (64 * 1024)        /* of a file, in a thread */
 
 static const char *field_value(const sl_response *res, const char *name)
@@ -108,10 +109,7 @@ static bool may_encode(const sl_response *res)
     if (res->status < 200 || res->status == 204 || res->status == 205 || res->status == 206 ||
         res->status == 304)
         return false;
-    if (res->body != SL__BODY_SEGMENTS && res->body != SL__BODY_STREAM)
-        return false;
-    if (res->body == SL__BODY_SEGMENTS &&
-        (segments_size(res) < SL__COMPRESS_MIN || segments_size(res) > THREAD_MAX))
+    if (res->body == SL__BODY_SEGMENTS ? segments_size(res) < SL__COMPRESS_MIN : res->body != SL__BODY_STREAM)
         return false;
     const char *type = field_value(res, "Content-Type");
     if (!sl__compressible(type ? type : res->type))
@@ -238,12 +236,76 @@ static void encode_whole(sl_response *res, sl__coding coding, uint64_t size)
     res->segment_count = 1;
 }
 
+/* ---- Compressing slice by slice ---------------------------------------------------------------------- */
+
+static void write_slices(sl_stream *out, const char *data, uint64_t size)
+{
+    for (uint64_t done = 0; done < size;) {
+        size_t part = size - done < SLICE ? (size_t)(size - done) : SLICE;
+        sl_write(out, data + done, part);
+        done += part;
+        sl_yield();
+    }
+}
+
+struct piece {
+    int fd, code;
+    char *data;
+    size_t size;
+    uint64_t offset;
+};
+
+static sl_result read_piece(void *data)
+{
+    struct piece *piece = data;
+    piece->code = read_exactly(piece->fd, piece->data, piece->size, piece->offset);
+    return sl_ok(NULL);
+}
+
+static void write_file(sl_stream *out, const sl__segment *segment, struct piece *piece)
+{
+    piece->fd = segment->fd;
+    for (uint64_t done = 0; done < segment->size;) {
+        piece->size = segment->size - done < READ_SIZE ? (size_t)(segment->size - done) : READ_SIZE;
+        piece->offset = segment->offset + done;
+        SL_SHIELD()
+        {
+            sl_await(sl_in_thread(read_piece, piece, NULL));
+        }
+        sl_check(piece->code, "cannot read the contents at byte %llu", (unsigned long long)piece->offset);
+        write_slices(out, piece->data, piece->size);
+        done += piece->size;
+    }
+}
+
+static void write_segments(sl_stream *out, void *data)
+{
+    const sl_response *res = data;
+    struct piece *piece = sl_zalloc(sizeof(*piece));
+    for (size_t i = 0; i < res->segment_count; i++) {
+        if (res->segments[i].data) {
+            write_slices(out, res->segments[i].data, res->segments[i].size);
+            continue;
+        }
+        if (!piece->data)
+            piece->data = sl_alloc(READ_SIZE);
+        write_file(out, &res->segments[i], piece);
+    }
+}
+
 static void encode(sl_response *res, sl__coding coding)
 {
-    if (res->body == SL__BODY_SEGMENTS)
-        encode_whole(res, coding, segments_size(res));
-    else
-        res->coding = (unsigned char)coding;
+    uint64_t size = res->body == SL__BODY_SEGMENTS ? segments_size(res) : 0;
+    if (res->body == SL__BODY_SEGMENTS && size <= THREAD_MAX) {
+        encode_whole(res, coding, size);
+        return;
+    }
+    if (res->body == SL__BODY_SEGMENTS) {
+        res->body = SL__BODY_STREAM;
+        res->write = write_segments;
+        res->write_data = res;
+    }
+    res->coding = (unsigned char)coding;
 }
 
 /* ---- The whole --------------------------------------------------------------------------------------- */

@@ -507,6 +507,19 @@ IN_TASK(a_file_that_was_cut_fails)
     close(fd);
 }
 
+IN_TASK(huge_contents_become_a_stream)
+{
+    size_t size = 5 * 1024 * 1024;
+    sl_response *res = prepared(GZIP, "text/plain", page(size), size);
+    assert_int_equal(res->body, SL__BODY_STREAM);
+    assert_int_equal(res->coding, SL__CODING_GZIP);
+    assert_non_null(res->write);
+    assert_string_equal(field(res, "Content-Encoding"), "gzip");
+    sl__encoder *encoder = sl__encoder_new(res);
+    assert_non_null(encoder);
+    sl__encoder_free(encoder);
+}
+
 static void write_nothing(sl_stream *out, void *data)
 {
 }
@@ -559,6 +572,7 @@ int main(void)
         cmocka_unit_test(large_contents_are_compressed_in_a_thread),
         cmocka_unit_test(files_are_compressed_and_cut),
         cmocka_unit_test(a_file_that_was_cut_fails),
+        cmocka_unit_test(huge_contents_become_a_stream),
         cmocka_unit_test(streams_are_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
