@@ -1,13 +1,14 @@
 /* bus.c: events between the instances of an application.
  *
- * Every pair of instances has two connections, one for each direction: who connected sends, who accepted receives.
- * A frame is its length (4 bytes, most significant first), a letter, and text parts that each end in a NUL:
+ * Every pair of instances has two connections, one for each direction: who connected sends, who accepted
+ * receives. A frame is its length (4 bytes, most significant first), a letter, and text parts that each end
+ * in a NUL:
  *
  *     h  version, application, the sender's socket name     the first frame of a connection
  *     e  channel, event, payload as JSON                    an event
  *
- * Whoever gets a greeting from a name that it does not know connects back at once. So a newcomer that has greeted all who
- * stand in the directory, and was greeted by each, misses nothing from then on. */
+ * Whoever gets a greeting from a name that it does not know connects back at once. So a newcomer that has
+ * greeted all who stand in the directory, and was greeted by each, misses nothing from then on. */
 #include "run/bus.h"
 
 #include <dirent.h>
@@ -44,12 +45,12 @@ struct peer {
     uv_connect_t connecting;
     uv_write_t writing;
     struct waiting *first, *last;
-    size_t bytes;                    /* waiting, without what is being written */
-    struct frame *batch[BATCH];      /* being written */
+    size_t bytes;               /* waiting, without what is being written */
+    struct frame *batch[BATCH]; /* being written */
     size_t batch_count;
     uint64_t dropped;
     bool connected, closing;
-    bool greeted;                    /* it has connected to us as well */
+    bool greeted; /* it has connected to us as well */
     char ignored[64];
 };
 
@@ -107,7 +108,7 @@ static struct frame *frame_new(char letter, const char *const *parts, const size
     frame->references = 1;
     frame->size = 4 + body;
     for (int i = 0; i < 4; i++)
-        frame->data[i] = (char) (body >> (8 * (3 - i)));
+        frame->data[i] = (char)(body >> (8 * (3 - i)));
     char *p = frame->data + 4;
     *p++ = letter;
     for (size_t i = 0; i < count; i++) {
@@ -176,7 +177,7 @@ static void peer_close(struct peer *peer)
         }
     }
     bus->peer_count--;
-    uv_close((uv_handle_t *) &peer->pipe, peer_closed);
+    uv_close((uv_handle_t *)&peer->pipe, peer_closed);
     if (!bus->closing)
         check_joined(bus);
 }
@@ -203,19 +204,20 @@ static void peer_flush(struct peer *peer)
         return;
     if (peer->dropped) {
         sl_warning("bus: %s does not keep up: %llu events for it were dropped", peer->name,
-                   (unsigned long long) peer->dropped);
+                   (unsigned long long)peer->dropped);
         peer->dropped = 0;
     }
     uv_buf_t buffers[BATCH];
     while (peer->first && peer->batch_count < BATCH) {
         struct frame *frame = peer->first->frame;
         frame->references++;
-        buffers[peer->batch_count] = uv_buf_init(frame->data, (unsigned) frame->size);
+        buffers[peer->batch_count] = uv_buf_init(frame->data, (unsigned)frame->size);
         peer->batch[peer->batch_count++] = frame;
         peer_drop_first(peer);
     }
     peer->writing.data = peer;
-    if (uv_write(&peer->writing, (uv_stream_t *) &peer->pipe, buffers, (unsigned) peer->batch_count, peer_written) < 0)
+    if (uv_write(&peer->writing, (uv_stream_t *)&peer->pipe, buffers, (unsigned)peer->batch_count,
+                 peer_written) < 0)
         peer_close(peer);
 }
 
@@ -264,7 +266,7 @@ static void peer_connected(uv_connect_t *request, int status)
         return;
     }
     peer->connected = true;
-    if (uv_read_start((uv_stream_t *) &peer->pipe, allocate_ignored, peer_heard) < 0)
+    if (uv_read_start((uv_stream_t *)&peer->pipe, allocate_ignored, peer_heard) < 0)
         peer_close(peer);
     else
         peer_flush(peer);
@@ -307,8 +309,8 @@ static void forward(void *data, const char *channel, const char *event, const ch
     struct frame *frame = frame_new('e', (const char *[]){channel, event, json},
                                     (size_t[]){strlen(channel), strlen(event), size}, 3);
     if (!frame) {
-        sl_warning("bus: an event %s on %s has %zu bytes, which is too much to leave this instance", event, channel,
-                   size);
+        sl_warning("bus: an event %s on %s has %zu bytes, which is too much to leave this instance", event,
+                   channel, size);
         return;
     }
     for (struct peer *peer = bus->peers, *next; peer; peer = next) {
@@ -333,7 +335,7 @@ static void source_closed(uv_handle_t *handle)
 
 static void source_close(struct source *source)
 {
-    if (uv_is_closing((uv_handle_t *) &source->pipe))
+    if (uv_is_closing((uv_handle_t *)&source->pipe))
         return;
     struct bus *bus = source->bus;
     for (struct source **link = &bus->sources; *link; link = &(*link)->next) {
@@ -343,13 +345,13 @@ static void source_close(struct source *source)
         }
     }
     bus->source_count--;
-    uv_close((uv_handle_t *) &source->pipe, source_closed);
+    uv_close((uv_handle_t *)&source->pipe, source_closed);
 }
 
 /* The next part of a frame's body; NULL where there is none. */
 static const char *take_part(const char **p, const char *end)
 {
-    const char *part = *p, *nul = part < end ? memchr(part, '\0', (size_t) (end - part)) : NULL;
+    const char *part = *p, *nul = part < end ? memchr(part, '\0', (size_t)(end - part)) : NULL;
     if (!nul)
         return NULL;
     *p = nul + 1;
@@ -366,7 +368,8 @@ static bool name_ok(const char *name)
 static bool greet(struct source *source, const char *version, const char *application, const char *name)
 {
     struct bus *bus = source->bus;
-    if (strcmp(version, VERSION) != 0 || strcmp(application, sl_root_name(bus->root)) != 0 || !name_ok(name)) {
+    if (strcmp(version, VERSION) != 0 || strcmp(application, sl_root_name(bus->root)) != 0 ||
+        !name_ok(name)) {
         sl_warning("bus: refused %s of %s, which speaks version %s", name, application, version);
         return false;
     }
@@ -390,7 +393,7 @@ static bool receive(struct source *source, const char *body, size_t size)
         return body[0] == 'h' && greet(source, first, second, third);
     if (body[0] != 'e')
         return false;
-    sl_bus_deliver(bus->root, first, second, third, (size_t) (end - third) - 1);
+    sl_bus_deliver(bus->root, first, second, third, (size_t)(end - third) - 1);
     return true;
 }
 
@@ -407,18 +410,18 @@ static void source_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buff
         source_close(source);
         return;
     }
-    sl_buffer_put(&source->in, buffer->base, (size_t) size);
+    sl_buffer_put(&source->in, buffer->base, (size_t)size);
     size_t at = 0;
     while (source->in.size - at >= 4) {
-        const unsigned char *head = (const unsigned char *) source->in.data + at;
-        size_t body = (size_t) head[0] << 24 | (size_t) head[1] << 16 | (size_t) head[2] << 8 | head[3];
+        const unsigned char *head = (const unsigned char *)source->in.data + at;
+        size_t body = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
         if (body == 0 || body > BUS_FRAME_MAX) {
             source_close(source);
             return;
         }
         if (source->in.size - at - 4 < body)
             break;
-        if (!receive(source, (const char *) head + 4, body)) {
+        if (!receive(source, (const char *)head + 4, body)) {
             source_close(source);
             return;
         }
@@ -440,8 +443,8 @@ static void accept_source(uv_stream_t *listener, int status)
     source->next = bus->sources;
     bus->sources = source;
     bus->source_count++;
-    if (uv_accept(listener, (uv_stream_t *) &source->pipe) < 0 || bus->source_count > BUS_PEERS_MAX ||
-        uv_read_start((uv_stream_t *) &source->pipe, allocate, source_heard) < 0)
+    if (uv_accept(listener, (uv_stream_t *)&source->pipe) < 0 || bus->source_count > BUS_PEERS_MAX ||
+        uv_read_start((uv_stream_t *)&source->pipe, allocate, source_heard) < 0)
         source_close(source);
 }
 
@@ -478,28 +481,29 @@ static void join_late(uv_timer_t *timer)
 static int listen_beside(struct bus *bus, const char *path)
 {
     char *beside = sl_printf_heap("%s.new", path);
-    int code = strlen(beside) < sizeof(((struct sockaddr_un *) 0)->sun_path)
+    int code = strlen(beside) < sizeof(((struct sockaddr_un *)0)->sun_path)
                    ? uv_pipe_bind(&bus->listener, beside)
                    : -ENAMETOOLONG;
     if (code == 0)
-        code = uv_listen((uv_stream_t *) &bus->listener, 64, accept_source);
+        code = uv_listen((uv_stream_t *)&bus->listener, 64, accept_source);
     if (code == 0 && rename(beside, path) < 0)
         code = -errno;
     free(beside);
     return code;
 }
 
-int bus_new(sl_loop *loop, sl_root *root, const char *directory, sl_callback *joined, void *data, struct bus **ret_bus,
-            sl_error **ret_error)
+int bus_new(sl_loop *loop, sl_root *root, const char *directory, sl_callback *joined, void *data,
+            struct bus **ret_bus, sl_error **ret_error)
 {
     struct bus *bus = sl_calloc(1, sizeof(*bus));
     uv_loop_t *uv = sl_loop_uv(loop);
-    *bus = (struct bus){.loop = loop, .root = sl_root_ref(root), .joined = joined, .data = data, .handles = 3};
+    *bus =
+        (struct bus){.loop = loop, .root = sl_root_ref(root), .joined = joined, .data = data, .handles = 3};
     bus->directory = sl_strdup_heap(directory);
     unsigned random = 0; /* processes of several containers may have one number */
     if (getrandom(&random, sizeof(random), 0) < 0)
-        random = (unsigned) sl_monotonic_ns();
-    bus->name = sl_printf_heap("%d-%08x" SUFFIX, (int) getpid(), random);
+        random = (unsigned)sl_monotonic_ns();
+    bus->name = sl_printf_heap("%d-%08x" SUFFIX, (int)getpid(), random);
     uv_pipe_init(uv, &bus->listener, 0);
     uv_fs_event_init(uv, &bus->watch);
     uv_timer_init(uv, &bus->join_timer);
@@ -509,8 +513,9 @@ int bus_new(sl_loop *loop, sl_root *root, const char *directory, sl_callback *jo
     if (code == 0)
         code = uv_fs_event_start(&bus->watch, directory_changed, directory, 0);
     if (code < 0) {
-        *ret_error = sl_error_hint(sl_error_new(code, "cannot join the bus at %s: %s", path, sl_code_message(code)),
-                                   "set XDG_RUNTIME_DIR to a directory of your own with a short path");
+        *ret_error =
+            sl_error_hint(sl_error_new(code, "cannot join the bus at %s: %s", path, sl_code_message(code)),
+                          "set XDG_RUNTIME_DIR to a directory of your own with a short path");
         free(path);
         bus_free(bus);
         return code;
@@ -538,9 +543,9 @@ struct bus *bus_free(struct bus *bus)
         peer_close(bus->peers);
     while (bus->sources)
         source_close(bus->sources);
-    uv_close((uv_handle_t *) &bus->listener, bus_handle_closed);
-    uv_close((uv_handle_t *) &bus->watch, bus_handle_closed);
-    uv_close((uv_handle_t *) &bus->join_timer, bus_handle_closed);
+    uv_close((uv_handle_t *)&bus->listener, bus_handle_closed);
+    uv_close((uv_handle_t *)&bus->watch, bus_handle_closed);
+    uv_close((uv_handle_t *)&bus->join_timer, bus_handle_closed);
     return NULL;
 }
 

@@ -59,8 +59,8 @@ int cache_directory(const char *application, char **ret_path, sl_error **ret_err
     if (chosen)
         *ret_path = sl_strdup_heap(chosen);
     else
-        *ret_error = sl_error_hint(sl_error_new(code, "there is no place to keep what is built: %s: %s", candidates[2],
-                                                sl_code_message(code)),
+        *ret_error = sl_error_hint(sl_error_new(code, "there is no place to keep what is built: %s: %s",
+                                                candidates[2], sl_code_message(code)),
                                    "set XDG_CACHE_HOME to a directory that you can write to");
     for (size_t i = 0; i < sl_array_size(candidates); i++)
         free(candidates[i]);
@@ -74,7 +74,8 @@ char *cache_path(const char *cache, const char *name, const char *suffix)
 
 char *cache_temporary(const char *cache, const char *suffix)
 {
-    return sl_printf_heap("%s/tmp-%d-%llx%s", cache, (int) getpid(), (unsigned long long) sl_monotonic_ns(), suffix);
+    return sl_printf_heap("%s/tmp-%d-%llx%s", cache, (int)getpid(), (unsigned long long)sl_monotonic_ns(),
+                          suffix);
 }
 
 bool cache_has(const char *path)
@@ -117,11 +118,12 @@ static size_t list_entries(const char *cache, struct entry **ret_entries)
     size_t count = 0;
     for (struct dirent *item; directory && (item = readdir(directory));) {
         struct stat status;
-        if (fstatat(dirfd(directory), item->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode))
+        if (fstatat(dirfd(directory), item->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISREG(status.st_mode))
             continue;
         entries = sl_realloc(entries, (count + 1) * sizeof(*entries));
-        entries[count++] = (struct entry){sl_printf_heap("%s/%s", cache, item->d_name), status.st_size,
-                                          status.st_mtime};
+        entries[count++] =
+            (struct entry){sl_printf_heap("%s/%s", cache, item->d_name), status.st_size, status.st_mtime};
     }
     if (directory)
         closedir(directory);
@@ -138,13 +140,13 @@ void cache_sweep(const char *cache)
     uint64_t bytes = 0;
     time_t now = time(NULL);
     for (size_t i = 0; i < count; i++)
-        bytes += (uint64_t) entries[i].size;
+        bytes += (uint64_t)entries[i].size;
     for (size_t i = 0; i < count; i++) {
         const char *name = strrchr(entries[i].path, '/') + 1;
         bool leftover = strncmp(name, "tmp-", 4) == 0;
         bool beyond = bytes > CACHE_BYTES_MAX || left > CACHE_ENTRIES_MAX;
         if ((leftover || beyond) && entries[i].used + KEEP_S < now && unlink(entries[i].path) == 0) {
-            bytes -= (uint64_t) entries[i].size;
+            bytes -= (uint64_t)entries[i].size;
             left--;
         }
         free(entries[i].path);

@@ -1,7 +1,8 @@
 /* cache.h: what was built, kept by its content.
  *
- * An entry's name is the digest of everything that it was made from, so an entry is right or absent, and never stale. It
- * is written beside and renamed: whoever looks, and whoever dies in between, leaves it whole or absent. */
+ * An entry's name is the digest of everything that it was made from, so an entry is right or absent, and
+ * never stale. It is written beside and renamed: whoever looks, and whoever dies in between, leaves it whole
+ * or absent. */
 #pragma once
 
 #include <silver/base.h>
@@ -20,6 +21,6 @@ char *cache_temporary(const char *cache, const char *suffix);
 bool cache_has(const char *path);
 /* Makes a temporary file the entry. 0 or a code; the temporary file is gone in any case. */
 int cache_keep(const char *temporary, const char *path);
-/* Removes what was not used for longest beyond the limits above, and temporary files left by the dead. Nothing used in
- * the last hour goes. */
+/* Removes what was not used for longest beyond the limits above, and temporary files left by the dead.
+ * Nothing used in the last hour goes. */
 void cache_sweep(const char *cache);

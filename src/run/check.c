@@ -22,8 +22,8 @@ static void check_layout(const struct manifest *manifest, struct complaints *com
 
 static json_t *json_of(const struct complaint *complaint)
 {
-    return json_pack("{s:s, s:s?, s:i, s:i, s:s, s:s?, s:s?}", "number", complaint_number(complaint->kind), "file",
-                     complaint->file, "line", complaint->line, "column", complaint->column, "message",
+    return json_pack("{s:s, s:s?, s:i, s:i, s:s, s:s?, s:s?}", "number", complaint_number(complaint->kind),
+                     "file", complaint->file, "line", complaint->line, "column", complaint->column, "message",
                      complaint->message, "hint", complaint->hint, "detail", complaint->detail);
 }
 

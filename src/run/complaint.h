@@ -1,7 +1,7 @@
 /* complaint.h: what is wrong with an application directory, collected so that all of it can be told at once.
  *
- * Each complaint says what is wrong, where, and what to do, and has a stable number that documentation and searches can
- * hold on to. A number is never given to another meaning. */
+ * Each complaint says what is wrong, where, and what to do, and has a stable number that documentation and
+ * searches can hold on to. A number is never given to another meaning. */
 #pragma once
 
 #include <silver/base.h>
@@ -30,8 +30,8 @@ enum run_complaint {
 
 struct complaint {
     enum run_complaint kind;
-    char *file;      /* NULL: nowhere in particular */
-    int line, column; /* from 1; 0 is unknown */
+    char *file;                    /* NULL: nowhere in particular */
+    int line, column;              /* from 1; 0 is unknown */
     char *message, *hint, *detail; /* the last two may be NULL */
 };
 

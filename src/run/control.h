@@ -1,20 +1,20 @@
 /* control.h: what the supervisor and an instance agree on.
  *
- * The supervisor starts `silver instance DIRECTORY NUMBER LOGS OPTIONS` with these descriptors. Over the control socket
- * they send each other lines. When the supervisor dies, the instance finds the socket at its end, stops accepting at
- * once, lets its requests finish and goes. */
+ * The supervisor starts `silver instance DIRECTORY NUMBER LOGS OPTIONS` with these descriptors. Over the
+ * control socket they send each other lines. When the supervisor dies, the instance finds the socket at its
+ * end, stops accepting at once, lets its requests finish and goes. */
 #pragma once
 
-#define CONTROL_FD 3  /* a socket */
-#define LISTEN_FD 4   /* the listening socket, shared with all instances */
-#define METRICS_FD 5  /* the metrics' listening socket, where there is one */
+#define CONTROL_FD 3 /* a socket */
+#define LISTEN_FD 4  /* the listening socket, shared with all instances */
+#define METRICS_FD 5 /* the metrics' listening socket, where there is one */
 
 /* Words of OPTIONS, with commas between. */
 #define OPTION_PRODUCTION "production"
-#define OPTION_LOG_FILES "files"       /* logs go to files: an access log is due */
+#define OPTION_LOG_FILES "files" /* logs go to files: an access log is due */
 #define OPTION_METRICS "metrics"
-#define OPTION_REPLACES "replaces"     /* another one serves until this is ready */
-#define OPTION_BORROWED "borrowed"     /* the listening socket is somebody else's (socket activation) */
+#define OPTION_REPLACES "replaces" /* another one serves until this is ready */
+#define OPTION_BORROWED "borrowed" /* the listening socket is somebody else's (socket activation) */
 
 /* From the instance. */
 #define SAYS_READY "ready"

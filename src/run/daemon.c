@@ -26,7 +26,7 @@ static int wait_for_child(int report, pid_t child)
         if (size < 0)
             break;
         ready = true;
-        fwrite(text, 1, (size_t) size, stdout);
+        fwrite(text, 1, (size_t)size, stdout);
     }
     fflush(stdout);
     close(report);
@@ -37,8 +37,8 @@ static int wait_for_child(int report, pid_t child)
         if (errno != EINTR)
             return 1;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "silver: the server was ended by signal %d (%s) before it was ready\n", WTERMSIG(status),
-                strsignal(WTERMSIG(status)));
+        fprintf(stderr, "silver: the server was ended by signal %d (%s) before it was ready\n",
+                WTERMSIG(status), strsignal(WTERMSIG(status)));
     return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
 }
 
@@ -83,10 +83,10 @@ void daemon_ready(int report, const char *text)
 
 int pidfile_write(const char *path, sl_error **ret_error)
 {
-    char *beside = sl_printf_heap("%s.%d", path, (int) getpid());
+    char *beside = sl_printf_heap("%s.%d", path, (int)getpid());
     FILE *file = fopen(beside, "we");
     int code = file ? 0 : -errno;
-    if (file && (fprintf(file, "%d\n", (int) getpid()) < 0 || fflush(file) < 0))
+    if (file && (fprintf(file, "%d\n", (int)getpid()) < 0 || fflush(file) < 0))
         code = -errno;
     if (file && fclose(file) < 0 && code == 0)
         code = -errno;
@@ -94,8 +94,9 @@ int pidfile_write(const char *path, sl_error **ret_error)
         code = -errno;
     if (code < 0) {
         unlink(beside);
-        *ret_error = sl_error_hint(sl_error_new(code, "cannot write the pid file %s: %s", path, sl_code_message(code)),
-                                   "give another path with --pidfile");
+        *ret_error =
+            sl_error_hint(sl_error_new(code, "cannot write the pid file %s: %s", path, sl_code_message(code)),
+                          "give another path with --pidfile");
     }
     free(beside);
     return code;
@@ -107,7 +108,7 @@ void pidfile_remove(const char *path)
     int pid = 0;
     if (!file)
         return;
-    if (fscanf(file, "%d", &pid) == 1 && pid == (int) getpid())
+    if (fscanf(file, "%d", &pid) == 1 && pid == (int)getpid())
         unlink(path);
     fclose(file);
 }
@@ -127,10 +128,10 @@ void notify_init(struct notify *notify)
 {
     *notify = (struct notify){0};
     const char *path = getenv("NOTIFY_SOCKET");
-    if (path && (*path == '/' || *path == '@') && strlen(path) < sizeof(((struct sockaddr_un *) 0)->sun_path))
+    if (path && (*path == '/' || *path == '@') && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path))
         notify->path = sl_strdup_heap(path);
     uint64_t watched = environment_number("WATCHDOG_PID");
-    if (notify->path && (watched == 0 || watched == (uint64_t) getpid()))
+    if (notify->path && (watched == 0 || watched == (uint64_t)getpid()))
         notify->watchdog_ms = environment_number("WATCHDOG_USEC") / 1000;
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_PID");
@@ -149,9 +150,9 @@ void notify_send(const struct notify *notify, const char *state)
     memcpy(address.sun_path, notify->path, size);
     if (address.sun_path[0] == '@') /* the abstract namespace */
         address.sun_path[0] = '\0';
-    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *) &address,
-                          (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size));
-    (void) sent; /* a manager that does not listen is its own affair */
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));
+    (void)sent; /* a manager that does not listen is its own affair */
     close(fd);
 }
 
@@ -163,7 +164,8 @@ void notify_done(struct notify *notify)
 
 int activation_socket(void)
 {
-    bool ours = environment_number("LISTEN_PID") == (uint64_t) getpid() && environment_number("LISTEN_FDS") > 0;
+    bool ours =
+        environment_number("LISTEN_PID") == (uint64_t)getpid() && environment_number("LISTEN_FDS") > 0;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

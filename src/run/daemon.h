@@ -1,11 +1,13 @@
-/* daemon.h: what a process owes to those who started it: going to the background, a pid file, and systemd's protocols. */
+/* daemon.h: what a process owes to those who started it: going to the background, a pid file, and systemd's
+ * protocols. */
 #pragma once
 
 #include <silver/base.h>
 #include <sys/types.h>
 
-/* Goes to the background. In the child returns 0, and *ret_report is where to tell daemon_ready; the parent waits for
- * that, prints it, and the call returns 1 there with the exit status in *ret_status. Call it before there are threads. */
+/* Goes to the background. In the child returns 0, and *ret_report is where to tell daemon_ready; the parent
+ * waits for that, prints it, and the call returns 1 there with the exit status in *ret_status. Call it before
+ * there are threads. */
 int daemon_start(int *ret_report, int *ret_status);
 /* Lets the parent print `text` and succeed. Closes `report`. */
 void daemon_ready(int report, const char *text);
@@ -24,5 +26,6 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_send(const struct notify *notify, const char *state);
 void notify_done(struct notify *notify);
-/* systemd, sd_listen_fds(3): the first listening socket that was handed over, or -1. Taken out of the environment. */
+/* systemd, sd_listen_fds(3): the first listening socket that was handed over, or -1. Taken out of the
+ * environment. */
 int activation_socket(void);

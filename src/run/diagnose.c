@@ -1,7 +1,8 @@
 /* diagnose.c: finds the errors in what a compiler and a linker print.
  *
- * Both gcc and clang write "FILE:LINE:COLUMN: error: MESSAGE", and below it the source line and a marker; the linker
- * writes "FILE:LINE: undefined reference to `NAME'". Everything up to the next such head belongs to an error, notes too. */
+ * Both gcc and clang write "FILE:LINE:COLUMN: error: MESSAGE", and below it the source line and a marker; the
+ * linker writes "FILE:LINE: undefined reference to `NAME'". Everything up to the next such head belongs to an
+ * error, notes too. */
 #include "run/runner.h"
 
 #include <stdlib.h>
@@ -77,10 +78,10 @@ static struct complaint *add(struct complaints *complaints, const struct head *h
     size_t size = strlen(directory);
     if (file.size > size + 1 && memcmp(file.data, directory, size) == 0 && file.data[size] == '/')
         file = (sl_view){file.data + size + 1, file.size - size - 1};
-    char *name = sl_printf_heap("%.*s", (int) file.size, file.data);
-    struct complaint *complaint = complaints_add(complaints, RUN_BUILD_FAILED, name, (int) head->line, "%.*s",
-                                                 (int) head->message.size, head->message.data);
-    complaint->column = (int) head->column;
+    char *name = sl_printf_heap("%.*s", (int)file.size, file.data);
+    struct complaint *complaint = complaints_add(complaints, RUN_BUILD_FAILED, name, (int)head->line, "%.*s",
+                                                 (int)head->message.size, head->message.data);
+    complaint->column = (int)head->column;
     free(name);
     return complaint;
 }
@@ -98,7 +99,7 @@ void diagnose(const char *output, const char *directory, struct complaints *comp
             continue;
         const char *stop = begins ? start : rest;
         if (current && stop > body)
-            current->detail = sl_printf_heap("%.*s", (int) (stop - body - (stop[-1] == '\n')), body);
+            current->detail = sl_printf_heap("%.*s", (int)(stop - body - (stop[-1] == '\n')), body);
         current = begins && head.error ? add(complaints, &head, directory) : NULL;
         body = rest;
     }

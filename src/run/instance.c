@@ -1,8 +1,8 @@
 /* instance.c: one process that serves one application with one loop.
  *
- * It builds the application if need be, loads it, runs its sl_application in a task, joins the bus, and then, when nothing
- * can go wrong any more, listens and says that it is ready. In development an application that does not compile is served
- * too: every request is answered with what the compiler said. */
+ * It builds the application if need be, loads it, runs its sl_application in a task, joins the bus, and then,
+ * when nothing can go wrong any more, listens and says that it is ready. In development an application that
+ * does not compile is served too: every request is answered with what the compiler said. */
 #include "run/run.h"
 #include "run/bus.h"
 #include "run/control.h"
@@ -35,8 +35,8 @@ struct instance {
     sl_root *root;
     sl_app *app;
     sl_application_fn *entry;
-    sl_error *broken;     /* why there is no application to serve */
-    sl_site broken_site;  /* where, for its page */
+    sl_error *broken;    /* why there is no application to serve */
+    sl_site broken_site; /* where, for its page */
     sl_http_server *server, *metrics;
     struct bus *bus;
     uv_pipe_t control;
@@ -51,7 +51,8 @@ static SL_KEY(instance_key, SL_ROOTED);
 
 /* ---- Log --------------------------------------------------------------------------------------------- */
 
-static void write_record(sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size)
+static void write_record(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                         size_t size)
 {
     sl_buffer lines = {0};
     log_format_lines(&lines, logger->name, level, message, size);
@@ -61,7 +62,7 @@ static void write_record(sl_logger *logger, sl_level level, const sl_site *site,
             continue;
         if (written <= 0)
             break;
-        at += (size_t) written;
+        at += (size_t)written;
     }
     sl_buffer_done(&lines);
 }
@@ -83,8 +84,10 @@ static void say_complaints(struct instance *instance, const struct complaints *c
 
 /* ---- Build and load ---------------------------------------------------------------------------------- */
 
-/* The error that the broken application's page shows: the first complaint, its place, and all that the tools said. */
-static sl_error *build_error(struct instance *instance, const struct complaints *complaints, const struct build *build)
+/* The error that the broken application's page shows: the first complaint, its place, and all that the tools
+ * said. */
+static sl_error *build_error(struct instance *instance, const struct complaints *complaints,
+                             const struct build *build)
 {
     const struct complaint *first = &complaints->items[0];
     const sl_site *site = SL_HERE;
@@ -99,7 +102,8 @@ static sl_error *build_error(struct instance *instance, const struct complaints 
     sl_error *error = sl__error_new(site, SL_EBUILD, "%s%s", place, first->message);
     if (build->output)
         sl_error_detail(error, build->output, strlen(build->output));
-    return sl_error_hint(error, "%s", first->hint ? first->hint : "change the source: this page goes when it compiles");
+    return sl_error_hint(error, "%s",
+                         first->hint ? first->hint : "change the source: this page goes when it compiles");
 }
 
 static int load(struct instance *instance, const char *path, sl_error **ret_error)
@@ -110,15 +114,17 @@ static int load(struct instance *instance, const char *path, sl_error **ret_erro
         return SL_EBUILD;
     }
     const unsigned *abi = dlsym(library, "sl_application_abi");
-    *(void **) &instance->entry = dlsym(library, "sl_application");
+    *(void **)&instance->entry = dlsym(library, "sl_application");
     if (!abi || !instance->entry) {
         *ret_error = sl_error_hint(sl_error_new(SL_EBUILD, "%s has no entry", instance->manifest->runner),
                                    "one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }");
         return SL_EBUILD;
     }
     if (*abi != SL_ABI) {
-        *ret_error = sl_error_new(SL_EBUILD, "the application was built for version %u of libsilver's binary interface; "
-                                             "this is version %u", *abi, SL_ABI);
+        *ret_error = sl_error_new(SL_EBUILD,
+                                  "the application was built for version %u of libsilver's binary interface; "
+                                  "this is version %u",
+                                  *abi, SL_ABI);
         return SL_EBUILD;
     }
     return 0;
@@ -141,11 +147,13 @@ static int prepare(struct instance *instance)
         } else {
             if (build.output)
                 SAY(instance, SL_WARNING, "%s", build.output);
-            /* What cannot be loaded may have been linked against a library that has changed since: once more, anew. */
+            /* What cannot be loaded may have been linked against a library that has changed since: once more,
+             * anew. */
             error = sl_error_unref(error);
             code = load(instance, build.path, &error);
             if (code < 0 && round > 0)
-                SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "", error->hint ? error->hint : "");
+                SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
+                    error->hint ? error->hint : "");
         }
         bool again = code < 0 && build.path;
         complaints_done(&complaints);
@@ -192,7 +200,8 @@ static int offer_services(struct instance *instance)
         char *value = sl_printf_heap("%s/data/files", manifest->directory);
         if (!getenv("CONFIG_FILES"))
             code = offer(instance, "CONFIG_FILES", "data", value);
-        if (code == 0 && strcmp(getenv("CONFIG_FILES"), value) == 0 && mkdir(value, 0750) < 0 && errno != EEXIST)
+        if (code == 0 && strcmp(getenv("CONFIG_FILES"), value) == 0 && mkdir(value, 0750) < 0 &&
+            errno != EEXIST)
             code = -errno;
         if (code < 0)
             SAY(instance, SL_ERROR, "cannot make %s: %s", value, sl_code_message(code));
@@ -239,7 +248,8 @@ static void obey(struct instance *instance, const char *line)
         drain(instance);
     else if (strcmp(line, ASKS_DUMP) == 0)
         dump_tasks(instance);
-    else if (strcmp(line, ASKS_REOPEN) == 0 && instance->server && sl_http_server_reopen_log(instance->server) < 0)
+    else if (strcmp(line, ASKS_REOPEN) == 0 && instance->server &&
+             sl_http_server_reopen_log(instance->server) < 0)
         SAY(instance, SL_WARNING, "the access log cannot be opened again: it goes on in the old file");
 }
 
@@ -257,10 +267,10 @@ static void heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         drain(instance);
         return;
     }
-    sl_buffer_put(&instance->heard, buffer->base, (size_t) size);
+    sl_buffer_put(&instance->heard, buffer->base, (size_t)size);
     for (char *newline; (newline = memchr(instance->heard.data, '\n', instance->heard.size));) {
         *newline = '\0';
-        size_t line_size = (size_t) (newline - instance->heard.data) + 1;
+        size_t line_size = (size_t)(newline - instance->heard.data) + 1;
         obey(instance, instance->heard.data);
         sl_buffer_consume(&instance->heard, line_size);
     }
@@ -276,8 +286,9 @@ static void told_to_dump(uv_signal_t *handle, int number)
     dump_tasks(handle->data);
 }
 
-/* The supervisor has died. The loop will find the control socket's end and drain; but a handler that never returns would
- * keep the address taken for ever, so that is given up here and now, and an alarm ends what cannot be drained. */
+/* The supervisor has died. The loop will find the control socket's end and drain; but a handler that never
+ * returns would keep the address taken for ever, so that is given up here and now, and an alarm ends what
+ * cannot be drained. */
 static volatile sig_atomic_t orphan_seconds, orphan_borrowed;
 
 static void orphaned(int number)
@@ -285,14 +296,14 @@ static void orphaned(int number)
     int saved = errno;
     if (!orphan_borrowed)
         shutdown(LISTEN_FD, SHUT_RDWR);
-    alarm((unsigned) orphan_seconds);
+    alarm((unsigned)orphan_seconds);
     errno = saved;
 }
 
 static int guard_against_orphanhood(struct instance *instance)
 {
     pid_t parent = getppid();
-    orphan_seconds = (sig_atomic_t) (instance->manifest->limits.drain_ms / 1000 + ORPHAN_GRACE_S);
+    orphan_seconds = (sig_atomic_t)(instance->manifest->limits.drain_ms / 1000 + ORPHAN_GRACE_S);
     orphan_borrowed = instance->borrowed;
     struct sigaction action = {.sa_handler = orphaned, .sa_flags = SA_RESTART};
     if (sigaction(SIGUSR1, &action, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0)
@@ -309,7 +320,7 @@ static int open_control(struct instance *instance)
     instance->control.data = instance->terminate.data = instance->dump.data = instance;
     int code = uv_pipe_open(&instance->control, CONTROL_FD);
     if (code == 0)
-        code = uv_read_start((uv_stream_t *) &instance->control, allocate, heard);
+        code = uv_read_start((uv_stream_t *)&instance->control, allocate, heard);
     if (code == 0)
         code = uv_signal_start(&instance->terminate, told_to_stop, SIGTERM);
     if (code == 0)
@@ -319,9 +330,9 @@ static int open_control(struct instance *instance)
 
 static void close_control(struct instance *instance)
 {
-    uv_close((uv_handle_t *) &instance->control, NULL);
-    uv_close((uv_handle_t *) &instance->terminate, NULL);
-    uv_close((uv_handle_t *) &instance->dump, NULL);
+    uv_close((uv_handle_t *)&instance->control, NULL);
+    uv_close((uv_handle_t *)&instance->terminate, NULL);
+    uv_close((uv_handle_t *)&instance->dump, NULL);
 }
 
 /* ---- Serving ----------------------------------------------------------------------------------------- */
@@ -367,7 +378,8 @@ static int make_server(struct instance *instance, char **ret_access, char **ret_
     };
     int code = sl_http_server_new(&options, &instance->server);
     if (code < 0 && *ret_access)
-        SAY(instance, SL_ERROR, "cannot make the server with the access log %s: %s", *ret_access, sl_code_message(code));
+        SAY(instance, SL_ERROR, "cannot make the server with the access log %s: %s", *ret_access,
+            sl_code_message(code));
     else if (code < 0)
         SAY(instance, SL_ERROR, "cannot make the server: %s", sl_code_message(code));
     if (code == 0 && instance->with_metrics) {
@@ -401,7 +413,7 @@ static void joined(void *data)
     }
     instance->ready = true;
     uv_buf_t text = uv_buf_init(SAYS_READY "\n", sizeof(SAYS_READY "\n") - 1);
-    if (uv_try_write((uv_stream_t *) &instance->control, &text, 1) != (int) text.len)
+    if (uv_try_write((uv_stream_t *)&instance->control, &text, 1) != (int)text.len)
         drain(instance);
 }
 
@@ -417,7 +429,8 @@ static void join_bus(struct instance *instance)
         free(runtime);
     }
     if (code < 0) {
-        SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "", error->hint ? error->hint : "");
+        SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
+            error->hint ? error->hint : "");
         sl_error_unref(error);
         give_up(instance, 1);
     }
@@ -439,8 +452,8 @@ static sl_result application_ran(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
-/* sl_application failed: with another one serving in development, that is shown to the developer, who made the change that
- * did it; at a start it is the end. */
+/* sl_application failed: with another one serving in development, that is shown to the developer, who made
+ * the change that did it; at a start it is the end. */
 static sl_result application_failed(sl_result result, void *data)
 {
     struct instance *instance = data;

@@ -10,15 +10,16 @@
 void log_format_lines(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size)
 {
     for (const char *end = message + size;;) {
-        const char *newline = memchr(message, '\n', (size_t) (end - message));
-        sl_log_format(out, name, level, message, (size_t) ((newline ? newline : end) - message));
+        const char *newline = memchr(message, '\n', (size_t)(end - message));
+        sl_log_format(out, name, level, message, (size_t)((newline ? newline : end) - message));
         if (!newline)
             return;
         message = newline + 1;
     }
 }
 
-/* The length of the head `[name|YYYY-MM-DD HH:MM:SS,mmm|LEVEL] ` that a line begins with; 0 if it has none. */
+/* The length of the head `[name|YYYY-MM-DD HH:MM:SS,mmm|LEVEL] ` that a line begins with; 0 if it has none.
+ */
 static size_t head_size(const char *name, const char *line, size_t size)
 {
     static const char shape[] = "dddd-dd-dd dd:dd:dd,ddd|";
@@ -60,7 +61,7 @@ void log_lines_feed(struct log_lines *lines, const char *data, size_t size, sl_b
 {
     while (size) {
         const char *newline = memchr(data, '\n', size);
-        size_t taken = newline ? (size_t) (newline - data) : size;
+        size_t taken = newline ? (size_t)(newline - data) : size;
         bool whole = newline != NULL;
         if (lines->pending.size + taken > LOG_LINE_MAX) {
             taken = LOG_LINE_MAX - lines->pending.size;
@@ -106,13 +107,14 @@ static void write_all(int fd, const char *data, size_t size)
         if (written <= 0)
             return;
         data += written;
-        size -= (size_t) written;
+        size -= (size_t)written;
     }
 }
 
-static void write_record(sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size)
+static void write_record(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                         size_t size)
 {
-    struct log_file *log = (struct log_file *) logger; /* its first member */
+    struct log_file *log = (struct log_file *)logger; /* its first member */
     sl_buffer lines = {0};
     log_format_lines(&lines, logger->name, level, message, size);
     log_file_write(log, lines.data, lines.size);
@@ -143,8 +145,9 @@ int log_file_open(struct log_file *log, const char *name, const char *path, sl_e
     free(directory);
     log->fd = open_path(path);
     if (log->fd < 0) {
-        *ret_error = sl_error_hint(sl_error_new(log->fd, "cannot open the log %s: %s", path, sl_code_message(log->fd)),
-                                   "make its directory writable, or give another with --logfile");
+        *ret_error =
+            sl_error_hint(sl_error_new(log->fd, "cannot open the log %s: %s", path, sl_code_message(log->fd)),
+                          "make its directory writable, or give another with --logfile");
         return log->fd;
     }
     log->path = sl_strdup_heap(path);
@@ -173,11 +176,11 @@ int log_file_reopen(struct log_file *log)
 static void echo_errors(int fd, const char *lines, size_t size)
 {
     for (const char *end = lines + size; lines < end;) {
-        const char *newline = memchr(lines, '\n', (size_t) (end - lines));
+        const char *newline = memchr(lines, '\n', (size_t)(end - lines));
         const char *next = newline ? newline + 1 : end;
-        const char *mark = memmem(lines, (size_t) (next - lines), "|ERROR] ", 8);
+        const char *mark = memmem(lines, (size_t)(next - lines), "|ERROR] ", 8);
         if (mark)
-            write_all(fd, mark + 8, (size_t) (next - mark) - 8);
+            write_all(fd, mark + 8, (size_t)(next - mark) - 8);
         lines = next;
     }
 }

@@ -1,8 +1,9 @@
 /* logs.h: everything that the processes of a server say, as lines of one form in one place.
  *
- * `[chat|2026-11-21 13:58:27,707|INFO] text`: a logger's records come so already; what else is printed (a stray printf, a
- * message of the C library) is cut into lines and given the same head by the supervisor, which reads the instances' standard
- * output and error from pipes. It alone writes the log file, so reopening it for rotation is its affair alone. */
+ * `[chat|2026-11-21 13:58:27,707|INFO] text`: a logger's records come so already; what else is printed (a
+ * stray printf, a message of the C library) is cut into lines and given the same head by the supervisor,
+ * which reads the instances' standard output and error from pipes. It alone writes the log file, so reopening
+ * it for rotation is its affair alone. */
 #pragma once
 
 #include <silver/base.h>
@@ -16,9 +17,11 @@ void log_format_lines(sl_buffer *out, const char *name, sl_level level, const ch
 struct log_lines {
     const char *name;
     sl_buffer pending;
-    sl_buffer last; /* the text of the last line that was seen, without a head: for telling how a process ended */
+    sl_buffer
+        last; /* the text of the last line that was seen, without a head: for telling how a process ended */
 };
-/* Appends to `out` each line that is whole now, with its head. A line beyond LOG_LINE_MAX bytes is broken there. */
+/* Appends to `out` each line that is whole now, with its head. A line beyond LOG_LINE_MAX bytes is broken
+ * there. */
 void log_lines_feed(struct log_lines *lines, const char *data, size_t size, sl_buffer *out);
 /* The stream has ended: what is left is a line too. */
 void log_lines_end(struct log_lines *lines, sl_buffer *out);
@@ -29,7 +32,7 @@ struct log_file {
     sl_logger logger; /* writes here */
     char *path;       /* NULL: the standard error */
     int fd;
-    int echo;         /* where errors are said as well (the terminal, until a daemon is ready), or -1 */
+    int echo; /* where errors are said as well (the terminal, until a daemon is ready), or -1 */
 };
 /* Opens the log `name`'s file, making its directory. On failure *ret_error says why. */
 int log_file_open(struct log_file *log, const char *name, const char *path, sl_error **ret_error);

@@ -1,7 +1,8 @@
 /* manifest.c: reads app.ini.
  *
- * inih does the parsing; it is fed line by line, so that each complaint knows its line, and lines that it passes over
- * in silence are found by their giving no pair. What a key may hold is said in one table (`keys`), by kind; `[slots]` and
+ * inih does the parsing; it is fed line by line, so that each complaint knows its line, and lines that it
+ * passes over in silence are found by their giving no pair. What a key may hold is said in one table
+ * (`keys`), by kind; `[slots]` and
  * `[limits]` have a rule for all their keys instead. */
 #include "run/manifest.h"
 
@@ -24,7 +25,7 @@ enum kind {
     KIND_ACCESS,
     KIND_LEVEL,
     KIND_ADDRESS,
-    KIND_LIMIT,   /* a number, at least 1 */
+    KIND_LIMIT, /* a number, at least 1 */
 };
 
 struct key {
@@ -47,7 +48,7 @@ static const struct key keys[] = {
     {"limits", #name, KIND_LIMIT, false, offsetof(struct manifest, limits.name), #value},
     SL_HTTP_LIMITS(LIMIT_KEY)
 #undef LIMIT_KEY
-    {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
+        {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
     {"log", "level", KIND_LEVEL, false, offsetof(struct manifest, level), "info"},
     {"metrics", "listen", KIND_ADDRESS, false, offsetof(struct manifest, metrics), "127.0.0.1:9100"},
 };
@@ -55,9 +56,8 @@ static const struct key keys[] = {
 static const char *const sections[] = {"production", "slots", "limits", "log", "metrics"};
 
 /* A choice's position in its list is its value. */
-static const char *const access_words[] = {[MANIFEST_ACCESS_OFF] = "off",
-                                           [MANIFEST_ACCESS_COMBINED] = "combined",
-                                           [MANIFEST_ACCESS_JSON] = "json"};
+static const char *const access_words[] = {
+    [MANIFEST_ACCESS_OFF] = "off", [MANIFEST_ACCESS_COMBINED] = "combined", [MANIFEST_ACCESS_JSON] = "json"};
 static const char *const level_words[] = {
     [SL_DEBUG] = "debug", [SL_INFO] = "info", [SL_WARNING] = "warning", [SL_ERROR] = "error"};
 
@@ -66,7 +66,7 @@ struct parser {
     struct complaints *complaints;
     const char *text, *end; /* what is left */
     int line;
-    bool expects_pair, got_pair;    /* of the line that inih has now */
+    bool expects_pair, got_pair; /* of the line that inih has now */
     bool section_known;
     int section_lines[sl_array_size(sections)]; /* where each first stands */
     int lines[sl_array_size(keys)];             /* where each key was given; 0 is not yet */
@@ -165,7 +165,7 @@ int address_check(const char *address, const char **ret_port)
     if (!colon || sl_view_number(sl_view_of(colon + 1), 65535, &port) < 0)
         return SL_EINVAL;
     bool bracketed = address[0] == '[' && colon > address + 2 && colon[-1] == ']';
-    if (!bracketed && (memchr(address, ':', (size_t) (colon - address)) || strpbrk(address, "[]")))
+    if (!bracketed && (memchr(address, ':', (size_t)(colon - address)) || strpbrk(address, "[]")))
         return SL_EINVAL;
     if (strpbrk(address, " \t/"))
         return SL_EINVAL;
@@ -185,7 +185,7 @@ char *address_offset(const char *address, unsigned offset)
         return NULL;
     if (number == 0)
         offset = 0; /* any port stays any port */
-    return sl_printf_heap("%.*s%u", (int) (port - address), address, (unsigned) number + offset);
+    return sl_printf_heap("%.*s%u", (int)(port - address), address, (unsigned)number + offset);
 }
 
 static bool name_ok(const char *value)
@@ -205,19 +205,20 @@ static bool runner_ok(const char *value)
 /* Whether a word can be given to pkg-config or apt without being an option or worse. */
 static bool word_ok(const char *word, size_t size)
 {
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._:";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._:";
     return size > 0 && size <= 64 && strspn(word, allowed) >= size && word[0] != '-';
 }
 
 static void set_list(struct parser *parser, const struct key *key, const char *value)
 {
-    struct manifest_list *list = (struct manifest_list *) ((char *) parser->manifest + key->offset);
+    struct manifest_list *list = (struct manifest_list *)((char *)parser->manifest + key->offset);
     for (const char *p = value; *(p += strspn(p, " \t,"));) {
         size_t size = strcspn(p, " \t,");
         if (!word_ok(p, size)) {
-            COMPLAIN(parser, RUN_MANIFEST_VALUE, "`%.*s` is not a name that %s can hold", (int) size, p, key->name)->hint =
-                sl_printf_heap("write names with spaces between them, as in `%s = %s`", key->name, key->example);
+            COMPLAIN(parser, RUN_MANIFEST_VALUE, "`%.*s` is not a name that %s can hold", (int)size, p,
+                     key->name)
+                ->hint = sl_printf_heap("write names with spaces between them, as in `%s = %s`", key->name,
+                                        key->example);
         } else if (list->count == MANIFEST_LIST_MAX) {
             COMPLAIN(parser, RUN_MANIFEST_VALUE, "%s holds more than %d names", key->name, MANIFEST_LIST_MAX);
             return;
@@ -239,21 +240,22 @@ static int choice(const char *value, const char *const *words, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (words[i] && strcmp(words[i], value) == 0)
-            return (int) i;
+            return (int)i;
     return -1;
 }
 
-static void set_string(struct parser *parser, const struct key *key, const char *value, bool ok, const char *wanted)
+static void set_string(struct parser *parser, const struct key *key, const char *value, bool ok,
+                       const char *wanted)
 {
     if (!ok)
         wrong_value(parser, key, value, wanted);
     else
-        *(char **) ((char *) parser->manifest + key->offset) = sl_arena_strdup(parser->manifest->arena, value);
+        *(char **)((char *)parser->manifest + key->offset) = sl_arena_strdup(parser->manifest->arena, value);
 }
 
 static void set_value(struct parser *parser, const struct key *key, const char *value)
 {
-    char *place = (char *) parser->manifest + key->offset;
+    char *place = (char *)parser->manifest + key->offset;
     const char *port;
     int number;
     switch (key->kind) {
@@ -262,7 +264,8 @@ static void set_value(struct parser *parser, const struct key *key, const char *
                    "a name of at most 32 lower case letters, digits, - and _, beginning with a letter");
         break;
     case KIND_WORD:
-        set_string(parser, key, value, word_ok(value, strlen(value)), "one word of letters, digits and +-._:");
+        set_string(parser, key, value, word_ok(value, strlen(value)),
+                   "one word of letters, digits and +-._:");
         break;
     case KIND_RUNNER:
         set_string(parser, key, value, runner_ok(value), "a C file in a directory of the application");
@@ -277,28 +280,28 @@ static void set_value(struct parser *parser, const struct key *key, const char *
         if (*value)
             COMPLAIN(parser, RUN_MANIFEST_VALUE, "%s has the value `%s`", key->name, value)->hint =
                 sl_printf_heap("write `%s =`: it takes none", key->name);
-        *(bool *) place = true;
+        *(bool *)place = true;
         break;
     case KIND_ACCESS:
         number = choice(value, access_words, sl_array_size(access_words));
         if (number < 0)
             wrong_value(parser, key, value, "combined, json or off");
         else
-            *(enum manifest_access *) place = (enum manifest_access) number;
+            *(enum manifest_access *)place = (enum manifest_access)number;
         break;
     case KIND_LEVEL:
         number = choice(value, level_words, sl_array_size(level_words));
         if (number < 0)
             wrong_value(parser, key, value, "debug, info, warning or error");
         else
-            *(sl_level *) place = (sl_level) number;
+            *(sl_level *)place = (sl_level)number;
         break;
     case KIND_LIMIT: {
         uint64_t limit;
         if (sl_view_number(sl_view_of(value), INT64_MAX, &limit) < 0 || limit == 0)
             wrong_value(parser, key, value, "a whole number from 1");
         else
-            *(uint64_t *) place = limit;
+            *(uint64_t *)place = limit;
         break;
     }
     }
@@ -311,12 +314,13 @@ static void set_slot(struct parser *parser, const char *name, const char *value)
     uint64_t number;
     const char *port;
     if (sl_view_number(sl_view_of(name), MANIFEST_SLOTS_MAX - 1, &number) < 0) {
-        COMPLAIN(parser, RUN_MANIFEST_KEY, "slot `%s` is not a number from 0 to %d", name, MANIFEST_SLOTS_MAX - 1)
+        COMPLAIN(parser, RUN_MANIFEST_KEY, "slot `%s` is not a number from 0 to %d", name,
+                 MANIFEST_SLOTS_MAX - 1)
             ->hint = sl_strdup_heap("slots are numbered: `0 = 127.0.0.1:8080`");
         return;
     }
     if (parser->slot_lines[number]) {
-        COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "slot %d is given twice; first in line %d", (int) number,
+        COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "slot %d is given twice; first in line %d", (int)number,
                  parser->slot_lines[number])
             ->hint = sl_strdup_heap("give each slot a number of its own");
         return;
@@ -326,24 +330,26 @@ static void set_slot(struct parser *parser, const char *name, const char *value)
     char *address = sl_arena_strndup(manifest->arena, value, size);
     const char *directory = value + size + strspn(value + size, " \t");
     if (address_check(address, &port) < 0) {
-        COMPLAIN(parser, RUN_MANIFEST_VALUE, "slot %d has the address `%s`, which is not one", (int) number, address)
-            ->hint = sl_strdup_heap("write HOST:PORT, [IPv6]:PORT, :PORT or unix:/PATH, then perhaps a log directory");
+        COMPLAIN(parser, RUN_MANIFEST_VALUE, "slot %d has the address `%s`, which is not one", (int)number,
+                 address)
+            ->hint =
+            sl_strdup_heap("write HOST:PORT, [IPv6]:PORT, :PORT or unix:/PATH, then perhaps a log directory");
         return;
     }
     for (size_t i = 0; i < manifest->slot_count; i++)
         if (strcmp(manifest->slots[i].address, address) == 0)
-            COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "slot %d has the address of slot %d", (int) number,
+            COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "slot %d has the address of slot %d", (int)number,
                      manifest->slots[i].number)
                 ->hint = sl_strdup_heap("give each slot an address of its own");
     struct manifest_slot *slot = &manifest->slots[manifest->slot_count++];
-    slot->number = (int) number;
+    slot->number = (int)number;
     slot->address = address;
     if (*directory == '/')
         slot->directory = sl_arena_strdup(manifest->arena, directory);
     else if (*directory)
         slot->directory = sl_arena_printf(manifest->arena, "%s/%s", manifest->directory, directory);
     else
-        slot->directory = sl_arena_printf(manifest->arena, "%s/log%d", manifest->directory, (int) number);
+        slot->directory = sl_arena_printf(manifest->arena, "%s/log%d", manifest->directory, (int)number);
 }
 
 /* ---- Lines ------------------------------------------------------------------------------------------- */
@@ -369,7 +375,8 @@ static int pair(void *user, const char *section, const char *name, const char *v
         if (strcmp(keys[i].section, section) != 0 || strcmp(keys[i].name, name) != 0)
             continue;
         if (parser->lines[i]) {
-            COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "%s is given twice; first in line %d", name, parser->lines[i])
+            COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "%s is given twice; first in line %d", name,
+                     parser->lines[i])
                 ->hint = sl_strdup_heap("keep one of them");
             return 1;
         }
@@ -399,7 +406,7 @@ static void begin_section(struct parser *parser, sl_view line)
         return;
     }
     char name[64] = "";
-    size_t size = (size_t) (close - line.data) - 1;
+    size_t size = (size_t)(close - line.data) - 1;
     memcpy(name, line.data + 1, least(size, sizeof(name) - 1));
     for (size_t i = 0; i < sl_array_size(sections); i++) {
         if (strcmp(sections[i], name) == 0) {
@@ -419,15 +426,16 @@ static char *next_line(char *out, int size, void *stream)
     finish_line(parser);
     if (parser->text == parser->end)
         return NULL;
-    const char *newline = memchr(parser->text, '\n', (size_t) (parser->end - parser->text));
+    const char *newline = memchr(parser->text, '\n', (size_t)(parser->end - parser->text));
     const char *after = newline ? newline + 1 : parser->end;
-    sl_view line = sl_view_trim((sl_view){parser->text, (size_t) (after - parser->text)}, " \t\r\n");
+    sl_view line = sl_view_trim((sl_view){parser->text, (size_t)(after - parser->text)}, " \t\r\n");
     if (parser->line == 0 && line.size >= 3 && memcmp(line.data, "\xEF\xBB\xBF", 3) == 0)
         line = sl_view_trim((sl_view){line.data + 3, line.size - 3}, " \t");
     parser->text = after;
     parser->line++;
-    if (line.size > LINE_MAX_BYTES || line.size + 3 > (size_t) size) {
-        COMPLAIN(parser, RUN_MANIFEST_TOO_LONG, "this line has %zu bytes; %d is the most", line.size, LINE_MAX_BYTES);
+    if (line.size > LINE_MAX_BYTES || line.size + 3 > (size_t)size) {
+        COMPLAIN(parser, RUN_MANIFEST_TOO_LONG, "this line has %zu bytes; %d is the most", line.size,
+                 LINE_MAX_BYTES);
         line.size = 0;
     } else if (memchr(line.data, '\0', line.size) || !sl_utf8_valid(line.data, line.size)) {
         COMPLAIN(parser, RUN_MANIFEST_SYNTAX, "this line is not UTF-8 text");
@@ -532,13 +540,16 @@ int manifest_load(const char *directory, struct complaints *complaints, struct m
                      here || directory[strlen(directory) - 1] == '/' ? "" : "/");
     int code = read_text(path.data, &text);
     if (code < 0) {
-        complaints_add(complaints, RUN_MANIFEST_UNREADABLE, path.data, 0, "cannot be read: %s", strerror(-code))
-            ->hint = code == SL_ENOENT
-                         ? sl_strdup_heap("an application is a directory with an app.ini; `silver init DIR` makes one")
-                         : NULL;
+        complaints_add(complaints, RUN_MANIFEST_UNREADABLE, path.data, 0, "cannot be read: %s",
+                       strerror(-code))
+            ->hint =
+            code == SL_ENOENT
+                ? sl_strdup_heap("an application is a directory with an app.ini; `silver init DIR` makes one")
+                : NULL;
         code = SL_ECONFIG;
     } else {
-        code = manifest_parse(text.data ? text.data : "", text.size, absolute, path.data, complaints, ret_manifest);
+        code = manifest_parse(text.data ? text.data : "", text.size, absolute, path.data, complaints,
+                              ret_manifest);
     }
     sl_buffer_done(&text);
     sl_buffer_done(&path);

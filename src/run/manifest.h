@@ -1,7 +1,7 @@
 /* manifest.h: app.ini, which says what an application is called, how it runs and where.
  *
- * The manifest is read whole, each key is checked against one table, and everything that is wrong with it is told at
- * once, with its line. Only a manifest without complaints is used. */
+ * The manifest is read whole, each key is checked against one table, and everything that is wrong with it is
+ * told at once, with its line. Only a manifest without complaints is used. */
 #pragma once
 
 #include <silver/http.h>
@@ -31,13 +31,13 @@ enum manifest_access {
 };
 
 struct manifest {
-    sl_arena *arena;  /* holds all strings */
-    char *directory;  /* of the application, absolute and without links */
-    char *path;       /* of app.ini, as it is shown in messages */
+    sl_arena *arena; /* holds all strings */
+    char *directory; /* of the application, absolute and without links */
+    char *path;      /* of app.ini, as it is shown in messages */
     char *app_name, *version, *runner;
     struct manifest_list libraries; /* names for pkg-config */
     struct manifest_list packages;
-    bool sqlite, files; /* services asked for */
+    bool sqlite, files;                             /* services asked for */
     struct manifest_slot slots[MANIFEST_SLOTS_MAX]; /* in the file's order; at least one */
     size_t slot_count;
     sl_http_limits limits;
@@ -53,7 +53,8 @@ int manifest_parse(const char *text, size_t size, const char *directory, const c
                    struct complaints *complaints, struct manifest **ret_manifest);
 struct manifest *manifest_free(struct manifest *manifest); /* takes NULL; returns NULL */
 
-/* Splits "HOST:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for "unix:/path" NULL. */
+/* Splits "HOST:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for
+ * "unix:/path" NULL. */
 int address_check(const char *address, const char **ret_port);
 /* The same address with `offset` added to its port, or NULL if that is no port. malloc'ed. */
 char *address_offset(const char *address, unsigned offset);

@@ -43,20 +43,21 @@ static void output_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buff
     if (size < 0)
         uv_read_stop(stream);
     else
-        log_output(stream->data, buffer->base, (size_t) size);
+        log_output(stream->data, buffer->base, (size_t)size);
 }
 
 static void control_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct member *member = stream->data;
-    if (size < 0 || member->heard.size + (size_t) size > sizeof(member->chunk)) {
+    if (size < 0 || member->heard.size + (size_t)size > sizeof(member->chunk)) {
         uv_read_stop(stream);
         return;
     }
-    sl_buffer_put(&member->heard, buffer->base, (size_t) size);
-    for (char *newline; member->heard.size && (newline = memchr(member->heard.data, '\n', member->heard.size));) {
+    sl_buffer_put(&member->heard, buffer->base, (size_t)size);
+    for (char *newline;
+         member->heard.size && (newline = memchr(member->heard.data, '\n', member->heard.size));) {
         *newline = '\0';
-        size_t line_size = (size_t) (newline - member->heard.data) + 1;
+        size_t line_size = (size_t)(newline - member->heard.data) + 1;
         bool ready = strcmp(member->heard.data, SAYS_READY) == 0 && member->state == MEMBER_STARTING;
         sl_buffer_consume(&member->heard, line_size);
         if (ready) {
@@ -82,23 +83,22 @@ static void handle_closed(uv_handle_t *handle)
 static void read_rest(struct member *member)
 {
     int fd;
-    if (uv_fileno((uv_handle_t *) &member->output, &fd) < 0)
+    if (uv_fileno((uv_handle_t *)&member->output, &fd) < 0)
         return;
     for (ssize_t size; (size = read(fd, member->chunk, sizeof(member->chunk))) > 0;)
-        log_output(member, member->chunk, (size_t) size);
+        log_output(member, member->chunk, (size_t)size);
     log_rest(member);
 }
 
 static char *describe_end(const struct member *member)
 {
     static const char *const names[] = {[SIGKILL] = "SIGKILL", [SIGTERM] = "SIGTERM", [SIGSEGV] = "SIGSEGV",
-                                          [SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",
-                                          [SIGILL] = "SIGILL",   [SIGINT] = "SIGINT",   [SIGALRM] = "SIGALRM"};
+                                        [SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",
+                                        [SIGILL] = "SIGILL",   [SIGINT] = "SIGINT",   [SIGALRM] = "SIGALRM"};
     size_t size = member->lines.last.size;
     const char *said = member->lines.last.data;
-    const char *name = member->signal > 0 && (size_t) member->signal < sl_array_size(names)
-                           ? names[member->signal]
-                           : NULL;
+    const char *name =
+        member->signal > 0 && (size_t)member->signal < sl_array_size(names) ? names[member->signal] : NULL;
     sl_buffer text = {0};
     if (member->signal && name)
         sl_buffer_printf(&text, "was ended by %s (%s)", name, strsignal(member->signal));
@@ -107,22 +107,23 @@ static char *describe_end(const struct member *member)
     else
         sl_buffer_printf(&text, "ended with status %d", member->status);
     if (size)
-        sl_buffer_printf(&text, "; the last that it said: %.*s", (int) (size < SAID_MAX ? size : SAID_MAX), said);
+        sl_buffer_printf(&text, "; the last that it said: %.*s", (int)(size < SAID_MAX ? size : SAID_MAX),
+                         said);
     return text.data;
 }
 
 static void exited(uv_process_t *process, int64_t status, int signal_number)
 {
     struct member *member = process->data;
-    member->status = (int) status;
+    member->status = (int)status;
     member->signal = signal_number;
     read_rest(member);
     char *reason = describe_end(member);
     member->events->ended(member, reason);
     free(reason);
-    uv_close((uv_handle_t *) &member->control, handle_closed);
-    uv_close((uv_handle_t *) &member->output, handle_closed);
-    uv_close((uv_handle_t *) &member->process, handle_closed);
+    uv_close((uv_handle_t *)&member->control, handle_closed);
+    uv_close((uv_handle_t *)&member->output, handle_closed);
+    uv_close((uv_handle_t *)&member->process, handle_closed);
 }
 
 /* ---- Its start --------------------------------------------------------------------------------------- */
@@ -139,20 +140,27 @@ static void own_path(char *out, size_t size)
         snprintf(out, size, "/proc/self/exe");
 }
 
-static int spawn(sl_loop *loop, struct member *member, const struct member_options *options, int output, int control)
+static int spawn(sl_loop *loop, struct member *member, const struct member_options *options, int output,
+                 int control)
 {
     char path[PATH_MAX], number[16];
     own_path(path, sizeof(path));
     snprintf(number, sizeof(number), "%u", options->place);
-    char *arguments[] = {"silver",  "instance", (char *) options->directory, number, (char *) options->logs,
-                         (char *) options->words, NULL};
+    char *arguments[] = {"silver",
+                         "instance",
+                         (char *)options->directory,
+                         number,
+                         (char *)options->logs,
+                         (char *)options->words,
+                         NULL};
     uv_stdio_container_t stdio[] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = output},
         {.flags = UV_INHERIT_FD, .data.fd = output},
         [CONTROL_FD] = {.flags = UV_INHERIT_FD, .data.fd = control},
         [LISTEN_FD] = {.flags = UV_INHERIT_FD, .data.fd = options->listener},
-        [METRICS_FD] = {.flags = options->metrics < 0 ? UV_IGNORE : UV_INHERIT_FD, .data.fd = options->metrics},
+        [METRICS_FD] = {.flags = options->metrics < 0 ? UV_IGNORE : UV_INHERIT_FD,
+                        .data.fd = options->metrics},
     };
     uv_process_options_t process = {
         .exit_cb = exited,
@@ -180,8 +188,8 @@ static int listen_to(sl_loop *loop, struct member *member, int output, int contr
     return code < 0 ? code : other;
 }
 
-int member_start(sl_loop *loop, const struct member_options *options, void *owner, const struct member_events *events,
-                 struct log_file *log, struct member **ret_member)
+int member_start(sl_loop *loop, const struct member_options *options, void *owner,
+                 const struct member_events *events, struct log_file *log, struct member **ret_member)
 {
     int output[2], control[2];
     if (pipe2(output, O_CLOEXEC) < 0)
@@ -194,7 +202,8 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     }
     fcntl(output[1], F_SETPIPE_SZ, OUTPUT_PIPE_BYTES); /* refused past the user's quota: then it is smaller */
     struct member *member = sl_calloc(1, sizeof(*member));
-    *member = (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 3};
+    *member =
+        (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 3};
     member->lines.name = log->logger.name;
     int code = listen_to(loop, member, output[0], control[0]);
     if (code == 0)
@@ -203,16 +212,16 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     close(control[1]);
     if (code < 0) {
         /* uv_spawn makes the process handle even when it fails; if it was not reached there are only two. */
-        uv_close((uv_handle_t *) &member->control, handle_closed);
-        uv_close((uv_handle_t *) &member->output, handle_closed);
+        uv_close((uv_handle_t *)&member->control, handle_closed);
+        uv_close((uv_handle_t *)&member->output, handle_closed);
         if (member->process.type == UV_PROCESS)
-            uv_close((uv_handle_t *) &member->process, handle_closed);
+            uv_close((uv_handle_t *)&member->process, handle_closed);
         else
             member->handles--;
         return code;
     }
-    uv_read_start((uv_stream_t *) &member->output, allocate, output_heard);
-    uv_read_start((uv_stream_t *) &member->control, allocate, control_heard);
+    uv_read_start((uv_stream_t *)&member->output, allocate, output_heard);
+    uv_read_start((uv_stream_t *)&member->control, allocate, control_heard);
     *ret_member = member;
     return 0;
 }
@@ -223,8 +232,8 @@ void member_ask(struct member *member, const char *line)
 {
     char text[32];
     int size = snprintf(text, sizeof(text), "%s\n", line);
-    uv_buf_t buffer = uv_buf_init(text, (unsigned) size);
-    uv_try_write((uv_stream_t *) &member->control, &buffer, 1); /* one that is gone is noticed by its end */
+    uv_buf_t buffer = uv_buf_init(text, (unsigned)size);
+    uv_try_write((uv_stream_t *)&member->control, &buffer, 1); /* one that is gone is noticed by its end */
 }
 
 void member_drain(struct member *member)

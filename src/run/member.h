@@ -1,4 +1,5 @@
-/* member.h: one instance as the supervisor sees it: a process, the control socket, and the pipe of what it prints. */
+/* member.h: one instance as the supervisor sees it: a process, the control socket, and the pipe of what it
+ * prints. */
 #pragma once
 
 #include <silver/core.h>
@@ -15,7 +16,8 @@ enum member_state {
 
 struct member_events {
     void (*ready)(struct member *member);
-    /* It has ended, and all that it printed was logged. `reason` says how in words. The member is freed afterwards. */
+    /* It has ended, and all that it printed was logged. `reason` says how in words. The member is freed
+     * afterwards. */
     void (*ended)(struct member *member, const char *reason);
 };
 
@@ -39,12 +41,12 @@ struct member {
 struct member_options {
     const char *directory, *logs, *words; /* arguments of `silver instance` */
     unsigned place;
-    int listener, metrics;                /* descriptors to pass on; metrics -1: none */
+    int listener, metrics; /* descriptors to pass on; metrics -1: none */
 };
 
 /* Starts one. 0 or a code. It is freed by itself when it has ended. */
-int member_start(sl_loop *loop, const struct member_options *options, void *owner, const struct member_events *events,
-                 struct log_file *log, struct member **ret_member);
+int member_start(sl_loop *loop, const struct member_options *options, void *owner,
+                 const struct member_events *events, struct log_file *log, struct member **ret_member);
 /* Sends a line of control.h. */
 void member_ask(struct member *member, const char *line);
 /* Asks it to finish what it does and go; one that is not ready yet is ended at once. */

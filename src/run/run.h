@@ -1,8 +1,9 @@
 /* run.h: from a directory to running processes. What the command line calls.
  *
- * `silver serve` is one supervisor, which owns the listening socket and the logs and never touches the application's
- * code, and N instances, each a process of its own (`silver instance`, which only the supervisor starts). All
- * functions here return the exit status of the command: 0, 1 (failed; the reason was printed), RUN_EXIT_TAKEN. */
+ * `silver serve` is one supervisor, which owns the listening socket and the logs and never touches the
+ * application's code, and N instances, each a process of its own (`silver instance`, which only the
+ * supervisor starts). All functions here return the exit status of the command: 0, 1 (failed; the reason was
+ * printed), RUN_EXIT_TAKEN. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,19 +19,22 @@ struct run_serve_options {
     const char *listen;    /* NULL: the slot's address */
     int slot;              /* its number; RUN_ANY_SLOT: the first free one */
     unsigned instances;    /* 0 stands for 1 */
-    const char *logfile;   /* a name in the slot's log directory, or a path; NULL: the terminal, or APP.log if daemon */
-    const char *pidfile;   /* NULL: none */
-    bool daemon;           /* return when ready, and go on in the background */
-    bool production;       /* no debug page, no reloading */
+    const char *
+        logfile; /* a name in the slot's log directory, or a path; NULL: the terminal, or APP.log if daemon */
+    const char *pidfile; /* NULL: none */
+    bool daemon;         /* return when ready, and go on in the background */
+    bool production;     /* no debug page, no reloading */
 };
 #define RUN_ANY_SLOT (-1)
 
-/* Serves until a signal says stop (drained: 0; at once, by a second signal: 1). As a daemon it returns when the server is
- * ready. Prints the ready line on the standard output and everything else on the standard error. */
+/* Serves until a signal says stop (drained: 0; at once, by a second signal: 1). As a daemon it returns when
+ * the server is ready. Prints the ready line on the standard output and everything else on the standard
+ * error. */
 int run_serve(const struct run_serve_options *options);
 
-/* Checks the manifest and the layout and builds the application; prints each complaint to `out`, as text or as one JSON
- * object {"ok": …, "application": …, "complaints": [{number, file, line, column, message, hint, detail}]}. 0 or 1. */
+/* Checks the manifest and the layout and builds the application; prints each complaint to `out`, as text or
+ * as one JSON object {"ok": …, "application": …, "complaints": [{number, file, line, column, message, hint,
+ * detail}]}. 0 or 1. */
 int run_check(const char *directory, bool json, FILE *out);
 
 /* The hidden command `silver instance`: argv[0] is "instance". Refuses to run by hand. */

@@ -1,10 +1,11 @@
 /* runner_c.c: compiles a C application.
  *
- * An object's name in the cache is the digest of all that could change it: the file, every other file beside it
- * that is not compiled by itself (headers of any name), the compiler (its path, size and time of change: asking it for its
- * version would cost more than all the rest), the flags, and libsilver's headers. The shared object's name is the digest of
- * its objects' names and of what it is linked with. One lock a shared object keeps several instances that start together
- * from compiling the same thing; nothing depends on it but speed. */
+ * An object's name in the cache is the digest of all that could change it: the file, every other file beside
+ * it that is not compiled by itself (headers of any name), the compiler (its path, size and time of change:
+ * asking it for its version would cost more than all the rest), the flags, and libsilver's headers. The
+ * shared object's name is the digest of its objects' names and of what it is linked with. One lock a shared
+ * object keeps several instances that start together from compiling the same thing; nothing depends on it but
+ * speed. */
 #include "run/runner.h"
 #include "run/cache.h"
 #include "run/digest.h"
@@ -26,9 +27,10 @@
 #define DEPTH_MAX 8
 #define JOBS_MAX 8
 
-static const char flags[] = "-std=gnu17 -O2 -g -fPIC -fexceptions -fasynchronous-unwind-tables -fno-omit-frame-pointer "
-                            "-fstack-clash-protection -Wall -Werror=implicit-function-declaration "
-                            "-fdiagnostics-color=never";
+static const char flags[] =
+    "-std=gnu17 -O2 -g -fPIC -fexceptions -fasynchronous-unwind-tables -fno-omit-frame-pointer "
+    "-fstack-clash-protection -Wall -Werror=implicit-function-declaration "
+    "-fdiagnostics-color=never";
 
 struct source {
     char *name; /* relative to the application */
@@ -39,15 +41,15 @@ struct work {
     const struct manifest *manifest;
     struct complaints *complaints;
     struct build *build;
-    char *folder;   /* of the sources, relative to the application: "src" */
-    char *cache;    /* the cache's directory */
-    char *include;  /* libsilver's headers */
-    char *library;  /* libsilver itself, or NULL where it is part of this program */
+    char *folder;  /* of the sources, relative to the application: "src" */
+    char *cache;   /* the cache's directory */
+    char *include; /* libsilver's headers */
+    char *library; /* libsilver itself, or NULL where it is part of this program */
     struct arguments compiler;
     struct arguments library_flags, library_links; /* of `libraries`; asked for only to compile */
-    char common[DIGEST_TEXT_SIZE];  /* of everything but the file itself */
-    char linked[DIGEST_TEXT_SIZE];  /* of the shared object */
-    struct source *sources;         /* sorted by name */
+    char common[DIGEST_TEXT_SIZE];                 /* of everything but the file itself */
+    char linked[DIGEST_TEXT_SIZE];                 /* of the shared object */
+    struct source *sources;                        /* sorted by name */
     size_t count;
     sl_buffer output;
 };
@@ -62,7 +64,7 @@ static bool ends_in(const char *name, const char *suffix)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct source *) a)->name, ((const struct source *) b)->name);
+    return strcmp(((const struct source *)a)->name, ((const struct source *)b)->name);
 }
 
 static int digest_file(struct digest *digest, const char *path)
@@ -79,7 +81,7 @@ static int digest_file(struct digest *digest, const char *path)
     else if (status.st_size > SOURCE_SIZE_MAX)
         code = SL_E2BIG;
     while (code == 0 && (size = read(fd, chunk, sizeof(chunk))) > 0)
-        digest_put(digest, chunk, (size_t) size);
+        digest_put(digest, chunk, (size_t)size);
     if (code == 0 && size < 0)
         code = -errno;
     close(fd);
@@ -137,7 +139,7 @@ static bool try_include(struct work *work, const char *file, const char *relativ
     const char *slash = strrchr(file, '/');
     if (!slash)
         return false;
-    char *path = sl_printf_heap("%.*s/%s", (int) (slash - file), file, relative);
+    char *path = sl_printf_heap("%.*s/%s", (int)(slash - file), file, relative);
     char real[PATH_MAX];
     bool found = realpath(path, real) && has_header(real);
     free(path);
@@ -154,14 +156,15 @@ static int find_silver(struct work *work)
     exe[size > 0 ? size : 0] = '\0';
     Dl_info info;
     char library[PATH_MAX] = "";
-    if (dladdr((void *) (uintptr_t) sl_code_name, &info) && realpath(info.dli_fname, library) &&
+    if (dladdr((void *)(uintptr_t)sl_code_name, &info) && realpath(info.dli_fname, library) &&
         strstr(library, ".so"))
         work->library = sl_strdup_heap(library);
     if (try_include(work, exe, "../include") || try_include(work, library, "../include") ||
         try_include(work, library, "../../include"))
         return 0;
-    complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "the headers of libsilver are not beside %s", exe)->hint =
-        sl_strdup_heap("install Silver Lining as a whole: `make install`");
+    complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "the headers of libsilver are not beside %s",
+                   exe)
+        ->hint = sl_strdup_heap("install Silver Lining as a whole: `make install`");
     return SL_ENOENT;
 }
 
@@ -175,7 +178,7 @@ static void digest_program(struct digest *digest, const char *name)
         path = "";
     for (;;) {
         size_t size = strcspn(path, ":");
-        char *candidate = size ? sl_printf_heap("%.*s/%s", (int) size, path, name) : sl_strdup_heap(name);
+        char *candidate = size ? sl_printf_heap("%.*s/%s", (int)size, path, name) : sl_strdup_heap(name);
         bool found = stat(candidate, &status) == 0 && S_ISREG(status.st_mode) && access(candidate, X_OK) == 0;
         if (found) {
             digest_puts(digest, candidate);
@@ -208,7 +211,8 @@ static int digest_work(struct work *work, const struct arguments *others)
 {
     struct digest common, linked;
     digest_init(&common);
-    digest_puts(&common, SL_VERSION " 1"); /* the second word changes when this file makes other objects of the same */
+    digest_puts(&common,
+                SL_VERSION " 1"); /* the second word changes when this file makes other objects of the same */
     digest_puts(&common, flags);
     digest_puts(&common, work->include);
     digest_headers(&common, work->include);
@@ -253,7 +257,7 @@ static int digest_work(struct work *work, const struct arguments *others)
 
 static int by_text(const void *a, const void *b)
 {
-    return strcmp(*(char *const *) a, *(char *const *) b);
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int look(struct work *work)
@@ -263,13 +267,13 @@ static int look(struct work *work)
     bool there = access(file, R_OK) == 0;
     free(file);
     if (!there) {
-        complaints_add(work->complaints, RUN_LAYOUT_RUNNER, manifest->path, 0, "the runner %s cannot be read: %s",
-                       manifest->runner, strerror(errno))
+        complaints_add(work->complaints, RUN_LAYOUT_RUNNER, manifest->path, 0,
+                       "the runner %s cannot be read: %s", manifest->runner, strerror(errno))
             ->hint = sl_strdup_heap("write it, or name another file as `runner` in [production]");
         return SL_ENOENT;
     }
     const char *slash = strrchr(manifest->runner, '/');
-    work->folder = slash ? sl_printf_heap("%.*s", (int) (slash - manifest->runner), manifest->runner)
+    work->folder = slash ? sl_printf_heap("%.*s", (int)(slash - manifest->runner), manifest->runner)
                          : sl_strdup_heap(".");
     const char *compiler = getenv("CC");
     arguments_put_words(&work->compiler, compiler && compiler[strspn(compiler, " \t")] ? compiler : "cc");
@@ -291,8 +295,8 @@ static int look(struct work *work)
 
 static int no_tool(struct work *work, const char *name, const char *package)
 {
-    complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "there is no `%s`, which building %s needs", name,
-                   work->manifest->app_name)
+    complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "there is no `%s`, which building %s needs",
+                   name, work->manifest->app_name)
         ->hint = sl_printf_heap("install it: `apt install %s`", package);
     return SL_ENOENT;
 }
@@ -306,7 +310,8 @@ static int judge(struct work *work, int status, const char *name, const char *ou
         return no_tool(work, name, "gcc");
     if (status < 0 || status >= 1000) {
         if (status < 0)
-            complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "%s: %s", name, sl_code_message(status));
+            complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "%s: %s", name,
+                           sl_code_message(status));
         else
             complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "%s was ended by signal %d (%s)", name,
                            status - 1000, strsignal(status - 1000));
@@ -315,8 +320,8 @@ static int judge(struct work *work, int status, const char *name, const char *ou
     size_t before = work->complaints->count;
     diagnose(output, work->manifest->directory, work->complaints);
     if (work->complaints->count == before)
-        complaints_add(work->complaints, RUN_BUILD_FAILED, NULL, 0, "%s failed with status %d", name, status)->detail =
-            sl_strdup_heap(output);
+        complaints_add(work->complaints, RUN_BUILD_FAILED, NULL, 0, "%s failed with status %d", name, status)
+            ->detail = sl_strdup_heap(output);
     return SL_EBUILD;
 }
 
@@ -340,8 +345,9 @@ static int ask_pkg_config(struct work *work, const char *option, const char *lib
     } else {
         complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, 0,
                        "pkg-config does not know the library `%s`", library)
-            ->hint = sl_printf_heap("install its development package (on Debian its name ends in -dev: `apt-cache search %s`)",
-                                    library);
+            ->hint = sl_printf_heap(
+            "install its development package (on Debian its name ends in -dev: `apt-cache search %s`)",
+            library);
         code = SL_ENOENT;
     }
     sl_buffer_done(&output);
@@ -402,7 +408,8 @@ static int finish_job(struct work *work, struct job *job, int result)
     work->build->compiled++;
     code = cache_keep(job->temporary, job->object);
     if (code < 0)
-        complaints_add(work->complaints, RUN_BUILD_TOOL, job->object, 0, "cannot be written: %s", sl_code_message(code))
+        complaints_add(work->complaints, RUN_BUILD_TOOL, job->object, 0, "cannot be written: %s",
+                       sl_code_message(code))
             ->hint = code == SL_ENOSPC ? sl_strdup_heap("the disk is full: make room") : NULL;
     return code;
 }
@@ -414,13 +421,13 @@ static void clear_job(struct job *job)
     *job = (struct job){0};
 }
 
-/* Compiles what is not in the cache, as many at once as there are processors. All are compiled although one fails, so
- * that all errors are told. */
+/* Compiles what is not in the cache, as many at once as there are processors. All are compiled although one
+ * fails, so that all errors are told. */
 static int compile(struct work *work)
 {
     struct job jobs[JOBS_MAX] = {0};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t width = processors < 1 ? 1 : processors > JOBS_MAX ? JOBS_MAX : (size_t) processors;
+    size_t width = processors < 1 ? 1 : processors > JOBS_MAX ? JOBS_MAX : (size_t)processors;
     int result = 0;
     for (size_t i = 0; i < work->count + width; i++) {
         struct job *job = &jobs[i % width];
@@ -472,7 +479,8 @@ static int link_objects(struct work *work, const char *path)
     if (code == 0) {
         code = cache_keep(temporary, path);
         if (code < 0)
-            complaints_add(work->complaints, RUN_BUILD_TOOL, path, 0, "cannot be written: %s", sl_code_message(code));
+            complaints_add(work->complaints, RUN_BUILD_TOOL, path, 0, "cannot be written: %s",
+                           sl_code_message(code));
     } else {
         unlink(temporary);
     }
@@ -484,7 +492,8 @@ static int link_objects(struct work *work, const char *path)
 
 /* ---- The whole --------------------------------------------------------------------------------------- */
 
-/* Takes the lock of a shared object: its descriptor, or -1 where it cannot be had (then work may be done twice). */
+/* Takes the lock of a shared object: its descriptor, or -1 where it cannot be had (then work may be done
+ * twice). */
 static int lock(const struct work *work)
 {
     char *path = cache_path(work->cache, work->linked, ".lock");
@@ -534,7 +543,8 @@ static void work_done(struct work *work)
     arguments_done(&work->library_links);
 }
 
-int runner_build(const struct manifest *manifest, bool anew, struct complaints *complaints, struct build *ret_build)
+int runner_build(const struct manifest *manifest, bool anew, struct complaints *complaints,
+                 struct build *ret_build)
 {
     *ret_build = (struct build){0};
     struct work work = {.manifest = manifest, .complaints = complaints, .build = ret_build};

@@ -1,7 +1,8 @@
 /* serve.c: `silver serve`, from the options to a running supervisor.
  *
- * In order: the manifest, the background (for a daemon), the slot, the log, the listening socket, the supervisor. Each
- * step undoes nothing of those before it: the process ends, and the kernel gives back what it held. */
+ * In order: the manifest, the background (for a daemon), the slot, the log, the listening socket, the
+ * supervisor. Each step undoes nothing of those before it: the process ends, and the kernel gives back what
+ * it held. */
 #include "run/run.h"
 #include "run/slots.h"
 #include "run/supervisor.h"
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 #define BACKLOG 1024
-/* How long an abandoned slot's address may stay taken by the instances of its last holder, which are going. */
+/* How long an abandoned slot's address may stay taken by the instances of its last holder, which are going.
+ */
 #define ABANDONED_MS 5000
 #define ABANDONED_STEP_MS 20
 
@@ -26,13 +28,14 @@ struct serving {
     struct notify notify;
     char *pidfile; /* absolute */
     int listener;
-    int report;    /* to who started the daemon, or -1 */
+    int report; /* to who started the daemon, or -1 */
     bool borrowed;
 };
 
 static void print_error(struct serving *serving, const sl_error *error)
 {
-    /* Before the log is open, and in a terminal, the standard error is where people look; a daemon's log echoes there. */
+    /* Before the log is open, and in a terminal, the standard error is where people look; a daemon's log
+     * echoes there. */
     sl_buffer text = {0};
     sl_buffer_puts(&text, error->message);
     if (error->detail)
@@ -78,8 +81,8 @@ static void ready(void *data)
         sl_error_unref(error);
     }
     if (serving->report >= 0) {
-        char *line = sl_printf_heap("%s: %s  (process %d; `kill %d` stops)\n", serving->manifest->app_name, url,
-                                    (int) getpid(), (int) getpid());
+        char *line = sl_printf_heap("%s: %s  (process %d; `kill %d` stops)\n", serving->manifest->app_name,
+                                    url, (int)getpid(), (int)getpid());
         daemon_ready(serving->report, line);
         serving->report = -1;
         free(line);
@@ -115,7 +118,8 @@ static int open_listener(struct serving *serving, int activated, sl_error **ret_
             nanosleep(&(struct timespec){.tv_nsec = ABANDONED_STEP_MS * 1000000L}, NULL);
     }
     if (code < 0 && !(*ret_error)->hint)
-        sl_error_hint(*ret_error, "give another address with --listen, or change [slots] in %s", serving->manifest->path);
+        sl_error_hint(*ret_error, "give another address with --listen, or change [slots] in %s",
+                      serving->manifest->path);
     return code;
 }
 
@@ -153,7 +157,7 @@ static int supervise(struct serving *serving)
         .manifest = serving->manifest,
         .logs = serving->slot.place->directory,
         .instances = serving->options->instances ? serving->options->instances : 1,
-        .slot = (unsigned) (serving->slot.place - serving->manifest->slots),
+        .slot = (unsigned)(serving->slot.place - serving->manifest->slots),
         .production = serving->options->production,
         .listener = serving->listener,
         .borrowed = serving->borrowed,
@@ -211,7 +215,8 @@ int run_serve(const struct run_serve_options *options)
     struct complaints complaints = {0};
     const char *directory = options->directory ? options->directory : ".";
     if (options->instances > RUN_INSTANCES_MAX) {
-        fprintf(stderr, "silver: %u instances are too many: %d is the most\n", options->instances, RUN_INSTANCES_MAX);
+        fprintf(stderr, "silver: %u instances are too many: %d is the most\n", options->instances,
+                RUN_INSTANCES_MAX);
         return 1;
     }
     if (manifest_load(directory, &complaints, &serving.manifest) < 0) {

@@ -17,13 +17,15 @@ static int own_directory(const char *path, sl_error **ret_error)
     struct stat status;
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
         int code = -errno;
-        *ret_error = sl_error_new(code, "cannot make the runtime directory %s: %s", path, sl_code_message(code));
+        *ret_error =
+            sl_error_new(code, "cannot make the runtime directory %s: %s", path, sl_code_message(code));
         return code;
     }
     if (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
         (status.st_mode & 022)) {
-        *ret_error = sl_error_hint(sl_error_new(SL_EACCES, "the runtime directory %s is not ours alone", path),
-                                   "remove it, or set XDG_RUNTIME_DIR to a directory of your own");
+        *ret_error =
+            sl_error_hint(sl_error_new(SL_EACCES, "the runtime directory %s is not ours alone", path),
+                          "remove it, or set XDG_RUNTIME_DIR to a directory of your own");
         return SL_EACCES;
     }
     return 0;
@@ -39,7 +41,7 @@ int runtime_directory(const char *application, char **ret_path, sl_error **ret_e
     name[16] = '\0'; /* short, as socket paths must be */
     const char *given = getenv("XDG_RUNTIME_DIR");
     char *base = given && *given == '/' ? sl_printf_heap("%s/silver", given)
-                                        : sl_printf_heap("/tmp/silver-%u", (unsigned) geteuid());
+                                        : sl_printf_heap("/tmp/silver-%u", (unsigned)geteuid());
     char *path = sl_printf_heap("%s/%s", base, name);
     char *slots = sl_printf_heap("%s/slots", path);
     char *bus = sl_printf_heap("%s/bus", path);
@@ -137,7 +139,7 @@ void slot_describe(const struct slot *slot, const char *address)
     time_t now = time(NULL);
     struct tm local;
     strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &local));
-    char *line = sl_printf_heap("process %d, since %s, at %s\n", (int) getpid(), since, address);
+    char *line = sl_printf_heap("process %d, since %s, at %s\n", (int)getpid(), since, address);
     /* What stands here is a courtesy: a full disk must not keep a server from starting. */
     if (ftruncate(slot->fd, 0) < 0 || pwrite(slot->fd, line, strlen(line), 0) < 0)
         fprintf(stderr, "slot %d: cannot note who holds it: %s\n", slot->place->number, strerror(errno));

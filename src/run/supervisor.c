@@ -1,8 +1,9 @@
 /* supervisor.c: keeps N instances of one application going.
  *
- * Reloading is a roll: place by place the next one is started, and when it is ready the one before drains. A crash is
- * answered with a new start after a pause, which doubles from 100 ms to 10 s and begins anew once an instance has served
- * for 30 s. In development the sources are watched, and a change of what they would be built into starts a roll. */
+ * Reloading is a roll: place by place the next one is started, and when it is ready the one before drains. A
+ * crash is answered with a new start after a pause, which doubles from 100 ms to 10 s and begins anew once an
+ * instance has served for 30 s. In development the sources are watched, and a change of what they would be
+ * built into starts a roll. */
 #include "run/supervisor.h"
 #include "run/control.h"
 #include "run/member.h"
@@ -19,7 +20,7 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 10000
 #define HEALTHY_MS 30000
-#define SETTLE_MS 40       /* editors write in several steps */
+#define SETTLE_MS 40 /* editors write in several steps */
 #define DRAIN_GRACE_MS 2000
 
 struct place {
@@ -42,7 +43,7 @@ struct supervisor {
     sl_watch *watches[2];
     char digest[DIGEST_TEXT_SIZE], manifest_digest[DIGEST_TEXT_SIZE];
     bool announced, stopping, rolling;
-    unsigned rolled;        /* how many places the roll has gone through */
+    unsigned rolled; /* how many places the roll has gone through */
     int status;
 };
 
@@ -97,8 +98,9 @@ static struct member *start(struct supervisor *supervisor, struct place *place, 
     const struct supervisor_options *options = supervisor->options;
     sl_buffer words = {0};
     sl_buffer_printf(&words, "instance%s%s%s%s%s", options->production ? "," OPTION_PRODUCTION : "",
-                     supervisor->log->path ? "," OPTION_LOG_FILES : "", place->metrics >= 0 ? "," OPTION_METRICS : "",
-                     replaces ? "," OPTION_REPLACES : "", options->borrowed ? "," OPTION_BORROWED : "");
+                     supervisor->log->path ? "," OPTION_LOG_FILES : "",
+                     place->metrics >= 0 ? "," OPTION_METRICS : "", replaces ? "," OPTION_REPLACES : "",
+                     options->borrowed ? "," OPTION_BORROWED : "");
     struct member_options member_options = {
         .directory = options->manifest->directory,
         .logs = options->logs,
@@ -134,7 +136,7 @@ static void restart_later(struct supervisor *supervisor, struct place *place, co
     if (ended->state == MEMBER_READY && now - ended->ready_at >= HEALTHY_MS)
         place->pause_ms = PAUSE_MIN_MS;
     SAY(supervisor, SL_ERROR, "instance %u (process %d) %s; it is started again in %llu ms", place->number,
-        (int) ended->process.pid, reason, (unsigned long long) place->pause_ms);
+        (int)ended->process.pid, reason, (unsigned long long)place->pause_ms);
     uv_timer_start(&place->pause, pause_is_over, place->pause_ms, 0);
     place->pause_ms *= 2;
     if (place->pause_ms > PAUSE_MAX_MS)
@@ -241,7 +243,8 @@ static void roll(struct supervisor *supervisor)
     supervisor->rolling = true;
     supervisor->rolled = 0;
     char state[64];
-    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) sl_monotonic_ns() / 1000);
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)sl_monotonic_ns() / 1000);
     notify_send(supervisor->options->notify, state);
     roll_on(supervisor);
 }
@@ -266,7 +269,8 @@ static bool note_sources(struct supervisor *supervisor)
     free(path);
     if (runner_digest(used, sources) < 0)
         sources[0] = '\0';
-    bool differs = strcmp(sources, supervisor->digest) != 0 || strcmp(manifest, supervisor->manifest_digest) != 0;
+    bool differs =
+        strcmp(sources, supervisor->digest) != 0 || strcmp(manifest, supervisor->manifest_digest) != 0;
     memcpy(supervisor->digest, sources, sizeof(sources));
     memcpy(supervisor->manifest_digest, manifest, sizeof(manifest));
     return differs;
@@ -322,7 +326,7 @@ static void watch_sources(struct supervisor *supervisor)
     const struct manifest *manifest = supervisor->options->manifest;
     const char *slash = strrchr(manifest->runner, '/');
     char *paths[] = {
-        sl_printf_heap("%s/%.*s", manifest->directory, (int) (slash - manifest->runner), manifest->runner),
+        sl_printf_heap("%s/%.*s", manifest->directory, (int)(slash - manifest->runner), manifest->runner),
         sl_printf_heap("%s/app.ini", manifest->directory),
     };
     note_sources(supervisor);
@@ -331,7 +335,8 @@ static void watch_sources(struct supervisor *supervisor)
         if (code == 0)
             watch_on(supervisor, i);
         else
-            SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", paths[i], sl_code_message(code));
+            SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", paths[i],
+                sl_code_message(code));
         free(paths[i]);
     }
 }
@@ -415,15 +420,16 @@ static void open_handles(struct supervisor *supervisor)
 static void close_handles(struct supervisor *supervisor)
 {
     for (size_t i = 0; i < sl_array_size(supervisor->signals); i++)
-        uv_close((uv_handle_t *) &supervisor->signals[i], NULL);
-    uv_close((uv_handle_t *) &supervisor->settle, NULL);
-    uv_close((uv_handle_t *) &supervisor->watchdog, NULL);
-    uv_close((uv_handle_t *) &supervisor->deadline, NULL);
+        uv_close((uv_handle_t *)&supervisor->signals[i], NULL);
+    uv_close((uv_handle_t *)&supervisor->settle, NULL);
+    uv_close((uv_handle_t *)&supervisor->watchdog, NULL);
+    uv_close((uv_handle_t *)&supervisor->deadline, NULL);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
-        uv_close((uv_handle_t *) &supervisor->places[i].pause, NULL);
+        uv_close((uv_handle_t *)&supervisor->places[i].pause, NULL);
 }
 
-/* Each place has its metrics at an address of its own: the manifest's, its port counted up by slot and place. */
+/* Each place has its metrics at an address of its own: the manifest's, its port counted up by slot and place.
+ */
 static int open_metrics(struct supervisor *supervisor)
 {
     const struct supervisor_options *options = supervisor->options;
@@ -447,8 +453,8 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
     struct supervisor *supervisor = sl_calloc(1, sizeof(*supervisor));
     *supervisor = (struct supervisor){.options = options, .loop = loop, .log = options->log};
     for (unsigned i = 0; i < options->instances; i++)
-        supervisor->places[i] = (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS,
-                                               .metrics = -1};
+        supervisor->places[i] =
+            (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS, .metrics = -1};
     int status = 1;
     if (open_metrics(supervisor) == 0) {
         open_handles(supervisor);

@@ -1,8 +1,8 @@
 /* supervisor.h: keeps N instances of one application going.
  *
- * Each instance has a place. A place has one that serves and, while it is being replaced, another that starts; the first
- * goes only when the second is ready, so a reload refuses nobody and a failed one changes nothing. Instances are
- * strangers to the supervisor: it only sees their pipes and their ends. */
+ * Each instance has a place. A place has one that serves and, while it is being replaced, another that
+ * starts; the first goes only when the second is ready, so a reload refuses nobody and a failed one changes
+ * nothing. Instances are strangers to the supervisor: it only sees their pipes and their ends. */
 #pragma once
 
 #include <silver/core.h>
@@ -14,18 +14,18 @@ struct supervisor;
 
 struct supervisor_options {
     const struct manifest *manifest;
-    const char *logs;              /* the log directory that instances write access logs to */
+    const char *logs; /* the log directory that instances write access logs to */
     unsigned instances;
     unsigned slot;
     bool production;
-    int listener;                  /* the listening socket; stays the caller's */
-    bool borrowed;                 /* it came by socket activation */
+    int listener;  /* the listening socket; stays the caller's */
+    bool borrowed; /* it came by socket activation */
     struct log_file *log;
     const struct notify *notify;
-    void (*ready)(void *data);     /* once, when all instances are ready */
+    void (*ready)(void *data); /* once, when all instances are ready */
     void *data;
 };
 
-/* Runs until it is told to stop, on the calling thread's loop, which it frees. The exit status: 0 drained, 1 not started or
- * stopped at once. */
+/* Runs until it is told to stop, on the calling thread's loop, which it frees. The exit status: 0 drained, 1
+ * not started or stopped at once. */
 int supervisor_run(sl_loop *loop, const struct supervisor_options *options);

@@ -23,7 +23,7 @@ void arguments_put_words(struct arguments *list, const char *line)
 {
     for (const char *p = line; *(p += strspn(p, " \t\r\n"));) {
         size_t size = strcspn(p, " \t\r\n");
-        char *word = sl_printf_heap("%.*s", (int) size, p);
+        char *word = sl_printf_heap("%.*s", (int)size, p);
         arguments_put(list, word);
         free(word);
         p += size;
@@ -44,7 +44,8 @@ void arguments_done(struct arguments *list)
     *list = (struct arguments){0};
 }
 
-SL_NORETURN static void become(const struct arguments *arguments, const char *directory, int output, pid_t parent)
+SL_NORETURN static void become(const struct arguments *arguments, const char *directory, int output,
+                               pid_t parent)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -91,9 +92,10 @@ int tool_wait(struct tool *tool, sl_buffer *output)
     }
     char chunk[4096];
     off_t offset = 0;
-    for (ssize_t size; offset < TOOL_OUTPUT_MAX && (size = pread(tool->output, chunk, sizeof(chunk), offset)) > 0;
+    for (ssize_t size;
+         offset < TOOL_OUTPUT_MAX && (size = pread(tool->output, chunk, sizeof(chunk), offset)) > 0;
          offset += size)
-        sl_buffer_put(output, chunk, (size_t) size);
+        sl_buffer_put(output, chunk, (size_t)size);
     close(tool->output);
     if (WIFSIGNALED(status))
         return 1000 + WTERMSIG(status);

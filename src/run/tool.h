@@ -23,8 +23,9 @@ struct tool {
     pid_t pid;
     int output; /* a nameless file: standard output and error together */
 };
-/* Starts a program, found in PATH, in a directory. 0 or a code; that the program does not exist is told by tool_wait. */
+/* Starts a program, found in PATH, in a directory. 0 or a code; that the program does not exist is told by
+ * tool_wait. */
 int tool_start(const struct arguments *arguments, const char *directory, struct tool *ret_tool);
-/* Waits for its end and appends what it printed (at most TOOL_OUTPUT_MAX bytes). Its exit status; SL_ENOENT if there is
- * no such program; 1000 plus the signal that ended it. */
+/* Waits for its end and appends what it printed (at most TOOL_OUTPUT_MAX bytes). Its exit status; SL_ENOENT
+ * if there is no such program; 1000 plus the signal that ended it. */
 int tool_wait(struct tool *tool, sl_buffer *output);

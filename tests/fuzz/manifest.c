@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct complaints complaints = {0};
     struct manifest *manifest = NULL;
-    int code = manifest_parse((const char *) data, size, "/srv/app", "app.ini", &complaints, &manifest);
+    int code = manifest_parse((const char *)data, size, "/srv/app", "app.ini", &complaints, &manifest);
     if ((code == 0) != (complaints.count == 0) || (code == 0) != (manifest != NULL))
         abort();
     for (size_t i = 0; i < complaints.count; i++)

@@ -1,4 +1,5 @@
-/* bus.c: events pass between processes, here two roots on one loop for what needs no process, and real ones for death. */
+/* bus.c: events pass between processes, here two roots on one loop for what needs no process, and real ones
+ * for death. */
 #include "check.h"
 #include "run/bus.h"
 
@@ -32,7 +33,8 @@ static void party_start(struct party *party, const char *name)
     sl_error *error = NULL;
     party->root = sl_root_new(sl_loop_current(), name);
     party->joined = sl_deferred_new(NULL, NULL);
-    assert_int_equal(bus_new(sl_loop_current(), party->root, directory, party_joined, party, &party->bus, &error), 0);
+    assert_int_equal(
+        bus_new(sl_loop_current(), party->root, directory, party_joined, party, &party->bus, &error), 0);
     sl_await(party->joined);
 }
 
@@ -97,7 +99,8 @@ static void test_both_ways(void **state)
     assert_int_equal(in_directory(both_ways), 0);
 }
 
-/* ---- Who has joined misses nothing ---------------------------------------------------------------------- */
+/* ---- Who has joined misses nothing ----------------------------------------------------------------------
+ */
 
 static void *newcomers(void *data)
 {
@@ -130,7 +133,7 @@ static int connect_to(const char *name)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
 
@@ -153,20 +156,30 @@ static void *strangers(void *data)
         const char *data;
         size_t size;
     } wrong[] = {
-        {"GET / HTTP/1.1\r\n\r\n", 18},                       /* a length beyond all measure */
-        {"\0\0\0\0", 4},                                      /* nothing */
-        {"\0\0\0\x07" "ea\0b\0c\0", 11},                      /* an event before the greeting */
-        {"\0\0\0\x05" "h1\0c\0", 9},                          /* a part too few */
-        {"\0\0\0\x10" "h1\0other\0a.sock\0", 20},             /* another application */
-        {"\0\0\0\x0f" "h9\0chat\0a.sock\0", 19},              /* another version */
-        {"\0\0\0\x12" "h1\0chat\0../a.sock\0", 22},           /* a name that leaves the directory */
+        {"GET / HTTP/1.1\r\n\r\n", 18}, /* a length beyond all measure */
+        {"\0\0\0\0", 4},                /* nothing */
+        {"\0\0\0\x07"
+         "ea\0b\0c\0",
+         11}, /* an event before the greeting */
+        {"\0\0\0\x05"
+         "h1\0c\0",
+         9}, /* a part too few */
+        {"\0\0\0\x10"
+         "h1\0other\0a.sock\0",
+         20}, /* another application */
+        {"\0\0\0\x0f"
+         "h9\0chat\0a.sock\0",
+         19}, /* another version */
+        {"\0\0\0\x12"
+         "h1\0chat\0../a.sock\0",
+         22}, /* a name that leaves the directory */
     };
     struct party one = {0};
     party_start(&one, "chat");
     char *name = only_socket();
     for (size_t i = 0; i < sl_array_size(wrong); i++) {
         int fd = connect_to(name);
-        assert_int_equal(write(fd, wrong[i].data, wrong[i].size), (ssize_t) wrong[i].size);
+        assert_int_equal(write(fd, wrong[i].data, wrong[i].size), (ssize_t)wrong[i].size);
         char c;
         for (ssize_t size; (size = recv(fd, &c, 1, MSG_DONTWAIT)) != 0;) {
             assert_true(size < 0);
@@ -238,7 +251,8 @@ static void test_death(void **state)
     scratch_remove(directory);
 }
 
-/* ---- One that does not keep up --------------------------------------------------------------------------- */
+/* ---- One that does not keep up ---------------------------------------------------------------------------
+ */
 
 static void *laggard(void *data)
 {
@@ -246,7 +260,7 @@ static void *laggard(void *data)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/slow.sock", directory);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(fd, 1), 0); /* and never accepts */
     party_start(&one, "chat");          /* does not wait for ever for it to greet back */
     char *text = sl_malloc(100001);

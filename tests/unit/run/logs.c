@@ -11,8 +11,8 @@ static char *without_time(const sl_buffer *out)
     for (const char *p = out->data; p && *p;) {
         const char *bar = strchr(p, '|'), *second = strchr(bar + 1, '|'), *newline = strchr(p, '\n');
         assert_true(bar && second && newline && second < newline && second - bar == 24);
-        sl_buffer_put(&text, p, (size_t) (bar - p));
-        sl_buffer_put(&text, second, (size_t) (newline + 1 - second));
+        sl_buffer_put(&text, p, (size_t)(bar - p));
+        sl_buffer_put(&text, second, (size_t)(newline + 1 - second));
         p = newline + 1;
     }
     return text.data ? text.data : sl_strdup_heap("");
@@ -49,9 +49,9 @@ static void test_records_pass(void **state)
     assert_memory_equal(lines.last.data, "careful", 7);
     out.size = 0;
     /* What only looks like a record is not taken for one. */
-    static const char *const likes[] = {"[talk|2026-11-21 13:58:27,707|INFO] x", "[chat|2026-11-21 13:58:27|INFO] x",
-                                        "[chat|2026-11-21 13:58:27,707|LOUD] x", "[chat|2026-11-21 13:58:27,707|INFO]",
-                                        "[chat"};
+    static const char *const likes[] = {
+        "[talk|2026-11-21 13:58:27,707|INFO] x", "[chat|2026-11-21 13:58:27|INFO] x",
+        "[chat|2026-11-21 13:58:27,707|LOUD] x", "[chat|2026-11-21 13:58:27,707|INFO]", "[chat"};
     for (size_t i = 0; i < sl_array_size(likes); i++) {
         out.size = 0;
         log_lines_feed(&lines, likes[i], strlen(likes[i]), &out);
@@ -92,7 +92,8 @@ static void test_record_of_lines(void **state)
 static void test_file(void **state)
 {
     char *directory = scratch_make();
-    char *path = sl_printf_heap("%s/log0/chat.log", directory), *old = sl_printf_heap("%s/log0/chat.log.1", directory);
+    char *path = sl_printf_heap("%s/log0/chat.log", directory),
+         *old = sl_printf_heap("%s/log0/chat.log.1", directory);
     struct log_file log;
     sl_error *error = NULL;
     assert_int_equal(log_file_open(&log, "chat", path, &error), 0);
@@ -154,9 +155,12 @@ static void test_cannot_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),          cmocka_unit_test(test_records_pass),
-        cmocka_unit_test(test_long_lines_break), cmocka_unit_test(test_record_of_lines),
-        cmocka_unit_test(test_file),           cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_records_pass),
+        cmocka_unit_test(test_long_lines_break),
+        cmocka_unit_test(test_record_of_lines),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_echo),
         cmocka_unit_test(test_cannot_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

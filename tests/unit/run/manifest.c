@@ -13,7 +13,8 @@ static struct manifest *parse(const char *text, struct complaints *complaints)
     return manifest;
 }
 
-/* The text is refused with one complaint of this number, in this line, with these words in message and hint. */
+/* The text is refused with one complaint of this number, in this line, with these words in message and hint.
+ */
 static void refuse(const char *text, const char *number, int line, const char *message, const char *hint)
 {
     struct complaints complaints = {0};
@@ -129,13 +130,14 @@ static void test_missing(void **state)
 
 static void test_values(void **state)
 {
-    static const char *const names[] = {"Chat", "1chat", "chat room", "", "c/d", "abcdefghijklmnopqrstuvwxyzabcdefg"};
+    static const char *const names[] = {"Chat", "1chat", "chat room",
+                                        "",     "c/d",   "abcdefghijklmnopqrstuvwxyzabcdefg"};
     for (size_t i = 0; i < sl_array_size(names); i++) {
         char *text = sl_printf_heap("[production]\nrunner = src/chat.c\napp_name = %s\n", names[i]);
         refuse(text, "SL0108", 3, "app_name is", "app_name = chat");
         free(text);
     }
-    static const char *const runners[] = {"src/chat.py", "chat.c",  "/src/chat.c", "../src/chat.c",
+    static const char *const runners[] = {"src/chat.py", "chat.c",    "/src/chat.c",   "../src/chat.c",
                                           "src/.c",      "src/a b.c", "command: node", ""};
     for (size_t i = 0; i < sl_array_size(runners); i++) {
         char *text = sl_printf_heap("[production]\napp_name = chat\nrunner = %s\n", runners[i]);
@@ -148,8 +150,8 @@ static void test_values(void **state)
         refuse(text, "SL0108", 5, "whole number", "idle_ms = 75000");
         free(text);
     }
-    static const char *const addresses[] = {"8080", "localhost", "127.0.0.1:", "127.0.0.1:65536", "::1:80",
-                                            "[::1:80", "unix:sock", "a b:80", ""};
+    static const char *const addresses[] = {
+        "8080", "localhost", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1:80", "unix:sock", "a b:80", ""};
     for (size_t i = 0; i < sl_array_size(addresses); i++) {
         char *text = sl_printf_heap(GOOD "[slots]\n0 = %s\n", addresses[i]);
         refuse(text, "SL0108", 5, "address", "HOST:PORT");
@@ -165,7 +167,8 @@ static void test_values(void **state)
 static void test_syntax(void **state)
 {
     refuse(GOOD "just words\n", "SL0102", 4, "neither a section nor", "comments begin");
-    refuse("[production\n[production]\napp_name = chat\nrunner = src/chat.c\n", "SL0102", 1, "not closed", NULL);
+    refuse("[production\n[production]\napp_name = chat\nrunner = src/chat.c\n", "SL0102", 1, "not closed",
+           NULL);
     refuse(GOOD "packages = \xff\n", "SL0102", 4, "not UTF-8", NULL);
     char *longest = sl_printf_heap(GOOD "packages = %0300d\n", 0);
     refuse(longest, "SL0103", 4, "bytes", NULL);
@@ -244,10 +247,12 @@ static void test_address_offset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_defaults), cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_twice),      cmocka_unit_test(test_missing),  cmocka_unit_test(test_values),
-        cmocka_unit_test(test_syntax),     cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_load),       cmocka_unit_test(test_address_offset),
+        cmocka_unit_test(test_everything),     cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_missing),        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_syntax),         cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_load),
+        cmocka_unit_test(test_address_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

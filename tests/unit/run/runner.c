@@ -69,7 +69,7 @@ static void expect_greeting(const char *path, const char *text)
     if (!library)
         fail_msg("%s", dlerror());
     const char *(*whole)(void);
-    *(void **) &whole = dlsym(library, "whole");
+    *(void **)&whole = dlsym(library, "whole");
     assert_non_null(whole);
     assert_string_equal(whole(), text);
     dlclose(library);
@@ -116,7 +116,8 @@ static void test_digest_follows_sources(void **state)
 
 static void test_compile_errors(void **state)
 {
-    write_file(directory, "src/greeting.c", GREETING "int f(void)\n{\n    return x;\n}\nint g(void) { return y; }\n");
+    write_file(directory, "src/greeting.c",
+               GREETING "int f(void)\n{\n    return x;\n}\nint g(void) { return y; }\n");
     assert_null(build(SL_EBUILD, 1)); /* the other file is all right, and kept */
     assert_int_equal(complaints.count, 2);
     assert_string_equal(complaint_number(complaints.items[0].kind), "SL0130");
@@ -132,8 +133,9 @@ static void test_compile_errors(void **state)
 
 static void test_link_errors(void **state)
 {
-    write_file(directory, "src/greeting.c", "extern int nobody;\nconst char *greeting(void);\n"
-                                            "const char *greeting(void) { return nobody ? \"\" : 0; }\n");
+    write_file(directory, "src/greeting.c",
+               "extern int nobody;\nconst char *greeting(void);\n"
+               "const char *greeting(void) { return nobody ? \"\" : 0; }\n");
     assert_null(build(SL_EBUILD, 2));
     assert_int_equal(complaints.count, 1);
     assert_string_equal(complaints.items[0].file, "src/greeting.c");
@@ -174,8 +176,9 @@ static void test_unknown_library(void **state)
 static void test_library(void **state)
 {
     write_file(directory, "app.ini", MANIFEST "libraries = libuv\n");
-    write_file(directory, "src/greeting.c", GREETING "#include <uv.h>\nunsigned v(void);\n"
-                                                     "unsigned v(void) { return uv_version(); }\n");
+    write_file(directory, "src/greeting.c",
+               GREETING "#include <uv.h>\nunsigned v(void);\n"
+                        "unsigned v(void) { return uv_version(); }\n");
     char *path = build(0, 2);
     expect_greeting(path, "hello");
     free(path);
@@ -192,7 +195,8 @@ static void test_no_home(void **state)
     free(path);
 }
 
-/* A compiler that is killed while it writes, again and again, leaves nothing behind that is taken for a result. */
+/* A compiler that is killed while it writes, again and again, leaves nothing behind that is taken for a
+ * result. */
 static void test_killed_compiler(void **state)
 {
     char *wrapper = sl_printf_heap("%s/cc", scratch);
@@ -220,7 +224,7 @@ static void test_two_at_once(void **state)
             int code = manifest_load(directory, &complaints, &manifest);
             if (code == 0)
                 code = runner_build(manifest, false, &complaints, &result);
-            _exit(code == 0 ? (int) result.compiled : 100);
+            _exit(code == 0 ? (int)result.compiled : 100);
         }
     }
     int compiled = 0;
@@ -262,10 +266,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_build_and_cache), TEST(test_digest_follows_sources), TEST(test_compile_errors),
-        TEST(test_link_errors),     TEST(test_no_runner),              TEST(test_no_compiler),
-        TEST(test_unknown_library), TEST(test_library),                TEST(test_no_home),
-        TEST(test_killed_compiler), TEST(test_two_at_once),            TEST(test_diagnose),
+        TEST(test_build_and_cache), TEST(test_digest_follows_sources),
+        TEST(test_compile_errors),  TEST(test_link_errors),
+        TEST(test_no_runner),       TEST(test_no_compiler),
+        TEST(test_unknown_library), TEST(test_library),
+        TEST(test_no_home),         TEST(test_killed_compiler),
+        TEST(test_two_at_once),     TEST(test_diagnose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

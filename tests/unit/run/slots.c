@@ -11,7 +11,8 @@ static struct manifest *two_slots(void)
                                "[slots]\n0 = 127.0.0.1:8080\n1 = 127.0.0.1:8081\n";
     struct complaints complaints = {0};
     struct manifest *manifest = NULL;
-    assert_int_equal(manifest_parse(text, sizeof(text) - 1, "/srv/chat", "app.ini", &complaints, &manifest), 0);
+    assert_int_equal(manifest_parse(text, sizeof(text) - 1, "/srv/chat", "app.ini", &complaints, &manifest),
+                     0);
     return manifest;
 }
 
@@ -51,9 +52,10 @@ static void test_first_free(void **state)
     assert_int_equal(slot_take(runtime, manifest, -1, &second, &error), 0);
     assert_int_equal(second.place->number, 1);
     assert_int_equal(slot_take(runtime, manifest, -1, &third, &error), SL_EBUSY);
-    char *holder = sl_printf_heap("slot 0: process %d, since ", (int) getpid());
+    char *holder = sl_printf_heap("slot 0: process %d, since ", (int)getpid());
     assert_non_null(strstr(error->detail, holder));
-    assert_non_null(strstr(error->detail, "at http://127.0.0.1:8080/\nslot 1: a process that is still starting"));
+    assert_non_null(
+        strstr(error->detail, "at http://127.0.0.1:8080/\nslot 1: a process that is still starting"));
     assert_non_null(strstr(error->message, "all slots of chat are taken"));
     error = sl_error_unref(error);
     free(holder);

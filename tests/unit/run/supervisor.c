@@ -1,6 +1,7 @@
-/* supervisor.c: instances are started, replaced, restarted and stopped. The instances here are this same program, which
- * does what the file `behaviour` in the application's directory says; the supervisor runs in a child process, and what it
- * and its instances log is read from a pipe, so that every step waits for the one before and none for a clock. */
+/* supervisor.c: instances are started, replaced, restarted and stopped. The instances here are this same
+ * program, which does what the file `behaviour` in the application's directory says; the supervisor runs in a
+ * child process, and what it and its instances log is read from a pipe, so that every step waits for the one
+ * before and none for a clock. */
 #include "check.h"
 #include "run/control.h"
 #include "run/supervisor.h"
@@ -51,7 +52,8 @@ static int instance(char **argv)
 static char *scratch;
 static pid_t server;
 static FILE *said;
-static int alive; /* at its end when neither the supervisor nor any instance lives: they inherit the other side */
+static int
+    alive; /* at its end when neither the supervisor nor any instance lives: they inherit the other side */
 static unsigned wanted = 1;
 static bool production = true;
 
@@ -153,7 +155,8 @@ static int set_up(void **state)
     char *sources = sl_printf_heap("%s/src", scratch);
     assert_int_equal(mkdir(sources, 0700), 0);
     free(sources);
-    write_file(scratch, "app.ini", "[production]\napp_name = chat\nrunner = src/chat.c\n[limits]\ndrain_ms = 100\n");
+    write_file(scratch, "app.ini",
+               "[production]\napp_name = chat\nrunner = src/chat.c\n[limits]\ndrain_ms = 100\n");
     write_file(scratch, "src/chat.c", "int x;\n");
     behave("well");
     production = true;
@@ -213,7 +216,7 @@ static void test_cannot_start(void **state)
 /* The process that a line of the log names as "(process N)". */
 static void kill_instance(unsigned number)
 {
-    char *command = sl_printf_heap("pgrep -P %d -f 'instance %s %u '", (int) server, scratch, number);
+    char *command = sl_printf_heap("pgrep -P %d -f 'instance %s %u '", (int)server, scratch, number);
     FILE *list = popen(command, "r");
     int pid = 0;
     assert_int_equal(fscanf(list, "%d", &pid), 1);
@@ -234,7 +237,8 @@ static void test_crash_is_answered(void **state)
     assert_non_null(strstr(line, "again in 100 ms"));
     wait_for("instance 1 begins");
     kill_instance(1);
-    assert_non_null(strstr(wait_for("instance 1 (process "), "again in 200 ms")); /* it was not healthy for long */
+    assert_non_null(
+        strstr(wait_for("instance 1 (process "), "again in 200 ms")); /* it was not healthy for long */
     wait_for("instance 1 begins");
     kill(server, SIGTERM);
     assert_int_equal(finish_quietly(), 0);
@@ -317,7 +321,8 @@ static void test_death_of_the_supervisor(void **state)
     wait_for("all are ready");
     kill(server, SIGKILL);
     assert_int_equal(waitpid(server, NULL, 0), server);
-    assert_int_equal(read(alive, &byte, 1), 0); /* the instances found their control sockets at the end, and went */
+    assert_int_equal(read(alive, &byte, 1),
+                     0); /* the instances found their control sockets at the end, and went */
     close(alive);
     fclose(said);
 }
@@ -328,9 +333,15 @@ int main(int argc, char **argv)
         return instance(argv);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_start_and_stop),   TEST(test_stray_output_becomes_lines), TEST(test_cannot_start),
-        TEST(test_crash_is_answered), TEST(test_roll),                      TEST(test_sources_are_watched),
-        TEST(test_dump),             TEST(test_stop_at_once),               TEST(test_drain_has_an_end),
+        TEST(test_start_and_stop),
+        TEST(test_stray_output_becomes_lines),
+        TEST(test_cannot_start),
+        TEST(test_crash_is_answered),
+        TEST(test_roll),
+        TEST(test_sources_are_watched),
+        TEST(test_dump),
+        TEST(test_stop_at_once),
+        TEST(test_drain_has_an_end),
         TEST(test_death_of_the_supervisor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
