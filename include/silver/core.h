@@ -291,6 +291,8 @@ SL_API sl_result sl__take(const sl_site *site, sl_deferred *deferred);
 SL_API SL_NORETURN void sl__fail(const sl_site *site, int code, const char *format, ...) SL_PRINTF(3, 4);
 #define sl_fail_error(error) sl__fail_error(SL_HERE, (error)) /* takes over the error */
 SL_API SL_NORETURN void sl__fail_error(const sl_site *site, sl_error *error);
+/* The same with an error that sl_try gave, which the task owns. */
+#define sl_fail_again(error) sl__fail_error(SL_HERE, sl_error_ref(error))
 /* Ends the task if `code` is negative; else gives it back. For functions of the other idiom. */
 #define sl_check(code, ...)                                                                                  \
     (__extension__({                                                                                         \

@@ -23,7 +23,7 @@ static json_t *entries(sl_request *req, const char *author)
     if (!file && error->code == SL_ENOENT)
         return found; /* nobody has signed yet */
     if (!file)
-        sl_fail_error(sl_error_ref(error));
+        sl_fail_again(error);
     for (const char *line = file->data, *end; (end = strchr(line, '\n')); line = end + 1) {
         json_t *entry = json_loadb(line, (size_t)(end - line), 0, NULL);
         const char *by = json_string_value(json_object_get(entry, "author"));
