@@ -405,7 +405,8 @@ void sl__yield(const sl_site *site)
 
 void sl__fail_error(const sl_site *site, sl_error *error)
 {
-    sl_error_hop(error, site);
+    if (site != error->origin || error->hop_count > 0)
+        sl_error_hop(error, site);
     sl__exit(sl_task_current(), site, error);
 }
 
