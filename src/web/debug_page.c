@@ -200,7 +200,7 @@ static void put_request(sl_buffer *out, sl_request *req)
     SL_CLEANUP(sl_buffer_done) sl_buffer line = {0};
     sl_buffer_printf(&line, "%s %s HTTP/1.%d", req->method, req->target, req->minor);
     put_row(out, "Line", line.data);
-    put_row(out, "Number", sl_request_id(req));
+    put_row(out, "Request number", sl_request_id(req));
     put_row(out, "Client", sl_peer(req));
     if (web && web->route) {
         line.size = 0;

@@ -61,7 +61,8 @@ static void put_calm_page(sl_buffer *out, const sl_app *app, sl_request *req, co
         "system-ui,sans-serif;background:#f7f6f3;color:#22262d}main{max-width:36rem;padding:2rem}"
         "h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1rem;margin:2rem 0 .5rem}p{margin:.4rem "
         "0;overflow-wrap:anywhere}"
-        "code{font:.92em ui-monospace,monospace}.soft,td+td{color:#666e7a}td{padding:.15rem 1.2rem .15rem 0}"
+        ".message::first-letter{text-transform:uppercase}code{font:.92em "
+        "ui-monospace,monospace}.soft,td+td{color:#666e7a}td{padding:.15rem 1.2rem .15rem 0}"
         "@media(prefers-color-scheme:dark){body{background:#15171b;color:#e6e8ec}.soft,td+td{color:#98a1ae}}";
     const char *reason = sl_status_reason(status);
     sl_buffer_printf(
@@ -76,7 +77,7 @@ static void put_calm_page(sl_buffer *out, const sl_app *app, sl_request *req, co
                  "number:</p>");
         sl_buffer_printf(out, "<p><code>%s</code></p>", sl_request_id(req));
     } else {
-        sl_buffer_puts(out, "<p>");
+        sl_buffer_puts(out, "<p class=\"message\">");
         put_html(out, error->message);
         sl_buffer_puts(out, "</p>");
         if (error->hint && app->development) {
