@@ -16,7 +16,7 @@ run: build ## serve apps/chat at http://127.0.0.1:8080 (APP=DIR: another applica
 build: ## the command at build/silver
 	@tools/install-deps build
 	@test -e build/build.ninja || meson setup build
-	@ninja -C build
+	@ninja -C build silver
 
 test: ## all tests: under the sanitizers and valgrind, end to end, documentation
 	@tools/install-deps test
