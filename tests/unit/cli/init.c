@@ -53,7 +53,7 @@ static size_t entries(const char *path)
 
 static void assert_holds(const char *path, const char *part, bool yes)
 {
-    char text[16384];
+    char text[8192];
     FILE *file = fopen(path, "r");
     if (!file)
         fail_msg("there is no %s", path);
