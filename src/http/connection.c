@@ -11,7 +11,8 @@
 
 #include "http/url.h"
 
-#define LINGER_MS 2000 /* for the client to see the last answer and close */
+#define LINGER_MS 2000       /* for the client to see the last answer and close */
+#define FIRST_REQUEST_MS 200 /* when the server is being stopped */
 
 /* A head that comes in pieces. */
 struct sl__pending {
@@ -521,10 +522,24 @@ void sl__connection_sweep(sl__connection *c, uint64_t now)
         deadline_passed(c);
 }
 
+/* Whether the kernel has bytes of the client that were not read yet. */
+static bool has_unread(const sl__connection *c)
+{
+    int fd;
+    char byte;
+    return uv_fileno(&c->handle, &fd) == 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* What was accepted is answered: a request that is here already, and the first one of a client that has just
+ * connected, which gets a moment to send it. */
 void sl__connection_drain(sl__connection *c)
 {
     if (c->ws)
         sl__websocket_drain(c);
-    else if (c->state == SL__IDLE && c->input.size == 0)
+    else if (c->state != SL__IDLE || c->input.size)
+        return;
+    else if (c->requests == 0 || has_unread(c))
+        c->deadline = uv_now(c->handle.loop) + FIRST_REQUEST_MS;
+    else
         end(c);
 }
