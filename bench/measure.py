@@ -47,18 +47,26 @@ def cpu_seconds(pid):
 
 
 def memory_kib(pid):
-    """(RSS, PSS): the members' resident pages added up, and the same with shared pages counted once."""
-    totals = {"Rss": 0, "Pss": 0}
+    """Resident pages of each member: (private, shared) with other processes."""
+    members = []
     for member in tree(pid):
+        sizes = {}
         try:
             with open(f"/proc/{member}/smaps_rollup", encoding="utf-8") as rollup:
                 for line in rollup:
                     name, _, value = line.partition(":")
-                    if name in totals:
-                        totals[name] += int(value.split()[0])
+                    if name.startswith(("Private_", "Shared_")) and "Hugetlb" not in name:
+                        kind = name.split("_")[0]
+                        sizes[kind] = sizes.get(kind, 0) + int(value.split()[0])
         except OSError:
             continue
-    return totals["Rss"], totals["Pss"]
+        members.append((sizes.get("Private", 0), sizes.get("Shared", 0)))
+    return members
+
+
+def rss_kib(pid):
+    """What ps says, added up: libraries that several members use are in it several times."""
+    return sum(private + shared for private, shared in memory_kib(pid))
 
 
 def load(server, path, seconds, core, pipelined=0):

@@ -200,6 +200,6 @@ def installed(program):
 
 
 def missing_peers():
-    packages = {"nginx": "nginx-light", "h2o": "h2o"}
+    packages = {"nginx": "nginx", "h2o": "h2o"}
     return [f"{peer} is not installed, and left out (Debian package {package})"
             for peer, package in packages.items() if not installed(peer)]
