@@ -9,9 +9,9 @@
  * The fetcher goes with its loop. */
 #include "io/work.h"
 #include "core/loop.h"
+#include "io/curl.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,6 +48,7 @@ struct fetcher {
 };
 
 static __thread fetcher *thread_fetcher;
+static __thread sl__curl curl; /* loaded at the thread's first fetch */
 
 /* ---- Ends -------------------------------------------------------------------------------------------- */
 
@@ -57,10 +58,10 @@ static void transfer_free(transfer *t)
         *t->previous_next = t->next;
         if (t->next)
             t->next->previous_next = t->previous_next;
-        curl_multi_remove_handle(t->fetcher->multi, t->easy);
+        curl.multi_remove_handle(t->fetcher->multi, t->easy);
     }
-    curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers_out);
+    curl.easy_cleanup(t->easy);
+    curl.slist_free_all(t->headers_out);
     sl_buffer_done(&t->headers);
     sl_buffer_done(&t->body);
     free(t);
@@ -122,8 +123,8 @@ static sl_fetched *fetched_of(transfer *t)
 {
     long status = 0;
     const char *url = NULL;
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+    curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
     sl_fetched *fetched = sl_calloc(1, sizeof *fetched);
     fetched->status = (int)status;
     fetched->url = sl_strdup_heap(url ? url : "");
@@ -136,19 +137,19 @@ static sl_fetched *fetched_of(transfer *t)
     return fetched;
 }
 
-/* The URL for a message: without a password that may be in it. For curl_free(), or NULL. */
+/* The URL for a message: without a password that may be in it. For curl.free(), or NULL. */
 static char *url_to_show(CURL *easy)
 {
     const char *url = NULL;
     char *shown = NULL;
-    curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
-    CURLU *parts = curl_url();
-    if (url && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
-        curl_url_set(parts, CURLUPART_USER, NULL, 0);
-        curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0);
-        curl_url_get(parts, CURLUPART_URL, &shown, 0);
+    curl.easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
+    CURLU *parts = curl.url();
+    if (url && curl.url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+        curl.url_set(parts, CURLUPART_USER, NULL, 0);
+        curl.url_set(parts, CURLUPART_PASSWORD, NULL, 0);
+        curl.url_get(parts, CURLUPART_URL, &shown, 0);
     }
-    curl_url_cleanup(parts);
+    curl.url_cleanup(parts);
     return shown;
 }
 
@@ -160,13 +161,13 @@ static int code_of(const transfer *t, CURLcode outcome)
     case CURLE_URL_MALFORMAT:
         return SL_EINVAL;
     case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL, or of the server, whose answer looks like HTTP/0.9 */
-        curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+        curl.easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
         return url && strncasecmp(url, "http", 4) == 0 ? SL_EPROTO : SL_EINVAL;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return SL_ENOENT;
     case CURLE_COULDNT_CONNECT:
-        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
+        curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
         return system > 0 ? -(int)system : -ECONNREFUSED;
     case CURLE_OPERATION_TIMEDOUT:
         return SL_ETIMEDOUT;
@@ -203,10 +204,10 @@ static sl_error *error_of(transfer *t, CURLcode outcome)
                              MAX_HEADERS);
     else
         error = sl_error_new(code_of(t, outcome), "cannot fetch %s: %s", url,
-                             t->error[0] ? t->error : curl_easy_strerror(outcome));
+                             t->error[0] ? t->error : curl.easy_strerror(outcome));
     if (outcome == CURLE_PEER_FAILED_VERIFICATION)
         sl_error_hint(error, "its certificate is not trusted here: see update-ca-certificates(8)");
-    curl_free(shown);
+    curl.free(shown);
     return error;
 }
 
@@ -216,12 +217,12 @@ static sl_error *error_of(transfer *t, CURLcode outcome)
 static void fire_finished(fetcher *f)
 {
     int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(f->multi, &left));) {
+    for (CURLMsg *message; (message = curl.multi_info_read(f->multi, &left));) {
         if (message->msg != CURLMSG_DONE)
             continue;
         transfer *t = NULL;
         CURLcode outcome = message->data.result; /* `message` goes with the handle */
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         sl_deferred *deferred = t->deferred;
         sl_fetched *fetched = outcome == CURLE_OK ? fetched_of(t) : NULL;
         sl_error *error = outcome == CURLE_OK ? NULL : error_of(t, outcome);
@@ -236,7 +237,7 @@ static void fire_finished(fetcher *f)
 static void turn(fetcher *f, curl_socket_t socket, int events)
 {
     int running;
-    curl_multi_socket_action(f->multi, socket, events, &running);
+    curl.multi_socket_action(f->multi, socket, events, &running);
     fire_finished(f);
 }
 
@@ -282,7 +283,7 @@ static int on_socket_wish(CURL *easy, curl_socket_t socket, int wish, void *data
     if (wish == CURL_POLL_REMOVE) {
         if (poll)
             uv_close((uv_handle_t *)poll, on_poll_closed);
-        curl_multi_assign(f->multi, socket, NULL);
+        curl.multi_assign(f->multi, socket, NULL);
         return 0;
     }
     if (!poll) {
@@ -292,7 +293,7 @@ static int on_socket_wish(CURL *easy, curl_socket_t socket, int wish, void *data
             return -1;
         }
         poll->data = (void *)(intptr_t)socket;
-        curl_multi_assign(f->multi, socket, poll);
+        curl.multi_assign(f->multi, socket, poll);
     }
     int events = (wish & CURL_POLL_IN ? UV_READABLE : 0) | (wish & CURL_POLL_OUT ? UV_WRITABLE : 0);
     uv_poll_start(poll, events, on_ready);
@@ -315,8 +316,8 @@ static void fetcher_free(void *data)
         transfer_free(f->transfers);
         sl_abandon(deferred);
     }
-    curl_multi_cleanup(f->multi);
-    curl_global_cleanup();
+    curl.multi_cleanup(f->multi);
+    curl.global_cleanup();
     thread_fetcher = NULL;
     uv_close((uv_handle_t *)&f->timer, on_timer_closed);
 }
@@ -325,25 +326,25 @@ static fetcher *fetcher_get(uv_loop_t *loop)
 {
     if (thread_fetcher)
         return thread_fetcher;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return NULL;
     fetcher *f = sl_calloc(1, sizeof *f);
-    f->multi = curl_multi_init();
+    f->multi = curl.multi_init();
     if (!f->multi) {
-        curl_global_cleanup();
+        curl.global_cleanup();
         free(f);
         return NULL;
     }
     f->loop = sl_loop_current();
     uv_timer_init(loop, &f->timer);
     f->timer.data = f;
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish);
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
-    curl_multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS_TO_HOST);
-    curl_multi_setopt(f->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, MAX_CONNECTIONS);
-    curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
+    curl.multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish);
+    curl.multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+    curl.multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
+    curl.multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+    curl.multi_setopt(f->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS_TO_HOST);
+    curl.multi_setopt(f->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, MAX_CONNECTIONS);
+    curl.multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
     thread_fetcher = f;
     sl__loop_at_exit(f->loop, fetcher_free, f);
     return f;
@@ -401,16 +402,16 @@ static int set_headers(transfer *t, const sl_fetch_options *options)
         has_type = has_type || strncasecmp(*header, "content-type:", 13) == 0;
         /* For curl "Name:" would mean: do not send it. "Name;" is its way to say: with an empty value. */
         if (colon[1 + strspn(colon + 1, " \t")]) {
-            t->headers_out = curl_slist_append(t->headers_out, *header);
+            t->headers_out = curl.slist_append(t->headers_out, *header);
         } else {
             SL_AUTO_FREE char *empty = sl_printf_heap("%.*s;", (int)(colon - *header), *header);
-            t->headers_out = curl_slist_append(t->headers_out, empty);
+            t->headers_out = curl.slist_append(t->headers_out, empty);
         }
     }
     if (options->body && !has_type)
-        t->headers_out = curl_slist_append(t->headers_out, "Content-Type:");
-    t->headers_out = curl_slist_append(t->headers_out, "Expect:"); /* it would wait a second for a 100 */
-    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers_out);
+        t->headers_out = curl.slist_append(t->headers_out, "Content-Type:");
+    t->headers_out = curl.slist_append(t->headers_out, "Expect:"); /* it would wait a second for a 100 */
+    curl.easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers_out);
     return 0;
 }
 
@@ -420,17 +421,17 @@ static void set_method(transfer *t, const sl_fetch_options *options)
     bool post = strcmp(method, "POST") == 0, head = strcmp(method, "HEAD") == 0,
          get = strcmp(method, "GET") == 0;
     if (options->body || post) {
-        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body_size);
-        curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, options->body ? options->body : "");
+        curl.easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body_size);
+        curl.easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, options->body ? options->body : "");
     }
     if (head && !options->body)
-        curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+        curl.easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
     else if (!post && !(get && !options->body))
-        curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, method);
+        curl.easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, method);
     /* curl would use a custom method again after a 303, where it must become GET. */
     if (options->max_redirects && (post || head || get)) {
-        curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 1L);
-        curl_easy_setopt(t->easy, CURLOPT_MAXREDIRS,
+        curl.easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 1L);
+        curl.easy_setopt(t->easy, CURLOPT_MAXREDIRS,
                          (long)(options->max_redirects < 50 ? options->max_redirects : 50));
     }
 }
@@ -438,23 +439,23 @@ static void set_method(transfer *t, const sl_fetch_options *options)
 static void set_rest(transfer *t, const char *url, const sl_fetch_options *options)
 {
     CURL *easy = t->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "silver/" SL_VERSION);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)t->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);   /* no SIGALRM; SIGPIPE is ignored, see below */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* cancelling does not wait for a look-up in a thread */
+    curl.easy_setopt(easy, CURLOPT_URL, url);
+    curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(easy, CURLOPT_USERAGENT, "silver/" SL_VERSION);
+    curl.easy_setopt(easy, CURLOPT_PRIVATE, t);
+    curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
+    curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl.easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)t->timeout_ms);
+    curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->timeout_ms);
+    curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);   /* no SIGALRM; SIGPIPE is ignored, see below */
+    curl.easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* cancelling does not wait for a look-up in a thread */
     if (options->unix_socket) {
-        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
+        curl.easy_setopt(easy, CURLOPT_PROXY, "");
     }
 }
 
@@ -474,7 +475,7 @@ static transfer *transfer_new(fetcher *f, const sl_fetch_options *options)
     t->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     if (t->timeout_ms > INT32_MAX)
         t->timeout_ms = INT32_MAX;
-    t->easy = curl_easy_init();
+    t->easy = curl.easy_init();
     if (!t->easy) {
         free(t);
         return NULL;
@@ -490,7 +491,7 @@ static void begin(transfer *t)
     if (t->next)
         t->next->previous_next = &t->next;
     f->transfers = t;
-    curl_multi_add_handle(f->multi, t->easy); /* its timer wish starts the transfer */
+    curl.multi_add_handle(f->multi, t->easy); /* its timer wish starts the transfer */
 }
 
 sl_deferred *sl__fetch(const char *url, const sl_fetch_options *options)
@@ -499,6 +500,9 @@ sl_deferred *sl__fetch(const char *url, const sl_fetch_options *options)
     if (options->method && !is_token(options->method))
         return sl_failing(
             sl_error_new(SL_EINVAL, "cannot fetch: '%.32s' is no HTTP method", options->method));
+    sl_error *error = NULL;
+    if (!curl.easy_init && sl__curl_load(&curl, &error) < 0)
+        return sl_failing(error);
     ignore_broken_pipes();
     fetcher *f = fetcher_get(loop);
     if (f && f->closing)
