@@ -317,6 +317,11 @@ static int judge(struct work *work, int status, const char *name, const char *ou
                            status - 1000, strsignal(status - 1000));
         return status < 0 ? status : SL_EFAILED;
     }
+    if (strstr(output, "No space left on device")) {
+        complaints_add(work->complaints, RUN_BUILD_TOOL, work->cache, 0, "the disk is full")->hint =
+            sl_strdup_heap("make room there, or set XDG_CACHE_HOME (and TMPDIR) to a place that has some");
+        return SL_ENOSPC;
+    }
     size_t before = work->complaints->count;
     diagnose(output, work->manifest->directory, work->complaints);
     if (work->complaints->count == before)

@@ -207,6 +207,9 @@ static void member_ended(struct member *member, const char *reason)
         stop(supervisor, 1);
     } else if (was_current) {
         restart_later(supervisor, place, member, reason);
+    } else if (member->status || (member->signal && member->signal != SIGKILL)) {
+        SAY(supervisor, SL_WARNING, "the instance %u before (process %d) %s while it drained", member->place,
+            (int)member->process.pid, reason);
     }
 }
 

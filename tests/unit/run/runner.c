@@ -213,6 +213,22 @@ static void test_killed_compiler(void **state)
     free(path);
 }
 
+/* A full disk is one clear line, and no fault of the source. */
+static void test_full_disk(void **state)
+{
+    char *wrapper = sl_printf_heap("%s/cc", scratch);
+    write_file(scratch, "cc",
+               "#!/bin/sh\necho \"fatal error: can't write: No space left on device\"\nexit 1\n");
+    assert_int_equal(chmod(wrapper, 0700), 0);
+    setenv("CC", wrapper, 1);
+    assert_null(build(SL_ENOSPC, 0));
+    assert_int_equal(complaints.count, 1);
+    assert_string_equal(complaint_number(complaints.items[0].kind), "SL0131");
+    assert_string_equal(complaints.items[0].message, "the disk is full");
+    unsetenv("CC");
+    free(wrapper);
+}
+
 static void test_two_at_once(void **state)
 {
     pid_t children[4];
@@ -271,7 +287,8 @@ int main(void)
         TEST(test_no_runner),       TEST(test_no_compiler),
         TEST(test_unknown_library), TEST(test_library),
         TEST(test_no_home),         TEST(test_killed_compiler),
-        TEST(test_two_at_once),     TEST(test_diagnose),
+        TEST(test_full_disk),       TEST(test_two_at_once),
+        TEST(test_diagnose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
