@@ -80,6 +80,8 @@ static void stop(struct supervisor *supervisor, int status)
     supervisor->stopping = true;
     supervisor->status = status;
     notify_send(supervisor->options->notify, "STOPPING=1");
+    if (supervisor->options->stopping)
+        supervisor->options->stopping(supervisor->options->data);
     for (size_t i = 0; i < sl_array_size(supervisor->watches); i++)
         supervisor->watches[i] = sl_watch_free(supervisor->watches[i]);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
