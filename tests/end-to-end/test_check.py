@@ -1,0 +1,111 @@
+"""`silver check`: each complaint says where and what to do."""
+
+import json
+import re
+
+import pytest
+
+from conftest import HELLO
+
+GOOD = "[production]\napp_name = probe\nversion = 1\nrunner = src/probe.c\n\n[slots]\n0 = 127.0.0.1:8080\n"
+
+
+def test_all_is_well(command, app):
+    done = command("check", app())
+    assert done.returncode == 0
+    assert "probe" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_current_directory_is_the_default(command, app):
+    assert command("check", cwd=app()).returncode == 0
+
+
+@pytest.mark.parametrize("manifest, line, said", [
+    (GOOD.replace("version", "versoin"), 3, ["versoin", "version"]),
+    (GOOD + "0 = 127.0.0.1:8081\n", 8, ["slot 0", "twice"]),
+    (GOOD + "1 = 127.0.0.1:8080\n", 8, ["slot 1", "slot 0"]),
+    (GOOD + "1 = nowhere\n", 8, ["nowhere"]),
+    (GOOD + "one = 127.0.0.1:8081\n", 8, ["one"]),
+    (GOOD.replace("version = 1\n", "version = 1\nversion = 2\n"), 4, ["version", "twice"]),
+    (GOOD + "[limits]\nbody_size = plenty\n", 9, ["body_size", "plenty"]),
+    (GOOD + "[limits]\nbody_size = 0\n", 9, ["body_size"]),
+    (GOOD + "[limits]\nbody_size = -1\n", 9, ["body_size"]),
+    (GOOD + "[limits]\nbodysize = 1\n", 9, ["bodysize", "body_size"]),
+    (GOOD + "[limit]\n", 8, ["[limit]"]),
+    (GOOD + "[log]\naccess = loud\n", 9, ["loud", "combined"]),
+    (GOOD + "[log\n", 8, ["]"]),
+    (GOOD + "what is this\n", 8, []),
+    ("app_name = probe\n" + GOOD, 1, ["app_name"]),
+    (GOOD.replace("app_name = probe\n", ""), 1, ["app_name"]),
+    (GOOD.replace("src/probe.c", "probe.txt"), 4, ["runner", "probe.txt"]),
+    (GOOD.replace("src/probe.c", "../probe.c"), 4, ["runner"]),
+    (GOOD.replace("app_name = probe", "app_name = a b"), 2, ["app_name"]),
+], ids=lambda value: None if isinstance(value, (int, list)) else re.sub(r"\W+", "_", value[-30:]).strip("_"))
+def test_a_manifest_with_a_mistake(command, app, manifest, line, said):
+    directory = app()
+    (directory / "app.ini").write_text(manifest)
+    done = command("check", directory)
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    assert re.search(rf"app\.ini:{line}\b", told), told
+    for words in said:
+        assert words in told
+
+
+def test_everything_is_told_at_once(command, app):
+    directory = app()
+    (directory / "app.ini").write_text(GOOD.replace("version", "versoin") + "[limits]\nbody_size = plenty\n")
+    told = command("check", directory).stdout
+    assert re.search(r"app\.ini:3\b", told) and re.search(r"app\.ini:9\b", told)
+
+
+def test_no_manifest_and_no_directory(command, tmp_path):
+    done = command("check", tmp_path)
+    assert done.returncode == 1 and "app.ini" in done.stdout + done.stderr
+    done = command("check", tmp_path / "nothing")
+    assert done.returncode == 1 and str(tmp_path / "nothing") in done.stdout + done.stderr
+
+
+def test_a_source_that_is_not_there(command, app):
+    directory = app()
+    (directory / "src/probe.c").unlink()
+    done = command("check", directory)
+    assert done.returncode == 1
+    assert "src/probe.c" in done.stdout + done.stderr
+
+
+def test_a_source_that_does_not_compile(command, app):
+    source = HELLO.replace('"hello\\n"', "helo_is_not_declared")
+    line = 1 + source[:source.index("helo_is_not_declared")].count("\n")
+    done = command("check", app(source))
+    assert done.returncode == 1
+    assert re.search(rf"src/probe\.c:{line}\b", done.stdout), done.stdout
+    assert "helo_is_not_declared" in done.stdout
+
+
+def test_a_file_where_a_directory_belongs(command, app):
+    directory = app()
+    (directory / "static").write_text("not a directory")
+    done = command("check", directory)
+    assert done.returncode == 1 and "static" in done.stdout
+
+
+def test_complaints_for_programs(command, app):
+    good = command("check", app(), "--json")
+    assert good.returncode == 0 and json.loads(good.stdout)["ok"] is True
+    directory = app(directory="other")
+    (directory / "app.ini").write_text(GOOD.replace("version", "versoin"))
+    bad = command("check", directory, "--json")
+    assert bad.returncode == 1
+    told = json.loads(bad.stdout)
+    assert told["ok"] is False
+    assert [complaint["line"] for complaint in told["complaints"]] == [3]
+    assert told["complaints"][0]["file"].endswith("app.ini") and told["complaints"][0]["hint"]
+
+
+def test_checking_changes_nothing(command, app):
+    directory = app()
+    before = sorted(str(path) for path in directory.rglob("*"))
+    assert command("check", directory).returncode == 0
+    assert sorted(str(path) for path in directory.rglob("*")) == before
