@@ -237,8 +237,6 @@ int run_serve(const struct run_serve_options *options)
     int status = serve(&serving);
     if (serving.pidfile)
         pidfile_remove(serving.pidfile);
-    if (serving.listener >= 0)
-        close(serving.listener);
     slot_release(&serving.slot);
     log_file_close(&serving.log);
     notify_done(&serving.notify);

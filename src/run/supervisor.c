@@ -79,6 +79,8 @@ static void stop(struct supervisor *supervisor, int status)
         return;
     supervisor->stopping = true;
     supervisor->status = status;
+    close(supervisor->options
+              ->listener); /* with the instances' own: who comes now is refused, and not left waiting */
     notify_send(supervisor->options->notify, "STOPPING=1");
     if (supervisor->options->stopping)
         supervisor->options->stopping(supervisor->options->data);
@@ -461,7 +463,9 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
         supervisor->places[i] =
             (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS, .metrics = -1};
     int status = 1;
-    if (open_metrics(supervisor) == 0) {
+    if (open_metrics(supervisor) < 0) {
+        close(options->listener);
+    } else {
         open_handles(supervisor);
         for (unsigned i = 0; i < options->instances && !supervisor->stopping; i++) {
             supervisor->places[i].current = start(supervisor, &supervisor->places[i], false);

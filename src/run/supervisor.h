@@ -18,7 +18,7 @@ struct supervisor_options {
     unsigned instances;
     unsigned slot;
     bool production;
-    int listener;  /* the listening socket; stays the caller's */
+    int listener;  /* the listening socket; taken over: it is closed when the stop begins */
     bool borrowed; /* it came by socket activation */
     struct log_file *log;
     const struct notify *notify;

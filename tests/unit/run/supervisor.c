@@ -91,10 +91,9 @@ static int serve(void)
         .data = &log,
     };
     int status = supervisor_run(loop, &options);
-    close(options.listener);
     log_file_close(&log);
     manifest_free(manifest);
-    return status;
+    return fcntl(options.listener, F_GETFD) < 0 ? status : 8; /* it was taken over */
 }
 
 static void start(unsigned instances)
