@@ -159,7 +159,8 @@ typedef struct sl_http_options {
     sl_response *(*failure)(sl_request *req, const sl_error *error);
 } sl_http_options;
 
-/* Makes a server in the current root. 0 or a code. The options are copied; their strings are not. */
+/* Makes a server in the current root. 0 or a code. The options are copied; their strings are not. From then on the process
+ * ignores SIGPIPE, unless it has a handler for it. */
 SL_API int sl_http_server_new(const sl_http_options *options, sl_http_server **ret_server);
 /* Serves a listening socket, which it takes over. Several may be added. */
 SL_API int sl_http_server_listen(sl_http_server *server, int fd);

@@ -319,7 +319,7 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buffer)
     if (!server->read_buffer)
         server->read_buffer = sl_malloc(SL__READ_SIZE);
     size_t size = SL__READ_SIZE;
-    if (c->state == SL__BUSY && c->input.size + 4096 < SL__INPUT_MAX)
+    if (c->state == SL__BUSY && !sl__connection_full(c))
         size = SL__INPUT_MAX - c->input.size;
     *ret_buffer = uv_buf_init(server->read_buffer, (unsigned)size);
 }
@@ -374,7 +374,7 @@ static void on_more(sl__connection *c)
     }
     if (c->reader)
         sl__wake(&c->reader);
-    if (c->input.size >= SL__INPUT_MAX)
+    if (sl__connection_full(c))
         stop_reading(c);
 }
 
@@ -402,7 +402,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         on_more(c);
     else if (can_take(c))
         take_requests(c);
-    else if (c->input.size >= SL__INPUT_MAX)
+    else if (sl__connection_full(c))
         stop_reading(c);
 }
 
@@ -410,7 +410,7 @@ void sl__connection_resume(sl__connection *c)
 {
     if (c->reading || c->eof || c->broken || c->state == SL__CLOSING)
         return;
-    if (c->state != SL__LINGERING && c->input.size >= SL__INPUT_MAX && c->state != SL__PARTIAL)
+    if (c->state != SL__LINGERING && sl__connection_full(c) && c->state != SL__PARTIAL)
         return;
     c->reading = uv_read_start(&c->stream, on_room, on_read) == 0;
 }

@@ -169,14 +169,12 @@ static void *send_response(void *data)
 static bool cut_off(sl__exchange *x, sl_error *error)
 {
     sl__connection *c = x->connection;
-    x->keep_alive = false;
-    if (c->broken || (c->eof && error->code == SL_ECANCELED)) {
-        sl__connection_abort(c);
-        return true;
-    }
-    if (!x->head_sent)
+    bool gone = c->broken || (c->eof && error->code == SL_ECANCELED);
+    if (!gone && !x->head_sent)
         return false;
-    log_failure(&x->request, error);
+    if (!gone)
+        log_failure(&x->request, error);
+    x->keep_alive = false;
     sl__connection_abort(c);
     return true;
 }

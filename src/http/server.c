@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -144,11 +145,20 @@ static int open_parts(sl_http_server *server)
     return 0;
 }
 
+/* Sending to a client that has gone is an error like others, not the end of the process. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
 int sl_http_server_new(const sl_http_options *options, sl_http_server **ret_server)
 {
     sl_loop *loop = sl_loop_current();
     if (!loop || check_options(options) < 0)
         return SL_EINVAL;
+    ignore_broken_pipes();
     const sl_http_limits *limits = &options->limits;
     sl_http_server *server = sl_calloc(1, sizeof(*server));
     server->loop = loop;

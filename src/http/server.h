@@ -146,6 +146,12 @@ struct sl__connection {
     } peer;
 };
 
+/* Whether enough waits to stop reading. */
+static inline bool sl__connection_full(const sl__connection *connection)
+{
+    return connection->input.size > SL__INPUT_MAX - 4096;
+}
+
 void sl__connection_accept(sl__listener *listener);
 /* Looks at the deadlines. */
 void sl__connection_sweep(sl__connection *connection, uint64_t now_ms);

@@ -282,7 +282,7 @@ void sl__websocket_feed(sl__connection *c)
     decode(ws);
     if ((c->eof || c->broken) && (c->input.size == 0 || c->broken))
         end_input(ws, 1006);
-    if (c->input.size >= SL__INPUT_MAX && c->reading) {
+    if (sl__connection_full(c) && c->reading) {
         c->reading = false;
         uv_read_stop(&c->stream);
     }

@@ -262,7 +262,9 @@ void sl__send_file(sl__connection *c, int fd, uint64_t offset, uint64_t size)
             wait_until_writable(c, w);
         else if (s->code == SL_EIO)
             sl_fail(SL_EIO, "a file became shorter, or could not be read, while it was being sent");
-        else if (s->code < 0)
+        else if (s->code < 0) {
+            c->broken = true;
             fail_gone();
+        }
     }
 }
