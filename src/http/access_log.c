@@ -17,7 +17,6 @@
 #define MOMENT_MS 200
 
 struct sl__access_log {
-    sl_http_server *server;
     sl_context *context;
     uv_loop_t *loop;
     char *path;
@@ -27,7 +26,7 @@ struct sl__access_log {
     size_t written;
     uv_fs_t write;
     uv_timer_t timer;
-    bool busy, failing, ending;
+    bool busy, failing, ending, closed;
     uint64_t dropped;
     int64_t second; /* of `time` */
     char time[40];
@@ -43,16 +42,45 @@ static int open_file(const char *path)
 
 /* ---- Writing ---- */
 
+static void log_free(sl__access_log *log)
+{
+    close(log->fd);
+    sl_buffer_done(&log->gathered);
+    sl_buffer_done(&log->writing);
+    free(log->path);
+    free(log);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     sl__access_log *log = handle->data;
-    if (log->fd >= 0)
-        close(log->fd);
-    sl_buffer_done(&log->gathered);
-    sl_buffer_done(&log->writing);
-    sl_context_release(log->context);
-    free(log->path);
-    free(log);
+    log->closed = true;
+    if (!log->busy)
+        log_free(log);
+}
+
+/* At the end, when there may be no more passes of the loop to wait for. */
+static void write_at_once(sl__access_log *log, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t got = write(log->fd, data, size);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            sl_error_log("cannot write the end of the access log %s: %s", log->path, strerror(errno));
+            return;
+        }
+        data += got;
+        size -= (size_t)got;
+    }
+}
+
+static void write_rest(sl__access_log *log)
+{
+    if (log->writing.size)
+        write_at_once(log, log->writing.data + log->written, log->writing.size - log->written);
+    write_at_once(log, log->gathered.data, log->gathered.size);
+    log->writing.size = log->gathered.size = 0;
 }
 
 static void report_dropped(sl__access_log *log)
@@ -82,13 +110,9 @@ static void write_failed(sl__access_log *log, int code)
     log->writing.size = 0;
 }
 
-static void on_write(uv_fs_t *fs)
+static void wrote(sl__access_log *log, ssize_t result)
 {
-    sl__access_log *log = fs->data;
     SL_IN_CONTEXT(log->context);
-    ssize_t result = fs->result;
-    uv_fs_req_cleanup(fs);
-    log->busy = false;
     if (result < 0) {
         write_failed(log, (int)result);
     } else {
@@ -99,8 +123,24 @@ static void on_write(uv_fs_t *fs)
                 report_dropped(log);
         }
     }
-    if (log->writing.size || log->gathered.size >= BATCH || log->ending)
+    if (log->writing.size || log->gathered.size >= BATCH)
         write_more(log);
+}
+
+static void on_write(uv_fs_t *fs)
+{
+    sl__access_log *log = fs->data;
+    ssize_t result = fs->result;
+    uv_fs_req_cleanup(fs);
+    log->busy = false;
+    if (!log->ending) {
+        wrote(log, result);
+        return;
+    }
+    log->written += result > 0 ? (size_t)result : 0;
+    write_rest(log);
+    if (log->closed)
+        log_free(log);
 }
 
 static void write_more(sl__access_log *log)
@@ -113,11 +153,8 @@ static void write_more(sl__access_log *log)
         log->gathered = swap;
         log->written = 0;
     }
-    if (log->writing.size == 0) {
-        if (log->ending)
-            uv_close((uv_handle_t *)&log->timer, on_closed);
+    if (log->writing.size == 0)
         return;
-    }
     uv_buf_t buffer =
         uv_buf_init(log->writing.data + log->written, (unsigned)(log->writing.size - log->written));
     log->busy = uv_fs_write(log->loop, &log->write, log->fd, &buffer, 1, /* offset= */ -1, on_write) == 0;
@@ -235,7 +272,6 @@ int sl__access_log_new(sl_http_server *server, sl__access_log **ret_log)
     if (fd < 0)
         return fd;
     sl__access_log *log = sl_calloc(1, sizeof(*log));
-    log->server = server;
     log->context = sl_context_capture();
     log->loop = sl_loop_uv(server->loop);
     log->path = sl_strdup_heap(server->options.access_log);
@@ -265,6 +301,8 @@ void sl__access_log_free(sl__access_log *log)
     if (!log)
         return;
     log->ending = true;
-    uv_timer_stop(&log->timer);
-    write_more(log);
+    log->context = sl_context_release(log->context);
+    if (!log->busy)
+        write_rest(log);
+    uv_close((uv_handle_t *)&log->timer, on_closed);
 }

@@ -33,6 +33,7 @@ void sl__body_done(sl__exchange *x)
     if (body->framing == SL__FRAMING_CHUNKED)
         sl__chunked_done(&body->chunked);
     x->request.trailers = (sl__fields){0};
+    body->ended = true; /* for whoever asks while the task is cleaning up */
 }
 
 static SL_NORETURN void fail_body(sl__body *body, int status, const char *reason)

@@ -393,6 +393,8 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         size_t taken = take_head(c, buffer->base, (size_t)size);
         if (taken < (size_t)size && c->state <= SL__BUSY)
             sl_buffer_put(&c->input, buffer->base + taken, (size_t)size - taken);
+        if (c->state == SL__BUSY && sl__connection_full(c))
+            stop_reading(c);
         return;
     }
     if (c->state >= SL__LAST)

@@ -260,5 +260,5 @@ typedef struct sl__access {
 int sl__access_log_new(sl_http_server *server, sl__access_log **ret_log);
 void sl__access_log_put(sl__access_log *log, const sl__access *access);
 int sl__access_log_reopen(sl__access_log *log);
-/* Writes what is left; the log is gone once that is done. */
+/* Writes what is left. */
 void sl__access_log_free(sl__access_log *log);

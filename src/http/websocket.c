@@ -187,7 +187,7 @@ static void answer(sl__ws *ws, sl__exchange *x, sl_response *res)
 
 static void send_close(sl__ws *ws, int code, const char *reason)
 {
-    if (ws->close_sent || ws->connection->broken)
+    if (ws->close_sent || !ws->connection || ws->connection->broken)
         return;
     sl_buffer frame = {0};
     sl__ws_put_close(&frame, (unsigned)code, reason, NULL);
@@ -331,6 +331,8 @@ sl_message *sl_receive(sl_websocket *public)
     ws->receives = true;
     free_incoming(ws->current);
     ws->current = NULL;
+    if (!c)
+        return NULL;
     while (!ws->first && !ws->ended) {
         sl__connection_resume(c);
         sl__wait(&c->reader);
@@ -355,11 +357,10 @@ sl_message *sl_receive(sl_websocket *public)
 static void send_message(sl__ws *ws, sl_message_kind kind, const void *data, size_t size)
 {
     sl__connection *c = ws->connection;
-    size_t limit = c->server->options.limits.write_buffer;
     for (;;) {
         if (ws->close_sent || ws->ended || c->broken)
             sl_fail(SL_ECLOSED, "the WebSocket is closed: nothing can be sent any more");
-        if (c->outstanding <= limit)
+        if (c->outstanding <= c->server->options.limits.write_buffer)
             break;
         c->waits_to_write = true;
         sl__wait(&c->writer);
@@ -498,7 +499,10 @@ static void ws_done(sl__ws **at)
     sl__connection *c = ws->connection;
     c->server->counters.websockets_open--;
     c->ws = NULL;
+    ws->connection = NULL; /* the task may still clean up, and must not send */
+    ws->ended = true;
     free_incoming(ws->current);
+    ws->current = NULL;
     while (ws->first) {
         incoming *in = ws->first;
         ws->first = in->next;
