@@ -191,7 +191,7 @@ static sl_response *make_room(sl_request *req)
         return front_page(req, 503, form);
     }
     if (error)
-        sl_fail_error(sl_error_ref(error));
+        sl_fail_again(error);
     return sl_see_other(req, sl_url(req, "room", "room", form.typed.room));
 }
 

@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 /* The character at *text, which moves on. The text is valid UTF-8. */
 static uint32_t next_character(const char **text)

@@ -79,7 +79,7 @@ function enterRoom() {
 
   function fill(item, { author, colour, initial, pieces, sent }) {
     const time = item.querySelector('time');
-    item.className = `message colour-${colour}`;
+    item.className = colour === undefined ? 'message' : `message colour-${colour}`;
     item.classList.toggle('mine', author === me);
     item.dataset.author = author;
     item.dataset.sent = sent;
@@ -119,6 +119,17 @@ function enterRoom() {
     byId('empty').hidden = before !== null;
   }
 
+  // The last message, in the list of rooms.
+  function showLast({ author, pieces, sent }) {
+    const entry = document.querySelector('.room[aria-current]');
+    if (!entry) return; // there are more rooms than the list shows
+    const time = entry.querySelector('time');
+    entry.querySelector('.room-last').textContent = `${author}: ${pieces.map((piece) => piece.text).join('')}`;
+    time.dateTime = new Date(sent * 1000).toISOString();
+    time.dataset.at = sent;
+    showTime(time);
+  }
+
   // Puts a message where its number belongs; one that is there already stays as it is. Tells whether it is new.
   function place(message) {
     if (byId(`m${message.id}`)) return false;
@@ -126,8 +137,9 @@ function enterRoom() {
     const before = stored().findLast((other) => idOf(other) < message.id);
     item.id = `m${message.id}`;
     item.dataset.id = message.id;
-    const place = before ? before.nextSibling : list.firstChild;
-    if (place !== item) list.insertBefore(item, place); // not again where it stands: it would be read out twice
+    const next = before ? before.nextSibling : list.firstChild;
+    if (next !== item) list.insertBefore(item, next); // not again where it stands: it would be read out twice
+    if (stored().at(-1) === item) showLast(message);
     return true;
   }
 
@@ -282,7 +294,9 @@ function enterRoom() {
     addEventListener('pageshow', (event) => event.persisted && reconnectNow());
     document.addEventListener('visibilitychange', () => {
       seen();
-      if (!document.hidden) checkSilence();
+      if (document.hidden) return;
+      checkSilence();
+      reconnectNow();
     });
   }
 
