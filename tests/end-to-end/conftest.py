@@ -4,6 +4,7 @@ A test gets `app`, which lays out an application, and `serve`, which serves it o
 afterwards, by its process id. Nothing here sleeps for a time that somebody hoped to be long enough: `eventually` asks again
 until a condition holds or its deadline has passed."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -125,6 +126,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.tell(signal.SIGKILL)
                 self.wait()
+        report = re.search(r"(Address|Leak|UndefinedBehavior)Sanitizer|runtime error:", self.said())
+        assert not report, self.said()[report.start():][:4000]  # where the command was built with them
 
     # -- clients
 
@@ -278,6 +281,12 @@ def environment(tmp_path_factory):
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "XDG_RUNTIME_DIR": str(runtime)}
 
 
+def end_all(servers):
+    with contextlib.ExitStack() as ends:
+        for server in servers:
+            ends.callback(server.end)
+
+
 def _servers(silver, environment, logs):
     servers = []
 
@@ -295,8 +304,7 @@ def serve(silver, environment, tmp_path_factory, request):
     serve, servers = _servers(silver, environment, tmp_path_factory.mktemp("logs"))
     request.node.servers = servers
     yield serve
-    for server in servers:
-        server.end()
+    end_all(servers)
 
 
 @pytest.fixture(scope="module")
@@ -304,8 +312,7 @@ def serve_module(silver, environment, tmp_path_factory):
     """The same for a server that all tests of a file share."""
     serve, servers = _servers(silver, environment, tmp_path_factory.mktemp("logs"))
     yield serve
-    for server in servers:
-        server.end()
+    end_all(servers)
 
 
 @pytest.fixture
