@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define SEGMENTS_AT_ONCE 16
+#define SMALL 4096
 #define STATUS_GONE 499 /* in the log: the client went before anything was answered */
 
 /* ---- Making the response ---- */
@@ -119,21 +120,40 @@ static void decide_keep_alive(sl__exchange *x)
                     sl__body_drainable(x);
 }
 
-static void send_known(sl__exchange *x, const sl_response *res)
+static bool in_memory(const sl_response *res)
 {
-    sl__connection *c = x->connection;
-    sl__head head = {.no_length = has_no_content(res)};
-    if (!head.no_length) {
-        for (size_t i = 0; i < res->segment_count; i++)
-            head.length += res->segments[i].size;
+    for (size_t i = 0; i < res->segment_count; i++) {
+        if (!res->segments[i].data)
+            return false;
     }
-    uv_buf_t buffers[SEGMENTS_AT_ONCE];
-    unsigned count = 0;
-    buffers[count++] = sl__head_format(x, res, &head);
+    return true;
+}
+
+/* The head and a small body as one piece: copying it costs less than a call that gathers. */
+static void send_small(sl__exchange *x, const sl_response *res, sl__head *head)
+{
+    head->room = (size_t)head->length;
+    uv_buf_t buffer = sl__head_format(x, res, head);
+    for (size_t i = 0; i < res->segment_count; i++) {
+        memcpy(buffer.base + buffer.len, res->segments[i].data, (size_t)res->segments[i].size);
+        buffer.len += (size_t)res->segments[i].size;
+    }
     x->status = res->status;
     x->head_sent = true;
-    size_t segments = head.no_length || x->request.head_only ? 0 : res->segment_count;
-    x->body_sent = segments ? head.length : 0;
+    x->body_sent = head->length;
+    sl__send(x->connection, &buffer, 1);
+}
+
+static void send_large(sl__exchange *x, const sl_response *res, const sl__head *head)
+{
+    sl__connection *c = x->connection;
+    uv_buf_t buffers[SEGMENTS_AT_ONCE];
+    unsigned count = 0;
+    buffers[count++] = sl__head_format(x, res, head);
+    x->status = res->status;
+    x->head_sent = true;
+    size_t segments = head->no_length || x->request.head_only ? 0 : res->segment_count;
+    x->body_sent = segments ? head->length : 0;
     for (size_t i = 0; i < segments; i++) {
         const sl__segment *segment = &res->segments[i];
         if (segment->data) {
@@ -149,6 +169,19 @@ static void send_known(sl__exchange *x, const sl_response *res)
     }
     if (count > 0)
         sl__send(c, buffers, count);
+}
+
+static void send_known(sl__exchange *x, const sl_response *res)
+{
+    sl__head head = {.no_length = has_no_content(res)};
+    if (!head.no_length) {
+        for (size_t i = 0; i < res->segment_count; i++)
+            head.length += res->segments[i].size;
+    }
+    if (head.length > 0 && head.length <= SMALL && !x->request.head_only && in_memory(res))
+        send_small(x, res, &head);
+    else
+        send_large(x, res, &head);
 }
 
 static void *send_response(void *data)
@@ -221,7 +254,7 @@ static void end(sl__exchange *x)
 {
     sl_http_server *server = x->request.server;
     sl__connection *c = x->connection;
-    uint64_t duration_ns = sl_monotonic_ns() - x->request.started_ns;
+    uint64_t duration_ns = (x->sent_ns ? x->sent_ns : sl_monotonic_ns()) - x->request.started_ns;
     if (!x->status)
         x->status = STATUS_GONE;
     sl__count_request(server, x->request.method_id, x->status, duration_ns);

@@ -148,10 +148,12 @@ uv_buf_t sl__head_format(sl__exchange *exchange, const sl_response *res, const s
 
     char room[32];
     sl_view line = status_line(res->status, room);
-    char *start = sl_arena_alloc(exchange->request.arena, line.size + 200 + type_size + fields_size);
+    char *start =
+        sl_arena_alloc(exchange->request.arena, line.size + 200 + type_size + fields_size + head->room);
+    exchange->sent_ns = sl_monotonic_ns();
     char *at = put(start, line.data, line.size);
     if (!has_date)
-        at = put(at, sl__server_date(exchange->request.server, sl_monotonic_ns()), 37);
+        at = put(at, sl__server_date(exchange->request.server, exchange->sent_ns), 37);
     if (type) {
         at = PUT(at, "Content-Type: ");
         at = put(at, type, type_size);

@@ -196,6 +196,7 @@ struct sl__exchange {
     bool keep_alive, head_sent, in_flight;
     int status; /* 0: none was sent */
     uint64_t body_sent;
+    uint64_t sent_ns;           /* when the head was made, unless sending took longer than that; else 0 */
     const char *upgrade;        /* the protocol that the client offers to change to, or NULL */
     const char *peer, *id_text; /* once they were asked for */
 };
@@ -222,6 +223,7 @@ typedef struct sl__head {
     bool until_close; /* or until the connection closes */
     bool no_length;   /* there can be no body: neither is said */
     uint64_t length;
+    size_t room; /* to leave behind the head */
 } sl__head;
 /* Formats into the request's arena, and decides about the connection's end. */
 uv_buf_t sl__head_format(sl__exchange *exchange, const sl_response *res, const sl__head *head);

@@ -39,6 +39,7 @@ static void emit(sl_stream *out, const void *data, size_t size, bool last)
         buffers[count++] = sl__head_format(x, out->response, &out->head);
         x->status = out->response->status;
         x->head_sent = true;
+        x->sent_ns = 0;
     }
     if (whole > 0) {
         if (out->head.chunked)

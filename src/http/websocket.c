@@ -178,6 +178,7 @@ static void answer(sl__ws *ws, sl__exchange *x, sl_response *res)
             sl_set_header(res, "Sec-WebSocket-Extensions", extensions.data);
     }
     uv_buf_t head = sl__head_format(x, res, &(sl__head){.no_length = true});
+    x->sent_ns = 0; /* the log tells how long it was open */
     x->status = 101;
     x->head_sent = true;
     sl__send(x->connection, &head, 1);

@@ -123,6 +123,8 @@ void sl__send_soon(sl__connection *c, const void *data, size_t size)
 static void wait_for_room(sl__connection *c)
 {
     c->waits_to_write = true;
+    if (c->exchange)
+        c->exchange->sent_ns = 0;
     sl__wait(&c->writer);
     c->waits_to_write = false;
 }
@@ -247,6 +249,8 @@ void sl__send_file(sl__connection *c, int fd, uint64_t offset, uint64_t size)
         wait_for_room(c);
     if (c->broken)
         fail_gone();
+    if (c->exchange)
+        c->exchange->sent_ns = 0;
     watch *w SL_CLEANUP(watch_freep) = watch_new(c);
     slice *s = sl_zalloc(sizeof(*s));
     *s = (slice){.socket = w->fd, .fd = fd, .offset = (off_t)offset, .size = size};
