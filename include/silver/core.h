@@ -22,9 +22,11 @@ struct json_t;
 
 /* ---- Loop -------------------------------------------------------------------------------------------- */
 
-/* Makes a loop and makes it the calling thread's. 0, SL_EBUSY if the thread has one, or libuv's code. */
+/* Makes a loop and makes it the calling thread's. 0, SL_EBUSY if the thread has one, or libuv's code. SIGPIPE is ignored
+ * from then on if nothing else was decided about it: writing to what the other side has closed fails with SL_EPIPE. */
 SL_API int sl_loop_new(sl_loop **ret_loop);
-/* Cancels what is left, twice, names in the log what refused, and frees the loop. Takes NULL. */
+/* Cancels the tasks that are left and waits two seconds for them, and again for those started meanwhile; names in the log
+ * those that refused; cancels the sleeps and what still has a timeout; frees the loop. Takes NULL. */
 SL_API sl_loop *sl_loop_free(sl_loop *loop);
 /* Runs until sl_loop_stop or until nothing is left that could happen. */
 SL_API void sl_loop_run(sl_loop *loop);
@@ -343,6 +345,7 @@ struct sl_scope {
     sl_scope *next_cancelled; /* while cancelling goes through the tree */
     const sl_site *site;
     unsigned child_count;
+    unsigned exits;          /* of the task, before this was entered */
     unsigned char cancelled; /* 0; else why */
     bool shield, joining, entered, caught;
 };

@@ -17,7 +17,7 @@ struct sl_inbox {
     sl_inbox *next, **link;
     sl_channel *channel; /* NULL once closed */
     const char *event;   /* NULL: all */
-    json_t **waiting; /* a ring that grows */
+    json_t **waiting;    /* a ring that grows */
     size_t capacity, start, count, missed;
     json_t *current;
     sl_deferred *next_one; /* who waits for something to come */
@@ -130,8 +130,8 @@ void sl_emit(sl_channel *channel, const sl_event *event, json_t *payload)
         if (text)
             root->forward(root->forward_data, channel->name, event->name, text, strlen(text));
         else
-            sl_error_log("the payload of %s on channel %s is no JSON text: other instances do not get it", event->name,
-                         channel->name);
+            sl_error_log("the payload of %s on channel %s is no JSON text: other instances do not get it",
+                         event->name, channel->name);
         free(text);
     }
     json_decref(payload);
@@ -200,7 +200,8 @@ json_t *sl__next(const sl_site *site, sl_inbox *inbox)
         if (!inbox->channel)
             return NULL;
         if (inbox->next_one)
-            sl__fail(site, SL_EBUSY, "two tasks wait for the next event of one inbox: subscribe once for each");
+            sl__fail(site, SL_EBUSY,
+                     "two tasks wait for the next event of one inbox: subscribe once for each");
         inbox->next_one = sl__deferred_new(site, stop_waiting, inbox);
         sl__await(site, inbox->next_one, NULL);
     }

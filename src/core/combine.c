@@ -1,4 +1,5 @@
-/* combine.c: deferreds made of deferreds: all, any, settled, shielded; and those made of time: sleep, timeout. */
+/* combine.c: deferreds made of deferreds: all, any, settled, shielded; and those made of time: sleep,
+ * timeout. */
 #include "core/deferred.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ typedef enum mode {
 typedef struct gathering {
     mode mode;
     size_t count, missing;
-    unsigned references; /* one for the outcome's value or canceller, one for each link */
+    unsigned references;  /* one for the outcome's value or canceller, one for each link */
     sl_deferred *outcome; /* NULL once it was fired */
     sl_deferred **inputs;
     sl_result *results;
@@ -42,10 +43,11 @@ static void gathering_unref(gathering *g)
     free(g);
 }
 
-/* The outcome's value is an array that lives as long as the gathering: found again from the array's address. */
+/* The outcome's value is an array that lives as long as the gathering: found again from the array's address.
+ */
 static void free_array(void *array)
 {
-    gathering *g = ((gathering **) array)[-1];
+    gathering *g = ((gathering **)array)[-1];
     gathering_unref(g);
 }
 
@@ -61,6 +63,8 @@ static void cancel_inputs(gathering *g)
 static sl_cancelled cancel_outcome(sl_deferred *deferred, void *data)
 {
     gathering *g = data;
+    if (!g->outcome)
+        return SL_CANCEL_LATE; /* it is about to be fired: cancelling an input led here */
     g->outcome = NULL;
     cancel_inputs(g);
     gathering_unref(g);
@@ -72,33 +76,35 @@ static void *make_array(gathering *g)
     size_t item = g->mode == ALL ? sizeof(void *) : sizeof(sl_result);
     size_t head = sizeof(sl_result); /* keeps the alignment */
     char *memory = sl_calloc(1, head + (g->count + 1) * item);
-    *(gathering **) (memory + head - sizeof(void *)) = g;
+    *(gathering **)(memory + head - sizeof(void *)) = g;
     void *array = memory + head;
     for (size_t i = 0; i < g->count; i++) {
         if (g->mode == ALL)
-            ((void **) array)[i] = g->results[i].value;
+            ((void **)array)[i] = g->results[i].value;
         else
-            ((sl_result *) array)[i] = g->results[i];
+            ((sl_result *)array)[i] = g->results[i];
     }
-    g->values = (void **) (void *) memory;
+    g->values = (void **)(void *)memory;
     return array;
 }
 
-static void finish(gathering *g, sl_result result)
+static void fire_outcome(gathering *g, sl_result result)
 {
     sl_deferred *outcome = g->outcome;
     g->outcome = NULL;
     cancel_inputs(g);
-    /* With an array the outcome's reference passes to its value. */
-    bool array = result.kind == SL_VALUE && result.free == free_array;
     sl__fire(outcome->made, outcome, result);
-    if (!array)
-        gathering_unref(g);
+}
+
+static void finish(gathering *g, sl_result result)
+{
+    fire_outcome(g, result);
+    gathering_unref(g);
 }
 
 static void finish_with_array(gathering *g)
 {
-    finish(g, sl_owned(make_array(g), free_array));
+    fire_outcome(g, sl_owned(make_array(g), free_array)); /* the outcome's reference passes to its value */
 }
 
 static sl_result on_input(sl_result result, void *data)
@@ -206,7 +212,9 @@ static sl_cancelled cancel_sleep(sl_deferred *deferred, void *data)
 sl_deferred *sl__sleep(const sl_site *site, uint64_t ms)
 {
     sl_deferred *d = sl__deferred_new(site, cancel_sleep, NULL);
-    d->data = sl__timer_start(d->loop, ms, wake_up, d);
+    sl__timer *timer = sl__timer_start(d->loop, ms, wake_up, d);
+    timer->deferred = d;
+    d->data = timer;
     return d;
 }
 
@@ -230,7 +238,8 @@ static sl_result end_timeout(sl_result result, void *data)
 {
     timeout *t = data;
     if (t->expired && result.kind == SL_FAILURE && result.error->code == SL_ECANCELED) {
-        sl_error *error = sl__error_new(t->site, SL_ETIMEDOUT, "timed out after %llu ms", (unsigned long long) t->ms);
+        sl_error *error =
+            sl__error_new(t->site, SL_ETIMEDOUT, "timed out after %llu ms", (unsigned long long)t->ms);
         result = sl_failed(sl_error_cause(error, result.error));
     }
     return result;
@@ -251,5 +260,6 @@ sl_deferred *sl__timeout(const sl_site *site, sl_deferred *deferred, uint64_t ms
     timeout *t = sl_malloc(sizeof *t);
     *t = (timeout){.deferred = deferred, .site = site, .ms = ms};
     t->timer = sl__timer_start(deferred->loop, ms, expire, t);
+    t->timer->deferred = deferred;
     return sl__then(site, deferred, end_timeout, end_timeout, t, free_timeout);
 }

@@ -10,9 +10,14 @@
 static int key_index(sl_key *key)
 {
     static atomic_int next[3] = {1, 1, 1};
-    if (!key->index)
-        key->index = atomic_fetch_add(&next[key->kind], 1);
-    return key->index;
+    int index = __atomic_load_n(&key->index, __ATOMIC_RELAXED);
+    if (index)
+        return index;
+    int mine = atomic_fetch_add(&next[key->kind], 1);
+    /* Another thread, with a loop of its own, may have numbered the key meanwhile: then its number holds. */
+    return __atomic_compare_exchange_n(&key->index, &index, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+               ? mine
+               : index;
 }
 
 SL_API sl_key sl_logger_key = {.name = "logger", .kind = SL_CAPTURED};
@@ -21,11 +26,12 @@ SL_API sl_key sl_logger_key = {.name = "logger", .kind = SL_CAPTURED};
 
 static sl_context *context_with(sl_context *parent, sl_root *root, sl_key *key, void *value)
 {
-    unsigned index = (unsigned) key_index(key);
+    unsigned index = (unsigned)key_index(key);
     unsigned count = parent && parent->count > index ? parent->count : index + 1;
     sl_context *context = sl_malloc(sizeof *context + count * sizeof(void *));
-    *context = (sl_context){.references = 1, .count = count, .parent = sl__context_ref(parent), .root = root, .key = key};
-    context->slots = (void **) (context + 1);
+    *context = (sl_context){
+        .references = 1, .count = count, .parent = sl__context_ref(parent), .root = root, .key = key};
+    context->slots = (void **)(context + 1);
     unsigned inherited = parent ? parent->count : 0;
     if (inherited)
         memcpy(context->slots, parent->slots, inherited * sizeof(void *));
@@ -72,7 +78,7 @@ void sl__context_free(sl_context *context)
 void *sl_get(sl_key *key)
 {
     sl_loop *loop = sl__loop;
-    unsigned index = (unsigned) key->index;
+    unsigned index = (unsigned)key->index;
     if (!loop)
         return NULL;
     const sl_context *context = loop->context;
@@ -105,7 +111,7 @@ sl__with sl__with_enter(sl_key *key, void *value)
         if (!loop->task)
             sl__die(NULL, "SL_WITH(%s): a task-local key has a value in tasks only", key->name);
         sl__with with = {.key = key, .value = sl_get(key), .task = loop->task};
-        set_local(loop->task, (unsigned) key_index(key), value);
+        set_local(loop->task, (unsigned)key_index(key), value);
         return with;
     }
     sl__with with = {.context = loop->context};
@@ -129,7 +135,7 @@ sl__with sl__root_enter(sl_root *root)
 void sl__with_leave(sl__with *with)
 {
     if (with->key) {
-        set_local(with->task, (unsigned) with->key->index, with->value);
+        set_local(with->task, (unsigned)with->key->index, with->value);
         return;
     }
     sl_loop *loop = sl__loop;
@@ -210,7 +216,8 @@ void sl__context_done(sl_loop *loop)
     loop->root = sl_root_unref(loop->root);
     /* A root that somebody still holds must not look for its loop any more. */
     for (sl_root *root = loop->roots; root; root = root->next)
-        sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "the loop ends, but root %s is still referred to", root->name);
+        sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "the loop ends, but root %s is still referred to",
+                  root->name);
 }
 
 sl_root *sl_root_current(void)
@@ -227,7 +234,7 @@ void sl_root_set(sl_root *root, sl_key *key, void *value)
 {
     if (key->kind != SL_ROOTED)
         sl__die(NULL, "sl_root_set(%s): only a rooted key has its value in a root", key->name);
-    unsigned index = (unsigned) key_index(key);
+    unsigned index = (unsigned)key_index(key);
     if (index >= root->count) {
         root->slots = sl_realloc(root->slots, (index + 1) * sizeof *root->slots);
         root->keys = sl_realloc(root->keys, (index + 1) * sizeof *root->keys);
@@ -245,7 +252,7 @@ void sl_root_set(sl_root *root, sl_key *key, void *value)
 
 void *sl_root_get(sl_root *root, sl_key *key)
 {
-    unsigned index = (unsigned) key->index;
+    unsigned index = (unsigned)key->index;
     return index < root->count ? root->slots[index] : NULL;
 }
 

@@ -1,8 +1,8 @@
 /* context.h: the inside of contexts and roots.
  *
- * A context is an immutable frame: one key's value on top of the parent's, with the values of all captured keys
- * flattened into an array, so that a look-up is one load and capturing is one increment. A root's first frame is
- * embedded in the root, and references to that frame are what keeps the root. */
+ * A context is an immutable frame: one key's value on top of the parent's, with the values of all captured
+ * keys flattened into an array, so that a look-up is one load and capturing is one increment. A root's first
+ * frame is embedded in the root, and references to that frame are what keeps the root. */
 #pragma once
 
 #include "core/loop.h"

@@ -1,13 +1,13 @@
 /* deferred.c: results that come later, with Twisted's semantics.
  *
- * A deferred holds a result and a list of links. Firing it, or adding a link to a fired one, runs the list: each link gets
- * the result and gives the next. A link that gives a deferred makes the outer one wait: a link of a special kind is put on the
- * inner one that hands its result over. Nothing here recurses: run() keeps a list of the deferreds that became runnable and
- * works it off, so chains and nests of any length use one frame of stack. Only an explicit sl_fire inside a link nests,
- * and that is bounded by MAX_DEPTH.
+ * A deferred holds a result and a list of links. Firing it, or adding a link to a fired one, runs the list:
+ * each link gets the result and gives the next. A link that gives a deferred makes the outer one wait: a link
+ * of a special kind is put on the inner one that hands its result over. Nothing here recurses: run() keeps a
+ * list of the deferreds that became runnable and works it off, so chains and nests of any length use one
+ * frame of stack. Only an explicit sl_fire inside a link nests, and that is bounded by MAX_DEPTH.
  *
- * Who owns what: `references` counts those who got the deferred; `promised` stands for the one who made it. The memory goes
- * when both are gone. When nobody who got it is left while it is pending, it is cancelled. */
+ * Who owns what: `references` counts those who got the deferred; `promised` stands for the one who made it.
+ * The memory goes when both are gone. When nobody who got it is left while it is pending, it is cancelled. */
 #include "core/deferred.h"
 #include "core/task.h"
 
@@ -99,8 +99,8 @@ static void report_unhandled(const sl_deferred *d)
 {
     char made[160], fired[160], failed[160];
     char *text = sl_error_text(d->result.error);
-    sl_error_log("nobody handled the failure of a deferred: %s\n  made at %s\n  fired at %s\n  failed at %s", text,
-                 site_name(d->made, made), site_name(d->fired, fired),
+    sl_error_log("nobody handled the failure of a deferred: %s\n  made at %s\n  fired at %s\n  failed at %s",
+                 text, site_name(d->made, made), site_name(d->fired, fired),
                  site_name(d->failed_at ? d->failed_at : d->result.error->origin, failed));
     free(text);
 }
@@ -152,26 +152,34 @@ static void settle(sl_deferred *d)
     }
 }
 
+static void cancel_pending(sl_deferred *d)
+{
+    if (d->state != SL__PENDING || d->cancelling)
+        return;
+    d->cancelling = true;
+    sl_cancelled how = d->cancel ? d->cancel(d, d->data) : SL_CANCEL_LATE;
+    d->cancelling = false;
+    if (d->state != SL__PENDING)
+        return;
+    sl_error *error = sl_error_new(SL_ECANCELED, "cancelled");
+    d->state = SL__FIRED;
+    d->promised = d->swallow = how == SL_CANCEL_LATE;
+    d->fired = error->origin;
+    d->result = sl_failed(error);
+    run(d);
+}
+
 static void cancel(sl_deferred *d)
 {
-    d->references++; /* its links may give up the last one */
-    if (d->state == SL__PENDING) {
-        if (!d->cancelling) {
-            d->cancelling = true;
-            sl_cancelled how = d->cancel ? d->cancel(d, d->data) : SL_CANCEL_LATE;
-            d->cancelling = false;
-            if (d->state == SL__PENDING) {
-                sl_error *error = sl_error_new(SL_ECANCELED, "cancelled");
-                d->state = SL__FIRED;
-                d->promised = d->swallow = how == SL_CANCEL_LATE;
-                d->fired = error->origin;
-                d->result = sl_failed(error);
-                run(d);
-            }
-        }
-    } else if (d->inner) {
-        sl_cancel(d->inner);
-    }
+    sl_deferred *innermost = d;
+    while (innermost->state == SL__FIRED && innermost->inner)
+        innermost = innermost->inner;
+    /* Links may give up the last reference of either. */
+    d->references++;
+    innermost->references++;
+    cancel_pending(innermost);
+    innermost->references--;
+    settle(innermost);
     d->references--;
     settle(d);
 }
@@ -216,8 +224,8 @@ static sl__link *add_link(sl_deferred *d, const sl_site *site)
     return link;
 }
 
-sl_deferred *sl__then(const sl_site *site, sl_deferred *deferred, sl_link_fn *ok, sl_link_fn *failed, void *data,
-                      sl_free_fn *free_data)
+sl_deferred *sl__then(const sl_site *site, sl_deferred *deferred, sl_link_fn *ok, sl_link_fn *failed,
+                      void *data, sl_free_fn *free_data)
 {
     sl__link *link = add_link(deferred, site);
     link->kind = SL__LINK_CALL;
@@ -248,8 +256,8 @@ sl_result sl__deferred_take(sl_deferred *deferred, sl__estate **ret_estate)
     return result;
 }
 
-/* Whether `inner` waits for `d`, by way of others. The chains are walked from both ends in step, so that building long ones
- * from either end stays cheap. */
+/* Whether `inner` waits for `d`, by way of others. The chains are walked from both ends in step, so that
+ * building long ones from either end stays cheap. */
 static bool waits_for(const sl_deferred *inner, const sl_deferred *d)
 {
     const sl_deferred *down = inner, *up = d;
@@ -286,7 +294,8 @@ static void enter_inner(sl_deferred *d, const sl_site *site)
     sl_deferred *inner = d->result.deferred;
     d->result = sl_ok(NULL);
     if (waits_for(inner, d)) {
-        sl_error *error = sl__error_new(site, SL_ECYCLE, "a deferred waits for itself: a link returned one that depends on it");
+        sl_error *error = sl__error_new(
+            site, SL_ECYCLE, "a deferred waits for itself: a link returned one that depends on it");
         sl_error_hint(error, "return a deferred that something else fires");
         d->failed_at = site;
         d->result = sl_failed(error);
@@ -373,7 +382,7 @@ static void run_links(sl_deferred *d, sl_deferred ***last)
             d->last_link = &d->links;
         sl__link link = *at;
         site = link.site;
-        at == &d->first ? (void) (d->first_taken = false) : sl__pool_put(&d->loop->links, at);
+        at == &d->first ? (void)(d->first_taken = false) : sl__pool_put(&d->loop->links, at);
         if (link.kind == SL__LINK_CALL)
             call_link(d, &link);
         else if (link.kind == SL__LINK_OUTER)
@@ -460,8 +469,8 @@ int sl__fire(const sl_site *site, sl_deferred *d, sl_result result)
         return 0;
     }
     char made[160], first[160], second[160];
-    sl_error_log("a deferred was fired twice: first at %s, again at %s; it was made at %s", site_name(d->fired, first),
-                 site_name(site, second), site_name(d->made, made));
+    sl_error_log("a deferred was fired twice: first at %s, again at %s; it was made at %s",
+                 site_name(d->fired, first), site_name(site, second), site_name(d->made, made));
     sl_result_done(&result);
     return SL_EFIRED;
 }
@@ -480,7 +489,7 @@ typedef struct posted_fire {
 
 static void fire_posted(void *data)
 {
-    posted_fire posted = *(posted_fire *) data;
+    posted_fire posted = *(posted_fire *)data;
     free(data);
     sl__fire(posted.site, posted.deferred, posted.result);
 }

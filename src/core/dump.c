@@ -22,9 +22,10 @@ static void dump_state(const sl_task *task, sl_buffer *out)
         sl_buffer_puts(out, "ready");
     else
         sl_buffer_printf(out, "%s at %s (%s:%d) for %.3f s",
-                         task->scope->joining ? "waits for its children" : "waits", task->waiting_at->function,
-                         task->waiting_at->file, task->waiting_at->line, (double) (now - task->since_ms) / 1000);
-    sl_buffer_printf(out, ", age %.3f s", (double) (now - task->started_ms) / 1000);
+                         task->scope->joining ? "waits for its children" : "waits",
+                         task->waiting_at->function, task->waiting_at->file, task->waiting_at->line,
+                         (double)(now - task->since_ms) / 1000);
+    sl_buffer_printf(out, ", age %.3f s", (double)(now - task->started_ms) / 1000);
     if (task->stack)
         sl_buffer_printf(out, ", stack %zu KiB", sl__stack_peak(task->stack) / 1024);
     if (task->scope->cancelled)
@@ -33,11 +34,11 @@ static void dump_state(const sl_task *task, sl_buffer *out)
 
 static void dump_task(const sl_task *task, unsigned depth, sl_buffer *out)
 {
-    sl_buffer_printf(out, "%*s%s: ", (int) depth * 2, "", task->name);
+    sl_buffer_printf(out, "%*s%s: ", (int)depth * 2, "", task->name);
     dump_state(task, out);
     sl_buffer_putc(out, '\n');
     if (depth == DEEPEST) {
-        sl_buffer_printf(out, "%*s…\n", (int) depth * 2 + 2, "");
+        sl_buffer_printf(out, "%*s…\n", (int)depth * 2 + 2, "");
         return;
     }
     for (const sl_scope *scope = task->scope; scope; scope = scope->parent)

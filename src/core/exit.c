@@ -1,9 +1,10 @@
 /* exit.c: failure as an exit.
  *
- * An exit unwinds the stack as pthread_exit does (_Unwind_ForcedUnwind, Itanium C++ ABI: exception handling, level I), which
- * runs the cleanup of every variable that has one, up to the frame of the sl__catch around it; there it jumps. A first walk
- * over the frames looks whether all of them belong to objects that know of libsilver: a foreign library's frame in
- * between would be left without its locks released and its state mended, so that ends the process with its name. */
+ * An exit unwinds the stack as pthread_exit does (_Unwind_ForcedUnwind, Itanium C++ ABI: exception handling,
+ * level I), which runs the cleanup of every variable that has one, up to the frame of the sl__catch around
+ * it; there it jumps. A first walk over the frames looks whether all of them belong to objects that know of
+ * libsilver: a foreign library's frame in between would be left without its locks released and its state
+ * mended, so that ends the process with its name. */
 #include "core/task.h"
 
 #include <dlfcn.h>
@@ -24,8 +25,9 @@ struct sl__catch_frame {
     jmp_buf landing;
     struct _Unwind_Exception exception; /* must outlive the frames that are unwound */
     sl_scope *scope;
-    sl__cleanup *cleanups;
     sl_context *context;
+    sl_error *exiting; /* the exit whose cleaning up this is part of, or NULL */
+    unsigned exits;
 };
 
 /* ---- Which objects know of libsilver ---- */
@@ -34,7 +36,7 @@ static struct link_map *object_of(const void *address)
 {
 #if __GLIBC_PREREQ(2, 35)
     struct dl_find_object found;
-    return _dl_find_object((void *) address, &found) == 0 ? found.dlfo_link_map : NULL;
+    return _dl_find_object((void *)address, &found) == 0 ? found.dlfo_link_map : NULL;
 #else
     Dl_info info;
     void *map = NULL;
@@ -45,12 +47,12 @@ static struct link_map *object_of(const void *address)
 /* An object knows of libsilver if it is libsilver, or is linked against it. */
 static bool is_aware(const struct link_map *map)
 {
-    if (map == object_of((const void *) is_aware))
+    if (map == object_of((const void *)is_aware))
         return true;
     const char *strings = NULL;
     for (const ElfW(Dyn) *d = map->l_ld; d && d->d_tag != DT_NULL; d++)
         if (d->d_tag == DT_STRTAB)
-            strings = (const char *) d->d_un.d_ptr;
+            strings = (const char *)d->d_un.d_ptr;
     for (const ElfW(Dyn) *d = map->l_ld; strings && d && d->d_tag != DT_NULL; d++)
         if (d->d_tag == DT_NEEDED && strncmp(strings + d->d_un.d_val, "libsilver", 9) == 0)
             return true;
@@ -64,7 +66,8 @@ static bool known_object(sl_loop *loop, const struct link_map *map)
             return true;
     if (!map || !is_aware(map))
         return false;
-    loop->known_objects[loop->known_count < sl_array_size(loop->known_objects) ? loop->known_count++ : 0] = map;
+    loop->known_objects[loop->known_count < sl_array_size(loop->known_objects) ? loop->known_count++ : 0] =
+        map;
     return true;
 }
 
@@ -80,10 +83,10 @@ static _Unwind_Reason_Code check_frame(struct _Unwind_Context *context, void *da
     uintptr_t ip = _Unwind_GetIP(context);
     if (ip == 0 || _Unwind_GetCFA(context) > w->frame->inside)
         return _URC_END_OF_STACK;
-    const struct link_map *map = object_of((const void *) (ip - 1));
+    const struct link_map *map = object_of((const void *)(ip - 1));
     if (known_object(w->frame->task->loop, map))
         return _URC_NO_REASON;
-    snprintf(w->unknown, sizeof w->unknown, "code at %p", (void *) ip);
+    snprintf(w->unknown, sizeof w->unknown, "code at %p", (void *)ip);
     w->foreign = map && map->l_name[0] ? map->l_name : w->unknown;
     return _URC_END_OF_STACK;
 }
@@ -94,8 +97,10 @@ static void refuse_foreign_frames(sl_task *task, const sl_site *site, const sl_e
     _Unwind_Backtrace(check_frame, &w);
     if (w.foreign)
         sl__die(site,
-                "an exit cannot cross the frames of a library that does not know of libsilver: %s called back into code that "
-                "failed with \"%s\".\n  Return an error from the callback as that library wants it, and fail after "
+                "an exit cannot cross the frames of a library that does not know of libsilver: %s called "
+                "back into code that "
+                "failed with \"%s\".\n  Return an error from the callback as that library wants it, and fail "
+                "after "
                 "the library's function has returned",
                 w.foreign, error->message);
 }
@@ -103,13 +108,15 @@ static void refuse_foreign_frames(sl_task *task, const sl_site *site, const sl_e
 /* ---- Unwinding ---- */
 
 static _Unwind_Reason_Code stop(int version, _Unwind_Action actions, _Unwind_Exception_Class class,
-                                struct _Unwind_Exception *exception, struct _Unwind_Context *context, void *data)
+                                struct _Unwind_Exception *exception, struct _Unwind_Context *context,
+                                void *data)
 {
     sl__catch_frame *frame = data;
 #if defined(__SANITIZE_ADDRESS__)
-    /* Frames that were unwound leave their red zones below us, where the sanitizer's own calls then trip over them. */
+    /* The frames below the one that is unwound now are gone, but their red zones are not: cleanups would trip
+     * over them. */
     char *bottom = frame->task->stack->bottom + 4096;
-    __asan_unpoison_memory_region(bottom, (size_t) ((char *) __builtin_frame_address(0) - bottom));
+    __asan_unpoison_memory_region(bottom, (size_t)((char *)_Unwind_GetCFA(context) - bottom));
 #endif
     if ((actions & _UA_END_OF_STACK) || _Unwind_GetCFA(context) > frame->inside)
         _longjmp(frame->landing, 1);
@@ -123,7 +130,9 @@ static void forget_exception(_Unwind_Reason_Code reason, struct _Unwind_Exceptio
 SL_NORETURN void sl__exit(sl_task *task, const sl_site *site, sl_error *error)
 {
     if (!task || !task->catch_frame)
-        sl__die(site, "a failure outside a task: %s\n  Outside tasks return an SL_E… code, or fire a deferred with the error",
+        sl__die(site,
+                "a failure outside a task: %s\n  Outside tasks return an SL_E… code, or fire a deferred with "
+                "the error",
                 error->message);
     refuse_foreign_frames(task, site, error);
     if (task->exiting && task->exiting != error) {
@@ -133,16 +142,19 @@ SL_NORETURN void sl__exit(sl_task *task, const sl_site *site, sl_error *error)
     } else {
         task->exiting = error;
     }
+    task->exits++;
     struct _Unwind_Exception *exception = &task->catch_frame->exception;
     *exception = (struct _Unwind_Exception){.exception_cleanup = forget_exception};
     memcpy(&exception->exception_class, "SILVER\0\0", sizeof exception->exception_class);
     _Unwind_Reason_Code reason = _Unwind_ForcedUnwind(exception, stop, task->catch_frame);
-    sl__die(site, "the stack cannot be unwound (reason %d): was everything compiled with -fexceptions?", (int) reason);
+    sl__die(site, "the stack cannot be unwound (reason %d): was everything compiled with -fexceptions?",
+            (int)reason);
 }
 
-static __attribute__((noinline)) void run_caught(sl__catch_frame *frame, sl_task_fn *fn, void *data, void **ret_value)
+static __attribute__((noinline)) void run_caught(sl__catch_frame *frame, sl_task_fn *fn, void *data,
+                                                 void **ret_value)
 {
-    frame->inside = (uintptr_t) __builtin_frame_address(0);
+    frame->inside = (uintptr_t)__builtin_frame_address(0);
     void *value = fn(data);
     if (ret_value)
         *ret_value = value;
@@ -154,31 +166,45 @@ static sl_error *landed(sl__catch_frame *frame)
 {
     sl_task *task = frame->task;
     sl_error *error = task->exiting;
-    task->exiting = NULL;
+    task->exiting = frame->exiting;
+    task->exits = frame->exits;
     task->catch_frame = frame->outer;
     task->loop->context = frame->context;
     /* Scopes opened inside have left with the unwinding. */
     task->scope = frame->scope;
-    sl__cleanups_run(task, frame->cleanups);
     return error;
+}
+
+sl_error *sl__catch_exit(sl_task_fn *fn, void *data, void **ret_value)
+{
+    sl_task *task = sl__loop->task;
+    sl__catch_frame
+        frame; /* not initialised as a whole: clearing the landing each time costs more than the rest */
+    frame.outer = task->catch_frame;
+    frame.task = task;
+    frame.scope = task->scope;
+    frame.context = task->loop->context;
+    frame.exiting = task->exiting;
+    frame.exits = task->exits;
+    task->exiting = NULL;
+    task->catch_frame = &frame;
+    if (_setjmp(frame.landing) == 0) {
+        run_caught(&frame, fn, data, ret_value);
+        task->catch_frame = frame.outer;
+        task->exiting = frame.exiting;
+        return NULL;
+    }
+    return landed(&frame);
 }
 
 sl_error *sl__catch(sl_task_fn *fn, void *data, void **ret_value)
 {
     sl_task *task = sl__loop->task;
-    sl__catch_frame frame; /* not initialised as a whole: clearing the landing each time costs more than the rest */
-    frame.outer = task->catch_frame;
-    frame.task = task;
-    frame.scope = task->scope;
-    frame.cleanups = task->cleanups;
-    frame.context = task->loop->context;
-    task->catch_frame = &frame;
-    if (_setjmp(frame.landing) == 0) {
-        run_caught(&frame, fn, data, ret_value);
-        task->catch_frame = frame.outer;
-        return NULL;
-    }
-    return landed(&frame);
+    sl__cleanup *until = task->cleanups;
+    sl_error *error = sl__catch_exit(fn, data, ret_value);
+    if (error)
+        sl__cleanups_run(task, until);
+    return error;
 }
 
 /* ---- Cleanups ---- */

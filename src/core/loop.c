@@ -1,20 +1,31 @@
 /* loop.c: libuv's loop with a run queue of our own.
  *
- * What is ready to run (tasks, callbacks) stands in one queue, first in first out. It is worked off before and after each
- * poll, for at most a slice of time, so that ready work cannot starve I/O; while something is left an idle handle keeps the
- * poll from blocking. (A timer of 0 ms would not do: libuv 1.44 runs one that is started from its own callback
- * within the same pass, for ever.) */
+ * What is ready to run (tasks, callbacks) stands in one queue, first in first out. It is worked off before
+ * and after each poll, for at most a slice of time, so that ready work cannot starve I/O; while something is
+ * left an idle handle keeps the poll from blocking. (A timer of 0 ms would not do: libuv 1.44 runs one that
+ * is started from its own callback within the same pass, for ever.) */
 #include "core/loop.h"
 #include "core/context.h"
 #include "core/stack.h"
+#include "core/switch.h"
 #include "core/task.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define SLICE_NS 500000
 #define JOBS_BETWEEN_CLOCKS 16
+
+/* How long a loop that ends waits for its tasks, in each of two rounds. */
+#define PATIENCE_MS 2000
+
+/* Stacks that nobody uses give their pages back, but for these, some time after they came to be twice as
+ * many. */
+#define IDLE_STACKS 256
+#define TRIM_AFTER_MS 10000
+#define TRIMMED_AT_ONCE 1024
 
 __thread sl_loop *sl__loop;
 
@@ -45,7 +56,7 @@ SL_NORETURN void sl__loop_missing(const char *function)
 void sl__pool_done(sl__pool *pool)
 {
     while (pool->free) {
-        void *next = *(void **) pool->free;
+        void *next = *(void **)pool->free;
         free(pool->free);
         pool->free = next;
     }
@@ -77,6 +88,8 @@ static void on_busy(uv_idle_t *idle)
 
 void sl__loop_awake(sl_loop *loop)
 {
+    if (uv_is_closing((uv_handle_t *)&loop->busy))
+        return; /* the last of the work is done by sl_loop_free itself */
     loop->awake = true;
     uv_idle_start(&loop->busy, on_busy);
 }
@@ -95,15 +108,26 @@ static void run_slice(sl_loop *loop)
         if (n % JOBS_BETWEEN_CLOCKS == 0 && sl_monotonic_ns() > loop->slice_end_ns)
             break;
     }
-    if (!loop->first) {
+    if (!loop->first && loop->awake) {
         loop->awake = false;
         uv_idle_stop(&loop->busy);
     }
 }
 
+static void trim_stacks(uv_timer_t *timer)
+{
+    sl_loop *loop = timer->data;
+    sl__stacks_trim(loop->stacks, IDLE_STACKS, TRIMMED_AT_ONCE);
+    if (sl__stacks_idle(loop->stacks) > IDLE_STACKS)
+        uv_timer_start(timer, trim_stacks, 10, 0);
+}
+
 static void on_before_poll(uv_prepare_t *prepare)
 {
-    run_slice(prepare->data);
+    sl_loop *loop = prepare->data;
+    run_slice(loop);
+    if (sl__stacks_idle(loop->stacks) > 2 * IDLE_STACKS && !uv_is_active((uv_handle_t *)&loop->trim))
+        uv_timer_start(&loop->trim, trim_stacks, TRIM_AFTER_MS, 0);
 }
 
 static void on_after_poll(uv_check_t *check)
@@ -120,7 +144,7 @@ typedef struct call {
 
 static void run_call(sl__job *job)
 {
-    call made = *(call *) job;
+    call made = *(call *)job;
     free(job);
     {
         SL_IN_CONTEXT(made.context);
@@ -139,7 +163,7 @@ void sl_soon(sl_callback *callback, void *data)
 
 static void run_posted(sl__job *job)
 {
-    call made = *(call *) job;
+    call made = *(call *)job;
     free(job);
     made.callback(made.data);
 }
@@ -180,7 +204,7 @@ static void on_wake(uv_async_t *wake)
 
 static void on_timer(uv_timer_t *handle)
 {
-    sl__timer *timer = (sl__timer *) handle;
+    sl__timer *timer = (sl__timer *)handle;
     sl_loop *loop = handle->data;
     sl_callback *callback = timer->callback;
     void *data = timer->data;
@@ -190,9 +214,9 @@ static void on_timer(uv_timer_t *handle)
 
 sl__timer *sl__timer_start(sl_loop *loop, uint64_t ms, sl_callback *callback, void *data)
 {
-    sl__timer *timer = loop->timers;
+    sl__timer *timer = loop->free_timers;
     if (timer) {
-        loop->timers = timer->next;
+        loop->free_timers = timer->next;
     } else {
         timer = sl_malloc(sizeof *timer);
         uv_timer_init(&loop->uv, &timer->handle);
@@ -200,6 +224,12 @@ sl__timer *sl__timer_start(sl_loop *loop, uint64_t ms, sl_callback *callback, vo
     }
     timer->callback = callback;
     timer->data = data;
+    timer->deferred = NULL;
+    timer->next = loop->timers;
+    timer->link = &loop->timers;
+    if (timer->next)
+        timer->next->link = &timer->next;
+    loop->timers = timer;
     uv_update_time(&loop->uv); /* the pass may have lasted: times count from now */
     uv_timer_start(&timer->handle, on_timer, ms, 0);
     return timer;
@@ -208,11 +238,57 @@ sl__timer *sl__timer_start(sl_loop *loop, uint64_t ms, sl_callback *callback, vo
 void sl__timer_stop(sl_loop *loop, sl__timer *timer)
 {
     uv_timer_stop(&timer->handle);
-    timer->next = loop->timers;
-    loop->timers = timer;
+    *timer->link = timer->next;
+    if (timer->next)
+        timer->next->link = timer->link;
+    timer->next = loop->free_timers;
+    loop->free_timers = timer;
+}
+
+/* The loop ends: those who wait for a time are told that it will not come. */
+static void cancel_timers(sl_loop *loop)
+{
+    for (sl__timer *timer = loop->timers; timer;) {
+        sl_deferred *deferred = timer->deferred;
+        timer->deferred = NULL;
+        if (deferred)
+            sl_cancel(deferred); /* may start and stop any of them */
+        timer = deferred ? loop->timers : timer->next;
+    }
+}
+
+static void free_timers(sl__timer *timer)
+{
+    while (timer) {
+        sl__timer *next = timer->next;
+        free(timer);
+        timer = next;
+    }
 }
 
 /* ---- The loop ---- */
+
+static void ignore_sigpipe(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+static void start_handles(sl_loop *loop)
+{
+    loop->wake.data = loop->before_poll.data = loop->after_poll.data = loop->trim.data = loop;
+    uv_unref((uv_handle_t *)&loop->wake);
+    uv_prepare_init(&loop->uv, &loop->before_poll);
+    uv_prepare_start(&loop->before_poll, on_before_poll);
+    uv_unref((uv_handle_t *)&loop->before_poll);
+    uv_check_init(&loop->uv, &loop->after_poll);
+    uv_check_start(&loop->after_poll, on_after_poll);
+    uv_unref((uv_handle_t *)&loop->after_poll);
+    uv_idle_init(&loop->uv, &loop->busy);
+    uv_timer_init(&loop->uv, &loop->trim);
+    uv_unref((uv_handle_t *)&loop->trim);
+}
 
 int sl_loop_new(sl_loop **ret_loop)
 {
@@ -235,15 +311,8 @@ int sl_loop_new(sl_loop **ret_loop)
     loop->posted_last = &loop->posted;
     loop->put_off_last = &loop->put_off;
     loop->uv.data = loop;
-    loop->wake.data = loop->before_poll.data = loop->after_poll.data = loop;
-    uv_unref((uv_handle_t *) &loop->wake);
-    uv_prepare_init(&loop->uv, &loop->before_poll);
-    uv_prepare_start(&loop->before_poll, on_before_poll);
-    uv_unref((uv_handle_t *) &loop->before_poll);
-    uv_check_init(&loop->uv, &loop->after_poll);
-    uv_check_start(&loop->after_poll, on_after_poll);
-    uv_unref((uv_handle_t *) &loop->after_poll);
-    uv_idle_init(&loop->uv, &loop->busy);
+    start_handles(loop);
+    ignore_sigpipe();
     sl__loop = *ret_loop = loop;
     return 0;
 }
@@ -286,13 +355,34 @@ static void close_leftover(uv_handle_t *handle, void *data)
         uv_close(handle, NULL);
 }
 
+static void on_patience_over(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void wait_for_tasks(sl_loop *loop)
+{
+    bool over = false;
+    uv_timer_t *patience = sl_malloc(sizeof *patience);
+    uv_timer_init(&loop->uv, patience);
+    patience->data = &over;
+    uv_timer_start(patience, on_patience_over, PATIENCE_MS, 0);
+    while (loop->task_count && !over)
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)patience, free_handle);
+}
+
 static void cancel_tasks(sl_loop *loop)
 {
-    /* Cleaning up may start more work, so it gets two rounds; who is left then refuses to end. */
+    /* Cleaning up may start more work, so it gets two rounds. */
     for (int round = 0; round < 2 && loop->task_count; round++) {
         sl__scope_cancel_all(&loop->tasks);
-        for (int pass = 0; pass < 1000 && loop->task_count; pass++)
-            uv_run(&loop->uv, pass < 900 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+        wait_for_tasks(loop);
         loop->tasks.cancelled = 0;
     }
     if (loop->task_count) {
@@ -313,38 +403,51 @@ static void run_exit_callbacks(sl_loop *loop)
     }
 }
 
+/* What ends now may still have something to say: it gets some passes. */
+static void run_out(sl_loop *loop)
+{
+    for (int pass = 0; pass < 100 && (uv_run(&loop->uv, UV_RUN_NOWAIT) || loop->first); pass++)
+        continue;
+}
+
+/* Closes all handles. Requests that are still in threads end first, and what follows from them is done. */
+static void close_handles(sl_loop *loop)
+{
+    for (int round = 0; round < 100; round++) {
+        uv_walk(&loop->uv, close_leftover, NULL);
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+        run_slice(loop);
+        if (!loop->first && uv_loop_close(&loop->uv) == 0)
+            return;
+    }
+    sl_error_log("the loop ends, but its last work makes ever more");
+}
+
 sl_loop *sl_loop_free(sl_loop *loop)
 {
     if (!loop)
         return NULL;
     cancel_tasks(loop);
     run_exit_callbacks(loop);
-    /* What ends now may still have something to say: give it a few passes. */
-    for (int pass = 0; pass < 100 && uv_run(&loop->uv, UV_RUN_NOWAIT); pass++)
-        continue;
+    run_out(loop);
+    cancel_timers(loop);
+    run_out(loop);
     uv_mutex_lock(&loop->posted_lock);
     loop->closing = true;
     uv_mutex_unlock(&loop->posted_lock);
     on_wake(&loop->wake);
-    run_slice(loop);
+    run_out(loop);
     sl__context_done(loop);
-
-    for (sl__timer *timer = loop->timers; timer; timer = timer->next)
-        uv_close((uv_handle_t *) &timer->handle, NULL);
-    uv_walk(&loop->uv, close_leftover, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-    uv_loop_close(&loop->uv);
-    while (loop->timers) {
-        sl__timer *next = loop->timers->next;
-        free(loop->timers);
-        loop->timers = next;
-    }
+    close_handles(loop);
+    free_timers(loop->timers);
+    free_timers(loop->free_timers);
     while (loop->arena_count)
         sl_arena_free(loop->arenas[--loop->arena_count]);
     sl__pool_done(&loop->deferreds);
     sl__pool_done(&loop->links);
     sl__pool_done(&loop->control_blocks);
     sl__stacks_free(loop->stacks);
+    sl__switch_done(loop->loop_sp);
     uv_mutex_destroy(&loop->posted_lock);
     if (sl__loop == loop)
         sl__loop = NULL;

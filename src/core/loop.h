@@ -19,9 +19,10 @@ typedef struct sl__job {
 
 typedef struct sl__timer {
     uv_timer_t handle;
-    struct sl__timer *next; /* in the pool */
+    struct sl__timer *next, **link; /* among those that run, or in the pool */
     sl_callback *callback;
     void *data;
+    sl_deferred *deferred; /* cancelled if the loop ends before the time has come; may be NULL */
 } sl__timer;
 
 /* A pool of objects of one size: freed ones are kept for the next. */
@@ -55,17 +56,20 @@ struct sl_loop {
     unsigned fire_depth;
     sl_deferred *put_off, **put_off_last;
     sl__pool deferreds, links;
-    sl__timer *timers;
+    sl__timer *timers, *free_timers;
 
     /* Tasks. */
-    sl_task *task; /* running now, or NULL */
+    sl_task *task;  /* running now, or NULL */
     sl_scope tasks; /* the scope of those that no task started */
     size_t task_count;
+    bool cancelling;               /* sl__scope_cancel_why is at work, */
+    sl_scope *to_cancel, *to_wake; /* on these */
     unsigned ready_awaits;
-    void *loop_sp; /* the loop's own stack while a task runs */
+    void *loop_sp;  /* the loop's own stack while a task runs */
     sl_task *ended; /* switched away for good: its stack can be reused now */
     sl__pool control_blocks;
     struct sl__stacks *stacks;
+    uv_timer_t trim;      /* active while stacks that nobody uses keep memory */
     sl_arena *arenas[64]; /* reset ones, for reuse */
     unsigned arena_count;
     void *fake_stack; /* of the address sanitizer, while a task runs */
@@ -78,7 +82,7 @@ struct sl_loop {
         struct at_exit *next;
         sl_callback *callback;
         void *data;
-    } *at_exit;
+    } * at_exit;
 };
 
 extern __thread sl_loop *sl__loop __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -102,7 +106,7 @@ static inline void *sl__pool_get(sl__pool *pool, size_t size)
     void *object = pool->free;
     if (!object)
         return sl_malloc(size);
-    pool->free = *(void **) object;
+    pool->free = *(void **)object;
     pool->kept--;
     return object;
 }
@@ -115,7 +119,7 @@ static inline void sl__pool_put(sl__pool *pool, void *object)
         free(object);
         return;
     }
-    *(void **) object = pool->free;
+    *(void **)object = pool->free;
     pool->free = object;
     pool->kept++;
 #endif

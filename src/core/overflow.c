@@ -1,7 +1,7 @@
 /* overflow.c: says whose stack overflowed.
  *
- * The lowest page of each task's stack is a guard. A fault there is told apart from others by its address; the handler needs
- * a stack of its own, since the task's is used up. */
+ * The lowest page of each task's stack is a guard. A fault there is told apart from others by its address;
+ * the handler needs a stack of its own, since the task's is used up. */
 #include "core/task.h"
 
 #include <signal.h>
@@ -27,7 +27,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
         const sl_task *task = loop->task;
         say("silver: task ");
         say(task->name);
-        say(" has used up its stack of 256 KiB: put large variables into sl_alloc, or recurse less\n  it was started in ");
+        say(" has used up its stack of 256 KiB: put large variables into sl_alloc, or recurse less\n  it was "
+            "started in ");
         say(task->site->function);
         say(" (");
         say(task->site->file);

@@ -9,11 +9,14 @@
 #include <valgrind/valgrind.h>
 #else
 #define VALGRIND_STACK_REGISTER(start, end) 0
-#define VALGRIND_STACK_DEREGISTER(id) ((void) (id))
+#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #endif
 
 #define SLOTS 64
 #define MOST_ARENAS 4096 /* 262,144 tasks */
+/* Where each guard splits a mapping, two of the 65,530 mappings that Linux allows a process go for each slot:
+ * the rest of the process needs some too. */
+#define MOST_SPLITTING_ARENAS 384 /* 24,576 tasks */
 #define STAGGER 256
 #define STAGGERS 7
 
@@ -28,37 +31,42 @@ typedef struct arena {
 
 struct sl__stacks {
     sl__stack *free;
-    size_t free_count;
-    size_t arena_count;
+    size_t idle_count; /* free, and touched */
+    size_t arena_count, splitting_count;
     arena *arenas[MOST_ARENAS];
 };
 
 static size_t page_size(void)
 {
-    return (size_t) sysconf(_SC_PAGESIZE);
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static bool install_guard(char *page)
+static bool install_guard(char *page, bool *splitting)
 {
-    return madvise(page, page_size(), MADV_GUARD_INSTALL) == 0 || mprotect(page, page_size(), PROT_NONE) == 0;
+    if (!*splitting && madvise(page, page_size(), MADV_GUARD_INSTALL) == 0)
+        return true;
+    *splitting = true;
+    return mprotect(page, page_size(), PROT_NONE) == 0;
 }
 
 static bool add_arena(sl__stacks *stacks)
 {
-    if (stacks->arena_count == MOST_ARENAS)
+    if (stacks->arena_count == MOST_ARENAS || stacks->splitting_count == MOST_SPLITTING_ARENAS)
         return false;
-    size_t size = (size_t) SLOTS * SL__STACK_SIZE;
-    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = (size_t)SLOTS * SL__STACK_SIZE;
+    char *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return false;
     madvise(memory, size, MADV_NOHUGEPAGE); /* one touch must not map 2 MiB */
     arena *a = sl_calloc(1, sizeof *a);
     a->memory = memory;
+    bool splitting = stacks->splitting_count > 0;
     for (size_t i = 0; i < SLOTS; i++) {
         sl__stack *slot = &a->slots[i];
         slot->bottom = memory + i * SL__STACK_SIZE;
         slot->top = slot->bottom + SL__STACK_SIZE - (i % STAGGERS) * STAGGER;
-        if (!install_guard(slot->bottom)) {
+        if (!install_guard(slot->bottom, &splitting)) {
             munmap(memory, size);
             free(a);
             return false;
@@ -70,7 +78,7 @@ static bool add_arena(sl__stacks *stacks)
         slot->next = stacks->free;
         stacks->free = slot;
     }
-    stacks->free_count += SLOTS;
+    stacks->splitting_count += splitting;
     stacks->arenas[stacks->arena_count++] = a;
     return true;
 }
@@ -83,7 +91,7 @@ sl__stack *sl__stack_get(sl__stacks **stacks)
         return NULL;
     sl__stack *slot = (*stacks)->free;
     (*stacks)->free = slot->next;
-    (*stacks)->free_count--;
+    (*stacks)->idle_count -= slot->touched;
     slot->touched = true;
     return slot;
 }
@@ -92,21 +100,24 @@ void sl__stack_put(sl__stacks *stacks, sl__stack *stack)
 {
     stack->next = stacks->free;
     stacks->free = stack;
-    stacks->free_count++;
+    stacks->idle_count++;
 }
 
-void sl__stacks_trim(sl__stacks *stacks, size_t keep)
+size_t sl__stacks_idle(const sl__stacks *stacks)
 {
-    if (!stacks || stacks->free_count <= keep)
-        return;
+    return stacks ? stacks->idle_count : 0;
+}
+
+void sl__stacks_trim(sl__stacks *stacks, size_t keep, size_t most)
+{
     size_t page = page_size();
-    for (sl__stack *slot = stacks->free; slot; slot = slot->next) {
-        if (keep) {
-            keep--;
-        } else if (slot->touched) {
-            madvise(slot->bottom + page, SL__STACK_SIZE - page, MADV_DONTNEED);
-            slot->touched = false;
-        }
+    for (sl__stack *slot = stacks->free; slot && most && stacks->idle_count > keep; slot = slot->next) {
+        if (!slot->touched)
+            continue;
+        madvise(slot->bottom + page, SL__STACK_SIZE - page, MADV_DONTNEED);
+        slot->touched = false;
+        stacks->idle_count--;
+        most--;
     }
 }
 
@@ -117,7 +128,7 @@ void sl__stacks_free(sl__stacks *stacks)
     for (size_t i = 0; i < stacks->arena_count; i++) {
         for (size_t k = 0; k < SLOTS; k++)
             VALGRIND_STACK_DEREGISTER(stacks->arenas[i]->slots[k].valgrind_id);
-        munmap(stacks->arenas[i]->memory, (size_t) SLOTS * SL__STACK_SIZE);
+        munmap(stacks->arenas[i]->memory, (size_t)SLOTS * SL__STACK_SIZE);
         free(stacks->arenas[i]);
     }
     free(stacks);
@@ -127,8 +138,8 @@ bool sl__stacks_guards(const sl__stacks *stacks, const void *address)
 {
     size_t page = page_size();
     for (size_t i = 0; stacks && i < stacks->arena_count; i++) {
-        size_t offset = (size_t) ((const char *) address - stacks->arenas[i]->memory);
-        if (offset < (size_t) SLOTS * SL__STACK_SIZE)
+        size_t offset = (size_t)((const char *)address - stacks->arenas[i]->memory);
+        if (offset < (size_t)SLOTS * SL__STACK_SIZE)
             return offset % SL__STACK_SIZE < page;
     }
     return false;
@@ -140,7 +151,7 @@ size_t sl__stack_peak(const sl__stack *stack)
     unsigned char resident[SL__STACK_SIZE / 4096];
     const char *from = stack->bottom + page;
     size_t size = SL__STACK_SIZE - page;
-    if (mincore((void *) from, size, resident) < 0)
+    if (mincore((void *)from, size, resident) < 0)
         return 0;
     size_t i = 0;
     while (i < size / page && !(resident[i] & 1))

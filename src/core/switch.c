@@ -49,14 +49,14 @@ extern char sl__switch_entry[] __attribute__((visibility("hidden")));
 
 void *sl__switch_prepare(void *bottom, void *top, void (*entry)(void *), void *argument)
 {
-    uint64_t *sp = (uint64_t *) top - 9; /* seven are popped: the entry finds its stack aligned */
-    sp[0] = 0;                            /* r15 */
-    sp[1] = 0;                            /* r14 */
-    sp[2] = (uint64_t) (uintptr_t) entry; /* r13 */
-    sp[3] = (uint64_t) (uintptr_t) argument;
+    uint64_t *sp = (uint64_t *)top - 9; /* seven are popped: the entry finds its stack aligned */
+    sp[0] = 0;                          /* r15 */
+    sp[1] = 0;                          /* r14 */
+    sp[2] = (uint64_t)(uintptr_t)entry; /* r13 */
+    sp[3] = (uint64_t)(uintptr_t)argument;
     sp[4] = 0; /* rbx */
     sp[5] = 0; /* rbp: ends chains of frame pointers */
-    sp[6] = (uint64_t) (uintptr_t) sl__switch_entry;
+    sp[6] = (uint64_t)(uintptr_t)sl__switch_entry;
     sp[7] = sp[8] = 0;
     return sp;
 }
@@ -67,7 +67,8 @@ void sl__switch_done(void *context)
 
 #elif defined(__aarch64__) && !defined(SL_SWITCH_UCONTEXT)
 
-/* AAPCS64: x19 to x30 and the low halves of v8 to v15 belong to the caller. Leaving by x16 satisfies branch targets. */
+/* AAPCS64: x19 to x30 and the low halves of v8 to v15 belong to the caller. Leaving by x16 satisfies branch
+ * targets. */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl sl__switch\n"
@@ -122,12 +123,12 @@ extern char sl__switch_entry[] __attribute__((visibility("hidden")));
 
 void *sl__switch_prepare(void *bottom, void *top, void (*entry)(void *), void *argument)
 {
-    uint64_t *sp = (uint64_t *) top - 20;
+    uint64_t *sp = (uint64_t *)top - 20;
     for (int i = 0; i < 20; i++)
         sp[i] = 0;
-    sp[0] = (uint64_t) (uintptr_t) argument;          /* x19 */
-    sp[1] = (uint64_t) (uintptr_t) entry;             /* x20 */
-    sp[11] = (uint64_t) (uintptr_t) sl__switch_entry; /* x30 */
+    sp[0] = (uint64_t)(uintptr_t)argument;          /* x19 */
+    sp[1] = (uint64_t)(uintptr_t)entry;             /* x20 */
+    sp[11] = (uint64_t)(uintptr_t)sl__switch_entry; /* x30 */
     return sp;
 }
 
@@ -150,7 +151,7 @@ typedef struct reference {
 /* makecontext passes ints: a pointer goes in two halves. */
 static void enter(unsigned high, unsigned low)
 {
-    reference *r = (reference *) (uintptr_t) ((uint64_t) high << 32 | low);
+    reference *r = (reference *)(uintptr_t)((uint64_t)high << 32 | low);
     r->entry(r->argument);
     abort();
 }
@@ -162,9 +163,9 @@ void *sl__switch_prepare(void *bottom, void *top, void (*entry)(void *), void *a
     r->argument = argument;
     getcontext(&r->context);
     r->context.uc_stack.ss_sp = bottom;
-    r->context.uc_stack.ss_size = (size_t) ((char *) top - (char *) bottom);
-    uint64_t address = (uint64_t) (uintptr_t) r;
-    makecontext(&r->context, (void (*)(void)) (void *) enter, 2, (unsigned) (address >> 32), (unsigned) address);
+    r->context.uc_stack.ss_size = (size_t)((char *)top - (char *)bottom);
+    uint64_t address = (uint64_t)(uintptr_t)r;
+    makecontext(&r->context, (void (*)(void))(void *)enter, 2, (unsigned)(address >> 32), (unsigned)address);
     return r;
 }
 
@@ -173,7 +174,7 @@ void sl__switch(void **save, void *to)
     /* The first switch of the loop's own stack makes its context; it is kept for the next. */
     if (!*save)
         *save = sl_calloc(1, sizeof(reference));
-    swapcontext(&((reference *) *save)->context, &((reference *) to)->context);
+    swapcontext(&((reference *)*save)->context, &((reference *)to)->context);
 }
 
 void sl__switch_done(void *context)

@@ -1,9 +1,9 @@
 /* task.c: coroutines on stacks of their own.
  *
- * A task is made of a control block (pooled), a stack (taken when it first runs) and, once something is allocated, an arena.
- * It runs when its turn comes in the loop's queue, and gives control back by parking; nothing ever switches from task to task
- * directly, so the loop's stack is always the one below. Its end switches away for good, and the loop then takes the stack
- * back. */
+ * A task is made of a control block (pooled), a stack (taken when it first runs) and, once something is
+ * allocated, an arena. It runs when its turn comes in the loop's queue, and gives control back by parking;
+ * nothing ever switches from task to task directly, so the loop's stack is always the one below. Its end
+ * switches away for good, and the loop then takes the stack back. */
 #include "core/task.h"
 #include "core/switch.h"
 
@@ -41,7 +41,8 @@ static void entered_stack(sl_task *task)
 static void leave_stack(sl_task *task, bool for_good)
 {
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(for_good ? NULL : &task->fake_stack, task->loop->stack_bottom, task->loop->stack_size);
+    __sanitizer_start_switch_fiber(for_good ? NULL : &task->fake_stack, task->loop->stack_bottom,
+                                   task->loop->stack_size);
 #endif
     sl__switch(&task->sp, task->loop->loop_sp);
 }
@@ -105,23 +106,28 @@ static void *run_body(void *data)
     return value;
 }
 
-static void *leave_body(void *data)
+/* Children started meanwhile, by a canceller, are cancelled too. */
+static void cancel_children(sl_scope *scope)
 {
-    sl__scope_leave(&((sl_task *) data)->body);
-    return NULL;
+    bool again = true;
+    while (again) {
+        again = false;
+        for (sl_task *child = scope->first_child; child; child = child->next_sibling) {
+            if (child->body.cancelled)
+                continue;
+            sl__task_cancel(child);
+            again = true;
+        }
+    }
 }
 
-/* After a failure: the children are cancelled and waited for. */
-static void end_children(sl_task *task)
+/* After a failure: the children end before anything that they may use is released. Only they are cancelled,
+ * so that what releases it may await. */
+static sl_error *end_children(sl_task *task, sl_error *error)
 {
-    if (!task->body.child_count)
-        return;
-    sl__scope_cancel_why(&task->body, SL__WHY_CANCELLED);
-    sl_error *error = sl__catch(leave_body, task, NULL);
-    if (error) {
-        sl_error_log("while task %s was ending: %s", task->name, error->message);
-        sl_error_unref(error);
-    }
+    cancel_children(&task->body);
+    sl__scope_join(&task->body);
+    return sl__scope_settle(&task->body, error);
 }
 
 static void task_main(void *data)
@@ -129,9 +135,9 @@ static void task_main(void *data)
     sl_task *task = data;
     entered_stack(task);
     void *value = NULL;
-    sl_error *error = sl__catch(run_body, task, &value);
+    sl_error *error = sl__catch_exit(run_body, task, &value);
     if (error)
-        end_children(task);
+        error = end_children(task, error);
     if (task->result) {
         tell_result(task, value, error);
         error = NULL;
@@ -155,7 +161,7 @@ static void recycle(sl_loop *loop, sl_task *task)
     free(task->locals);
     sl__pool_put(&loop->control_blocks, task);
     if (--loop->task_count == 0)
-        uv_unref((uv_handle_t *) &loop->wake);
+        uv_unref((uv_handle_t *)&loop->wake);
 }
 
 /* ---- Running ---- */
@@ -187,7 +193,7 @@ static void fail_to_start(sl_task *task)
 
 static void run_task(sl__job *job)
 {
-    sl_task *task = (sl_task *) job;
+    sl_task *task = (sl_task *)job;
     sl_loop *loop = task->loop;
     task->ready = false;
     if (!task->started && !prepare(task)) {
@@ -234,7 +240,7 @@ sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, v
         scope = loop->task ? loop->task->scope : &loop->tasks;
     sl__scope_add(scope, task);
     if (loop->task_count++ == 0)
-        uv_ref((uv_handle_t *) &loop->wake); /* the loop goes on while there are tasks */
+        uv_ref((uv_handle_t *)&loop->wake); /* the loop goes on while there are tasks */
     sl__task_ready(task);
     return task;
 }
@@ -270,7 +276,8 @@ static sl_task *task_needed(const sl_site *site, const char *function)
 {
     sl_task *task = sl_task_current();
     if (!task)
-        sl__die(site, "%s works in tasks only: start one with sl_spawn, or add a link with sl_then", function);
+        sl__die(site, "%s works in tasks only: start one with sl_spawn, or add a link with sl_then",
+                function);
     return task;
 }
 
@@ -280,10 +287,13 @@ static void adopt(sl_task *task, sl__estate *estate)
 {
     if (!estate)
         return;
-    sl__estate *last = estate;
-    while (last->next)
-        last = last->next;
-    last->next = task->estate;
+    if (task->estate) { /* else nothing follows: estates handed up a long line of tasks are not walked each
+                           time */
+        sl__estate *last = estate;
+        while (last->next)
+            last = last->next;
+        last->next = task->estate;
+    }
     task->estate = estate;
 }
 
@@ -332,12 +342,11 @@ static sl_result await_result(sl_task *task, const sl_site *site, sl_deferred *d
         sl_deferred_unref(d);
         return sl_failed(sl__error_new(site, SL_ECYCLE, "task %s awaits its own result", task->name));
     }
-    bool ready = sl__deferred_ready(d);
-    if (ready)
-        share_slice(task, site);
-    else if (task->scope->cancelled)
+    if (sl__deferred_ready(d))
+        share_slice(task, site); /* others may take the result meanwhile */
+    if (!sl__deferred_ready(d) && task->scope->cancelled)
         sl_cancel(d);
-    if (ready || sl__deferred_ready(d)) {
+    if (sl__deferred_ready(d)) {
         sl__estate *estate;
         sl_result result = sl__deferred_take(d, &estate);
         adopt(task, estate);
@@ -506,11 +515,12 @@ int sl_run(const char *name, sl_task_fn *main, void *data, void **ret_value)
     sl_root *root = sl_root_new(p.loop, name);
     sl_deferred *done = sl__spawn(SL_HERE, name, main, data);
     sl_then(done, program_succeeded, program_failed, &p, NULL);
-    /* What it waits for may come from a thread, which nothing else on the loop knows of: sleep, do not spin. */
-    uv_ref((uv_handle_t *) &p.loop->wake);
+    /* What it waits for may come from a thread, which nothing else on the loop knows of: sleep, do not spin.
+     */
+    uv_ref((uv_handle_t *)&p.loop->wake);
     while (!p.done)
         sl_loop_run(p.loop);
-    uv_unref((uv_handle_t *) &p.loop->wake);
+    uv_unref((uv_handle_t *)&p.loop->wake);
     sl_deferred_unref(done);
     sl_root_unref(root);
     sl_loop_free(p.loop);

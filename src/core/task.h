@@ -31,6 +31,7 @@ struct sl_task {
     unsigned local_count;
     bool started, ready, yielding;
     sl_error *exiting; /* being unwound with this error */
+    unsigned exits;    /* how many unwindings have begun */
     sl__catch_frame *catch_frame;
     sl_deferred *result; /* NULL: its failure is its scope's */
     sl_scope *scope;     /* the innermost open one */
@@ -47,7 +48,8 @@ struct sl_task {
 };
 
 /* Starts a task in a scope (NULL: the loop's), without a deferred. */
-SL_API sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_scope *scope);
+SL_API sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, void *data,
+                               sl_scope *scope);
 SL_API void sl__task_cancel(sl_task *task);
 /* The loop's outermost scope. */
 SL_API sl_scope *sl__loop_scope(sl_loop *loop);
@@ -61,12 +63,20 @@ void sl__scope_cancel_all(sl_scope *scope);
 /* scope.c */
 void sl__scope_cancel_why(sl_scope *scope, sl__why why);
 void sl__scope_add(sl_scope *scope, sl_task *task);
+/* Parks the owner until the scope has no children. */
+void sl__scope_join(sl_scope *scope);
+/* Of the failure with which a joined scope's block ended and the scope's own, gives the one that counts; the
+ * other is dropped, or logged if nothing else tells it. Takes over the failure. */
+sl_error *sl__scope_settle(sl_scope *scope, sl_error *failure);
 /* A child has ended, with an error (taken over) if nobody else is told of it. */
 void sl__scope_child_ended(sl_task *task, sl_error *error);
 
-/* exit.c: runs fn(data) and gives NULL, or the error (the caller's) with which it ended; then *ret_value is untouched.
- * What sl_defer registered inside is released either way only when it failed. In a task. */
+/* exit.c: runs fn(data) and gives NULL, or the error (the caller's) with which it ended; then *ret_value is
+ * untouched. What sl_defer registered inside is released only if it failed, else when the task ends. In a
+ * task. */
 SL_API sl_error *sl__catch(sl_task_fn *fn, void *data, void **ret_value);
+/* The same, but what sl_defer registered is the caller's business either way. */
+sl_error *sl__catch_exit(sl_task_fn *fn, void *data, void **ret_value);
 /* Runs the cleanups registered since `until`. */
 void sl__cleanups_run(sl_task *task, sl__cleanup *until);
 SL_NORETURN void sl__exit(sl_task *task, const sl_site *site, sl_error *error);
