@@ -18,8 +18,12 @@ static uint64_t processor_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+static const char *wanted = "";
+
 static void report(const char *name, operation *op, size_t n, double target)
 {
+    if (strncmp(name, wanted, strlen(wanted)) != 0)
+        return;
     uint64_t best = UINT64_MAX;
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t begun = processor_ns();
@@ -187,11 +191,14 @@ static void *run(void *data)
     report("task: failed (unwound) and tried", fail_and_try, 20000, 20000);
     report("context: look-up", look_up, 10000000, 2);
     report("context: SL_WITH entered and left", with_block, 1000000, 40);
-    park_many(100000);
+    if (!*wanted)
+        park_many(100000);
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        wanted = argv[1];
     return sl_run("bench", run, NULL, NULL) < 0;
 }
