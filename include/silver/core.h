@@ -147,6 +147,7 @@ typedef enum sl_result_kind {
 
 typedef struct sl_result {
     sl_result_kind kind;
+    int unused; /* set with the kind: results travel in whole words */
     sl_free_fn *free; /* of a value: how to drop it, or NULL */
     union {
         void *value;
