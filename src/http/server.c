@@ -75,7 +75,12 @@ static void on_sweep(uv_timer_t *timer)
         cancel_all(server);
         fire_drained(server);
     }
-    for (sl__connection *c = server->connections, *next; c; c = next) {
+    /* After a standstill (a handler that computed, a stopped process) what has come meanwhile is to be read
+     * first: nobody is late for that. */
+    bool stood_still = !server->skipped && now > server->swept_ms + 3 * server->sweep_ms;
+    server->skipped = stood_still;
+    server->swept_ms = now;
+    for (sl__connection *c = stood_still ? NULL : server->connections, *next; c; c = next) {
         next = c->next;
         sl__connection_sweep(c, now);
     }
@@ -104,8 +109,10 @@ void sl__server_add(sl_http_server *server, sl__connection *connection)
         connection->next->previous = connection;
     server->connections = connection;
     server->references++;
-    if (server->connection_count++ == 0)
+    if (server->connection_count++ == 0) {
+        server->swept_ms = uv_now(server->sweep.loop);
         uv_timer_start(&server->sweep, on_sweep, server->sweep_ms, server->sweep_ms);
+    }
 }
 
 void sl__server_remove(sl_http_server *server, sl__connection *connection)

@@ -77,11 +77,11 @@ struct sl_http_server {
     sl__connection *connections;
     size_t connection_count, in_flight;
     uint64_t next_id;
-    bool draining, freed;
+    bool draining, freed, skipped;
     uint64_t drain_deadline;
     sl_deferred *drained;
     uv_timer_t sweep; /* runs while there are connections */
-    uint64_t sweep_ms;
+    uint64_t sweep_ms, swept_ms; /* how often, and when last */
 
     char *read_buffer;
     sl__parser parser; /* for heads that come whole */

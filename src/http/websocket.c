@@ -34,7 +34,7 @@ struct sl__ws {
     sl__ws_deflate deflate;
     incoming *first, **last, *current;
     size_t queued;
-    uint64_t heard, next_ping, ended_at;
+    uint64_t heard, pinged_at, next_ping, ended_at;
     int close_code;
     bool deflates, receives, close_sent;
     bool ended; /* nothing more will come */
@@ -307,10 +307,12 @@ void sl__websocket_sweep(sl__connection *c, uint64_t now)
             sl_scope_cancel(ws->scope);
         return;
     }
-    if (c->reading && now >= ws->heard + 2 * ws->options.ping_ms) {
+    bool asked = ws->pinged_at > ws->heard && now >= ws->pinged_at + ws->options.ping_ms;
+    if (c->reading && asked && now >= ws->heard + 2 * ws->options.ping_ms) {
         sl__connection_abort(c);
     } else if (now >= ws->next_ping && !ws->close_sent && !c->outstanding) {
         static const char ping[] = {(char)(0x80 | SL__WS_PING), 0};
+        ws->pinged_at = now;
         ws->next_ping = now + ws->options.ping_ms;
         sl__send_soon(c, ping, sizeof(ping));
     }
