@@ -46,16 +46,16 @@ sl_error *sl__error_newv(const sl_site *site, int code, const char *format, va_l
     va_list again;
     va_copy(again, arguments);
     int size = vsnprintf(text, sizeof text, format, arguments);
-    if (size < 0)
-        size = 0;
+    if (size < 0) /* a wide character that cannot be said: what came before it is not kept either */
+        text[size = 0] = '\0';
 
     /* One allocation serves the error and its message. */
-    sl_error *error = sl_malloc(sizeof *error + (size_t) size + 1);
-    *error = (sl_error){.references = 1, .code = code, .origin = site, .message = (char *) (error + 1)};
-    if ((size_t) size < sizeof text)
-        memcpy(error->message, text, (size_t) size + 1);
+    sl_error *error = sl_malloc(sizeof *error + (size_t)size + 1);
+    *error = (sl_error){.references = 1, .code = code, .origin = site, .message = (char *)(error + 1)};
+    if ((size_t)size < sizeof text)
+        memcpy(error->message, text, (size_t)size + 1);
     else
-        vsnprintf(error->message, (size_t) size + 1, format, again);
+        vsnprintf(error->message, (size_t)size + 1, format, again);
     va_end(again);
     while (size > 0 && error->message[size - 1] == '\n')
         error->message[--size] = '\0';
@@ -156,8 +156,8 @@ char *sl_error_text(const sl_error *error)
         if (e->hint)
             sl_buffer_printf(&out, "\n  hint: %s", e->hint);
         if (e->origin)
-            sl_buffer_printf(&out, "\n  from %s (%s:%d), %s", e->origin->function, e->origin->file, e->origin->line,
-                             sl_code_name(e->code));
+            sl_buffer_printf(&out, "\n  from %s (%s:%d), %s", e->origin->function, e->origin->file,
+                             e->origin->line, sl_code_name(e->code));
         put_hops(&out, e);
     }
     return out.data;

@@ -9,14 +9,14 @@ uint64_t sl_monotonic_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 int64_t sl_wall_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 const char *sl_level_name(sl_level level)
@@ -33,16 +33,18 @@ void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char 
     char stamp[32];
     localtime_r(&seconds, &local);
     strftime(stamp, sizeof stamp, "%F %T", &local);
-    sl_buffer_printf(out, "[%s|%s,%03d|%s] ", name, stamp, (int) (now % 1000), sl_level_name(level));
+    sl_buffer_printf(out, "[%s|%s,%03d|%s] ", name, stamp, (int)(now % 1000), sl_level_name(level));
     sl_buffer_put(out, message, size);
     sl_buffer_putc(out, '\n');
 }
 
-static void write_stderr(sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size)
+static void write_stderr(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                         size_t size)
 {
     sl_buffer line = {0};
     sl_log_format(&line, logger->name, level, message, size);
-    /* One write a record, so that records of several processes do not mix. A log that cannot be written is lost. */
+    /* One write a record, so that records of several processes do not mix. A log that cannot be written is
+     * lost. */
     if (write(STDERR_FILENO, line.data, line.size) < 0) {
         /* and nothing can be said about it */
     }

@@ -1,7 +1,7 @@
 /* memory.c: allocation that ends the process rather than fail, and arenas.
  *
- * An arena is a list of chunks. Memory is taken from the newest chunk by moving a pointer; what does not fit gets a new
- * chunk, twice as large as the last up to a limit, or one of its own if it is large. */
+ * An arena is a list of chunks. Memory is taken from the newest chunk by moving a pointer; what does not fit
+ * gets a new chunk, twice as large as the last up to a limit, or one of its own if it is large. */
 #include <silver/base.h>
 
 #include <stdalign.h>
@@ -13,7 +13,7 @@ static SL_NORETURN void out_of_memory(size_t size)
 {
     char text[96];
     int length = snprintf(text, sizeof text, "silver: out of memory (%zu bytes were asked for)\n", size);
-    if (write(STDERR_FILENO, text, (size_t) length) < 0) {
+    if (write(STDERR_FILENO, text, (size_t)length) < 0) {
         /* nothing is left to do */
     }
     abort();
@@ -78,6 +78,8 @@ struct sl_arena {
 
 static chunk *chunk_new(size_t size, chunk *previous)
 {
+    if (size > SIZE_MAX - sizeof(chunk))
+        out_of_memory(size);
     chunk *made = sl_malloc(sizeof *made + size);
     made->previous = previous;
     made->size = size;
@@ -88,8 +90,9 @@ sl_arena *sl_arena_new(void)
 {
     /* The arena lives in its own first chunk. */
     chunk *first = chunk_new(FIRST_CHUNK - sizeof(chunk), NULL);
-    sl_arena *arena = (sl_arena *) first->data;
-    *arena = (sl_arena){.next = first->data + sizeof *arena, .end = first->data + first->size, .newest = first};
+    sl_arena *arena = (sl_arena *)first->data;
+    *arena =
+        (sl_arena){.next = first->data + sizeof *arena, .end = first->data + first->size, .newest = first};
     return arena;
 }
 
@@ -113,7 +116,8 @@ sl_arena *sl_arena_free(sl_arena *arena)
 void sl_arena_reset(sl_arena *arena)
 {
     chunk *first = arena->newest->previous ? free_but_first(arena->newest) : arena->newest;
-    *arena = (sl_arena){.next = first->data + sizeof *arena, .end = first->data + first->size, .newest = first};
+    *arena =
+        (sl_arena){.next = first->data + sizeof *arena, .end = first->data + first->size, .newest = first};
 }
 
 size_t sl_arena_used(const sl_arena *arena)
@@ -146,7 +150,7 @@ void *sl_arena_alloc(sl_arena *arena, size_t size)
     if (aligned < size)
         out_of_memory(size);
     arena->used += aligned;
-    if (aligned <= (size_t) (arena->end - arena->next)) {
+    if (aligned <= (size_t)(arena->end - arena->next)) {
         char *memory = arena->next;
         arena->next += aligned;
         return memory;
@@ -179,13 +183,13 @@ char *sl_arena_vprintf(sl_arena *arena, const char *format, va_list arguments)
     va_list again;
     va_copy(again, arguments);
     int size = vsnprintf(text, sizeof text, format, arguments);
-    char *made = sl_arena_alloc(arena, (size_t) (size < 0 ? 0 : size) + 1);
+    char *made = sl_arena_alloc(arena, (size_t)(size < 0 ? 0 : size) + 1);
     if (size < 0)
         *made = '\0';
-    else if ((size_t) size < sizeof text)
-        memcpy(made, text, (size_t) size + 1);
+    else if ((size_t)size < sizeof text)
+        memcpy(made, text, (size_t)size + 1);
     else
-        vsnprintf(made, (size_t) size + 1, format, again);
+        vsnprintf(made, (size_t)size + 1, format, again);
     va_end(again);
     return made;
 }

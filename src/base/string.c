@@ -10,7 +10,7 @@ bool sl_view_equal_nocase(sl_view a, sl_view b)
     if (a.size != b.size)
         return false;
     for (size_t i = 0; i < a.size; i++) {
-        unsigned char x = (unsigned char) a.data[i], y = (unsigned char) b.data[i];
+        unsigned char x = (unsigned char)a.data[i], y = (unsigned char)b.data[i];
         if (x != y && ((x | 0x20) != (y | 0x20) || (x | 0x20) < 'a' || (x | 0x20) > 'z'))
             return false;
     }
@@ -32,7 +32,7 @@ int sl_view_number(sl_view view, uint64_t max, uint64_t *ret_number)
     if (view.size == 0)
         return SL_EPARSE;
     for (size_t i = 0; i < view.size; i++) {
-        unsigned digit = (unsigned char) view.data[i] - '0';
+        unsigned digit = (unsigned char)view.data[i] - '0';
         if (digit > 9 || digit > max || number > (max - digit) / 10)
             return SL_EPARSE;
         number = number * 10 + digit;
@@ -67,14 +67,14 @@ static size_t utf8_sequence(const unsigned char *p, size_t size)
 
 bool sl_utf8_valid(const char *data, size_t size)
 {
-    const unsigned char *p = (const unsigned char *) data, *end = p + size;
+    const unsigned char *p = (const unsigned char *)data, *end = size ? p + size : p;
     while (p < end) {
         uint64_t eight;
         if (end - p >= 8 && (memcpy(&eight, p, 8), (eight & 0x8080808080808080u) == 0)) {
             p += 8;
             continue;
         }
-        size_t length = *p < 0x80 ? 1 : utf8_sequence(p, (size_t) (end - p));
+        size_t length = *p < 0x80 ? 1 : utf8_sequence(p, (size_t)(end - p));
         if (length == 0)
             return false;
         p += length;
@@ -93,6 +93,9 @@ void sl_buffer_done(sl_buffer *buffer)
 void sl_buffer_reserve(sl_buffer *buffer, size_t more)
 {
     size_t needed = buffer->size + more + 1;
+    if (needed <=
+        more) /* no memory is as large: this ends the process, as any size that there is no memory for */
+        needed = SIZE_MAX;
     if (needed <= buffer->capacity)
         return;
     size_t capacity = buffer->capacity < 32 ? 64 : buffer->capacity * 2;
@@ -121,12 +124,12 @@ void sl_buffer_vprintf(sl_buffer *buffer, const char *format, va_list arguments)
     sl_buffer_reserve(buffer, 64);
     size_t room = buffer->capacity - buffer->size;
     int size = vsnprintf(buffer->data + buffer->size, room, format, arguments);
-    if (size > 0 && (size_t) size >= room) {
-        sl_buffer_reserve(buffer, (size_t) size);
-        vsnprintf(buffer->data + buffer->size, (size_t) size + 1, format, again);
+    if (size > 0 && (size_t)size >= room) {
+        sl_buffer_reserve(buffer, (size_t)size);
+        vsnprintf(buffer->data + buffer->size, (size_t)size + 1, format, again);
     }
     va_end(again);
-    buffer->size += size > 0 ? (size_t) size : 0;
+    buffer->size += size > 0 ? (size_t)size : 0;
     buffer->data[buffer->size] = '\0';
 }
 
@@ -178,5 +181,6 @@ void sl_buffer_put_html(sl_buffer *buffer, const char *data, size_t size)
         sl_buffer_puts(buffer, entity);
         plain = i + 1;
     }
-    sl_buffer_put(buffer, data + plain, size - plain);
+    if (plain < size)
+        sl_buffer_put(buffer, data + plain, size - plain);
 }

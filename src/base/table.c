@@ -1,8 +1,9 @@
 /* table.c: a hash table in order of insertion, as Python's dict is built.
  *
- * The entries stand in an array in the order in which they came; a second array of 32-bit indexes, open-addressed with linear
- * probing, finds them by their hash. Removed entries leave a gap until the next growth. The hash is SipHash-1-3, keyed at
- * random for each table (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). */
+ * The entries stand in an array in the order in which they came; a second array of 32-bit indexes,
+ * open-addressed with linear probing, finds them by their hash. Removed entries leave a gap until the next
+ * growth. The hash is SipHash-1-3, keyed at random for each table (Aumasson and Bernstein, "SipHash: a fast
+ * short-input PRF", 2012). */
 #include <silver/base.h>
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct sl_table {
     entry *entries;
     size_t entry_count, entry_capacity; /* with gaps */
     size_t live;
-    uint32_t *index; /* entry number + 1; 0 is free */
+    uint32_t *index;   /* entry number + 1; 0 is free */
     size_t index_size; /* a power of two */
 };
 
@@ -40,9 +41,9 @@ static inline void sip_round(uint64_t v[4])
 
 static uint64_t sip_hash(const uint64_t seed[2], const char *data, size_t size)
 {
-    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du, seed[0] ^ 0x6c7967656e657261u,
-                     seed[1] ^ 0x7465646279746573u};
-    uint64_t word, last = (uint64_t) size << 56;
+    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
+                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
+    uint64_t word, last = (uint64_t)size << 56;
     for (; size >= 8; data += 8, size -= 8) {
         memcpy(&word, data, 8);
         v[3] ^= word;
@@ -50,7 +51,7 @@ static uint64_t sip_hash(const uint64_t seed[2], const char *data, size_t size)
         v[0] ^= word;
     }
     for (size_t i = 0; i < size; i++)
-        last |= (uint64_t) (unsigned char) data[i] << (8 * i);
+        last |= (uint64_t)(unsigned char)data[i] << (8 * i);
     v[3] ^= last;
     sip_round(v);
     v[0] ^= last;
@@ -66,17 +67,18 @@ sl_table *sl_table_new(sl_free_fn *free_value)
     if (getrandom(table->seed, sizeof table->seed, GRND_NONBLOCK) != sizeof table->seed) {
         /* Before the kernel's generator is ready a weaker seed must do. */
         table->seed[0] = sl_monotonic_ns();
-        table->seed[1] = (uint64_t) (uintptr_t) table;
+        table->seed[1] = (uint64_t)(uintptr_t)table;
     }
     return table;
 }
 
 static void drop(sl_table *table, entry *e)
 {
-    if (e->key && table->free_value)
-        table->free_value(e->value);
-    free(e->key);
-    *e = (entry){0};
+    entry dropped = *e;
+    *e = (entry){0}; /* first: freeing the value may change the table */
+    if (dropped.key && table->free_value)
+        table->free_value(dropped.value);
+    free(dropped.key);
 }
 
 sl_table *sl_table_free(sl_table *table)
@@ -134,7 +136,7 @@ static void grow(sl_table *table)
         size_t at = table->entries[i].hash & (table->index_size - 1);
         while (table->index[at])
             at = (at + 1) & (table->index_size - 1);
-        table->index[at] = (uint32_t) i + 1;
+        table->index[at] = (uint32_t)i + 1;
     }
 }
 
@@ -155,7 +157,7 @@ void sl_table_set(sl_table *table, const char *key, void *value)
     while (table->index[at])
         at = (at + 1) & (table->index_size - 1);
     table->entries[table->entry_count++] = (entry){sl_strdup_heap(key), value, hash};
-    table->index[at] = (uint32_t) table->entry_count;
+    table->index[at] = (uint32_t)table->entry_count;
     table->live++;
 }
 
@@ -164,8 +166,8 @@ bool sl_table_remove(sl_table *table, const char *key)
     entry *e = find(table, key, hash_key(table, key));
     if (!e)
         return false;
-    drop(table, e); /* its place in the index stays until the next growth, as a gap that matches nothing */
     table->live--;
+    drop(table, e); /* its place in the index stays until the next growth, as a gap that matches nothing */
     return true;
 }
 

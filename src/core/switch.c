@@ -67,8 +67,9 @@ void sl__switch_done(void *context)
 
 #elif defined(__aarch64__) && !defined(SL_SWITCH_UCONTEXT)
 
-/* AAPCS64: x19 to x30 and the low halves of v8 to v15 belong to the caller. Leaving by x16 satisfies branch
- * targets. */
+/* AAPCS64: x19 to x30 and the low halves of v8 to v15 belong to the caller. The jump lands where a call
+ * returns, which is no marked branch target: it need not be, as an object made of assembly without the note
+ * for BTI is not checked. */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl sl__switch\n"

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unwind.h>
 
 #define STACK_SIZE 65536
 
@@ -138,11 +140,92 @@ static void exits_within_a_stack(void)
     check("longjmp works inside a stack", times == 5);
 }
 
+/* ---- Exits: the stack is unwound, with switches in between ---- */
+
+static struct _Unwind_Exception exception;
+static jmp_buf landing;
+static uintptr_t landing_frame;
+static char released[16];
+
+static void note(const char **name)
+{
+    strcat(released, *name);
+    sl__switch(&inside, outside); /* what cleans up may await */
+}
+
+static _Unwind_Reason_Code stop(int version, _Unwind_Action actions, _Unwind_Exception_Class class,
+                                struct _Unwind_Exception *unwound, struct _Unwind_Context *context,
+                                void *data)
+{
+    if ((actions & _UA_END_OF_STACK) || _Unwind_GetCFA(context) > landing_frame)
+        _longjmp(landing, 1);
+    return _URC_NO_REASON;
+}
+
+static int __attribute__((noinline)) leave(int depth)
+{
+    static const char *const names[] = {"d", "c", "b", "a"};
+    __attribute__((cleanup(note))) const char *mine = names[depth];
+    if (depth > 0)
+        return leave(depth - 1) + (mine == names[0]);
+    return (int)_Unwind_ForcedUnwind(&exception, stop, NULL);
+}
+
+static void __attribute__((noinline)) begin_to_leave(void)
+{
+    landing_frame = (uintptr_t)__builtin_frame_address(0);
+    leave(3);
+    __asm__ volatile("" ::: "memory");
+}
+
+static void exits(void *argument)
+{
+    if (_setjmp(landing) == 0)
+        begin_to_leave();
+    else
+        *(int *)argument = 1;
+    for (;;)
+        sl__switch(&inside, outside);
+}
+
+static void unwinds(void)
+{
+    int landed = 0, switches = 0;
+    inside = make_stack(exits, &landed);
+    for (; !landed && switches < 100; switches++)
+        sl__switch(&outside, inside);
+    check("an exit runs each cleanup once, from the inside out", strcmp(released, "dcba") == 0);
+    check("a cleanup may switch to another stack in the midst of an exit", switches == 5);
+    check("an exit ends where it was to", landed);
+}
+
+static _Unwind_Reason_Code count_frame(struct _Unwind_Context *context, void *data)
+{
+    return ++*(int *)data < 1000 ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static void walks(void *argument)
+{
+    _Unwind_Backtrace(count_frame, argument);
+    for (;;)
+        sl__switch(&inside, outside);
+}
+
+static void ends(void)
+{
+    int frames = 0;
+    inside = make_stack(walks, &frames);
+    sl__switch(&outside, inside);
+    check("a walk over the frames ends with the stack", frames > 0 && frames < 10);
+}
+
 int main(void)
 {
     goes_back_and_forth();
     keeps_registers();
     starts_aligned();
     exits_within_a_stack();
+    unwinds();
+    ends();
     return failed ? 1 : 0;
 }
