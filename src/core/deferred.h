@@ -41,17 +41,20 @@ struct sl_deferred {
     void *pool_link;     /* the pool's while it is free */
     unsigned references; /* of those who got it */
     unsigned pauses;
-    struct {
-        unsigned char state;
-        bool promised : 1;   /* who made it will still fire it, or give it up */
-        bool swallow : 1;    /* … and that will be dropped: it was cancelled */
-        bool running : 1;    /* its links are being run */
-        bool cancelling : 1; /* its canceller is being called */
-        bool released : 1;   /* cancelled because nobody wanted it any more */
-        bool quiet : 1;      /* an unhandled failure is not reported */
-        bool queued : 1;     /* put off, or on its way to be run */
-        bool many_outers : 1;
-        bool first_taken : 1;
+    union {
+        uint32_t state_and_flags;
+        struct {
+            unsigned char state;
+            bool promised : 1;   /* who made it will still fire it, or give it up */
+            bool swallow : 1;    /* … and that will be dropped: it was cancelled */
+            bool running : 1;    /* its links are being run */
+            bool cancelling : 1; /* its canceller is being called */
+            bool released : 1;   /* cancelled because nobody wanted it any more */
+            bool quiet : 1;      /* an unhandled failure is not reported */
+            bool queued : 1;     /* put off, or on its way to be run */
+            bool many_outers : 1;
+            bool first_taken : 1;
+        };
     };
     sl_loop *loop;
     sl_result result;
