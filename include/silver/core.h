@@ -146,8 +146,7 @@ typedef enum sl_result_kind {
 } sl_result_kind;
 
 typedef struct sl_result {
-    sl_result_kind kind;
-    int unused; /* set with the kind: results travel in whole words */
+    uint64_t kind;    /* an sl_result_kind, in a whole word as the rest is: results are passed by value */
     sl_free_fn *free; /* of a value: how to drop it, or NULL */
     union {
         void *value;

@@ -254,15 +254,6 @@ sl__link *sl__deferred_add_task(sl_deferred *deferred, sl_task *task, const sl_s
     return link;
 }
 
-sl_result sl__deferred_take(sl_deferred *deferred, sl__estate **ret_estate)
-{
-    sl_result result = deferred->result;
-    *ret_estate = deferred->estate;
-    deferred->result = sl_ok(NULL);
-    deferred->estate = NULL;
-    return result;
-}
-
 /* Whether `inner` waits for `d`, by way of others. The chains are walked from both ends in step, so that
  * building long ones from either end stays cheap. */
 static bool waits_for(const sl_deferred *inner, const sl_deferred *d)

@@ -75,7 +75,14 @@ static inline bool sl__deferred_ready(const sl_deferred *d)
     return d->state == SL__FIRED && !d->inner && !d->links && !d->running && !d->pauses;
 }
 /* Takes the result of a ready deferred, and the estate with it; counts as handling a failure. */
-sl_result sl__deferred_take(sl_deferred *deferred, sl__estate **ret_estate);
+static inline sl_result sl__deferred_take(sl_deferred *deferred, sl__estate **ret_estate)
+{
+    sl_result result = deferred->result;
+    *ret_estate = deferred->estate;
+    deferred->result = sl_ok(NULL);
+    deferred->estate = NULL;
+    return result;
+}
 /* Adds the link that hands the result to a task; the link stays valid until it has run. */
 sl__link *sl__deferred_add_task(sl_deferred *deferred, sl_task *task, const sl_site *site);
 /* Fires with a value in an ended task's arena. */

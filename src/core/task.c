@@ -16,10 +16,11 @@
 #endif
 
 #define AWAITS_BETWEEN_CLOCKS 64
+#define INLINED __attribute__((always_inline)) static inline
 
 /* ---- Switching ---- */
 
-static void enter_stack(sl_task *task)
+INLINED void enter_stack(sl_task *task)
 {
     sl_loop *loop = task->loop;
 #if defined(__SANITIZE_ADDRESS__)
@@ -31,14 +32,14 @@ static void enter_stack(sl_task *task)
 #endif
 }
 
-static void entered_stack(sl_task *task)
+INLINED void entered_stack(sl_task *task)
 {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(task->fake_stack, &task->loop->stack_bottom, &task->loop->stack_size);
 #endif
 }
 
-static void leave_stack(sl_task *task, bool for_good)
+INLINED void leave_stack(sl_task *task, bool for_good)
 {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(for_good ? NULL : &task->fake_stack, task->loop->stack_bottom,
@@ -47,7 +48,9 @@ static void leave_stack(sl_task *task, bool for_good)
     sl__switch(&task->sp, task->loop->loop_sp);
 }
 
-void sl__task_park(sl_task *task, const sl_site *site)
+/* Each switch of stacks leaves the processor's record of return addresses wrong, so each return after it is predicted
+ * wrongly: what stands between a task's own code and the switch is inlined. */
+INLINED void park(sl_task *task, const sl_site *site)
 {
     sl_loop *loop = task->loop;
     task->waiting_at = site;
@@ -56,6 +59,11 @@ void sl__task_park(sl_task *task, const sl_site *site)
     leave_stack(task, /* for_good= */ false);
     entered_stack(task);
     task->waiting_at = NULL;
+}
+
+void sl__task_park(sl_task *task, const sl_site *site)
+{
+    park(task, site);
 }
 
 /* ---- The end ---- */
@@ -311,12 +319,12 @@ static sl_result cancelled_result(const sl_site *site)
     return sl_failed(sl__error_new(site, SL_ECANCELED, "cancelled"));
 }
 
-static sl_result park_for(sl_task *task, const sl_site *site, sl_deferred *d)
+INLINED sl_result park_for(sl_task *task, const sl_site *site, sl_deferred *d)
 {
     task->waiting_link = sl__deferred_add_task(d, task, site);
     task->waiting = d;
     task->refused = false;
-    sl__task_park(task, site);
+    park(task, site);
     if (task->refused) {
         sl_forget(d);
         return cancelled_result(site);
@@ -332,11 +340,11 @@ static void share_slice(sl_task *task, const sl_site *site)
     sl_loop *loop = task->loop;
     if (++loop->ready_awaits % AWAITS_BETWEEN_CLOCKS == 0 && sl_monotonic_ns() > loop->slice_end_ns) {
         sl__task_ready(task);
-        sl__task_park(task, site);
+        park(task, site);
     }
 }
 
-static sl_result await_result(sl_task *task, const sl_site *site, sl_deferred *d)
+INLINED sl_result await_result(sl_task *task, const sl_site *site, sl_deferred *d)
 {
     if (d == task->result) {
         sl_deferred_unref(d);
@@ -359,7 +367,7 @@ static sl_result await_result(sl_task *task, const sl_site *site, sl_deferred *d
     return cancelled_result(site);
 }
 
-sl_result sl__take(const sl_site *site, sl_deferred *deferred)
+INLINED sl_result take(const sl_site *site, sl_deferred *deferred)
 {
     sl_task *task = task_needed(site, "sl_await");
     sl_result result = await_result(task, site, deferred);
@@ -371,6 +379,11 @@ sl_result sl__take(const sl_site *site, sl_deferred *deferred)
         sl_error_hop(result.error, site);
     }
     return result;
+}
+
+sl_result sl__take(const sl_site *site, sl_deferred *deferred)
+{
+    return take(site, deferred);
 }
 
 static sl__cleanup *add_cleanup(sl_task *task, sl_free_fn *fn, void *data)
@@ -387,7 +400,7 @@ static void unref_error(void *error)
 
 void *sl__await(const sl_site *site, sl_deferred *deferred, sl_error **ret_error)
 {
-    sl_result result = sl__take(site, deferred);
+    sl_result result = take(site, deferred);
     sl_task *task = sl__loop->task;
     if (result.kind == SL_VALUE) {
         if (ret_error)
@@ -407,7 +420,7 @@ void sl__yield(const sl_site *site)
 {
     sl_task *task = task_needed(site, "sl_yield");
     sl__task_ready(task);
-    sl__task_park(task, site);
+    park(task, site);
 }
 
 /* ---- Failing, owning ---- */
