@@ -315,6 +315,22 @@ SL_API void *sl_zalloc(size_t size); /* cleared */
 SL_API char *sl_printf(const char *format, ...) SL_PRINTF(1, 2);
 SL_API char *sl_strdup(const char *string);
 
+/* A block that gives its memory back: what is allocated, awaited and registered with sl_defer inside lives until the block is
+ * left. For tasks that run long, each round of a loop in one:
+ *
+ *     for (;;) SL_SCRATCH() { … }
+ */
+typedef struct sl__scratch {
+    sl_task *task;
+    sl_arena *arena;
+    void *cleanups, *estate;
+} sl__scratch;
+SL_API void sl__scratch_enter(sl__scratch *scratch);
+SL_API void sl__scratch_leave(sl__scratch *scratch);
+#define SL_SCRATCH()                                                                                         \
+    for (sl__scratch sl__scratch_here SL_CLEANUP(sl__scratch_leave) = {0};                                   \
+         sl__scratch_here.task ? false : (sl__scratch_enter(&sl__scratch_here), true);)
+
 /* Lets others run. May suspend. */
 #define sl_yield() sl__yield(SL_HERE)
 SL_API void sl__yield(const sl_site *site);
@@ -397,6 +413,9 @@ SL_API sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event);
  * inbox overflowed, the oldest were dropped: *sl_inbox_missed* says how many since it was last asked. */
 #define sl_next(inbox) sl__next(SL_HERE, (inbox))
 SL_API struct json_t *sl__next(const sl_site *site, sl_inbox *inbox);
+/* The same, but gives up after `ms`: then NULL, and *ret_silent is true (else false). May suspend. */
+#define sl_next_within(inbox, ms, ret_silent) sl__next_within(SL_HERE, (inbox), (ms), (ret_silent))
+SL_API struct json_t *sl__next_within(const sl_site *site, sl_inbox *inbox, uint64_t ms, bool *ret_silent);
 SL_API size_t sl_inbox_missed(sl_inbox *inbox);
 SL_API void sl_inbox_close(sl_inbox *inbox);
 

@@ -1,5 +1,5 @@
 /* channel.c: named places where events are told, and the inboxes of those who listen. */
-#include "core/context.h"
+#include "core/task.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -192,20 +192,38 @@ static sl_cancelled stop_waiting(sl_deferred *deferred, void *data)
     return SL_CANCEL_DONE;
 }
 
-json_t *sl__next(const sl_site *site, sl_inbox *inbox)
+/* Waits until something has come or the inbox is closed: true, or false after `ms` (0: never). */
+static bool wait_for_one(const sl_site *site, sl_inbox *inbox, uint64_t ms)
+{
+    if (inbox->next_one)
+        sl__fail(site, SL_EBUSY, "two tasks wait for the next event of one inbox: subscribe once for each");
+    inbox->next_one = sl__deferred_new(site, stop_waiting, inbox);
+    sl_result result = sl__take(site, ms ? sl__timeout(site, inbox->next_one, ms) : inbox->next_one);
+    if (result.kind == SL_VALUE)
+        return true;
+    if (!ms || result.error->code != SL_ETIMEDOUT || sl_task_current()->scope->cancelled)
+        sl__fail_error(site, result.error);
+    sl_error_unref(result.error);
+    return false;
+}
+
+json_t *sl__next_within(const sl_site *site, sl_inbox *inbox, uint64_t ms, bool *ret_silent)
 {
     json_decref(inbox->current);
     inbox->current = NULL;
-    while (inbox->count == 0) {
-        if (!inbox->channel)
+    *ret_silent = false;
+    while (inbox->count == 0 && inbox->channel)
+        if (!wait_for_one(site, inbox, ms)) {
+            *ret_silent = true;
             return NULL;
-        if (inbox->next_one)
-            sl__fail(site, SL_EBUSY,
-                     "two tasks wait for the next event of one inbox: subscribe once for each");
-        inbox->next_one = sl__deferred_new(site, stop_waiting, inbox);
-        sl__await(site, inbox->next_one, NULL);
-    }
-    return inbox->current = take(inbox);
+        }
+    return inbox->count ? inbox->current = take(inbox) : NULL;
+}
+
+json_t *sl__next(const sl_site *site, sl_inbox *inbox)
+{
+    bool silent;
+    return sl__next_within(site, inbox, 0, &silent);
 }
 
 size_t sl_inbox_missed(sl_inbox *inbox)

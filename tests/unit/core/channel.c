@@ -60,6 +60,26 @@ static void test_a_lagging_inbox_says_what_it_missed(void **state)
     assert_int_equal(sl_run("test", lags, NULL, NULL), 0);
 }
 
+static void *waits_a_while(void *data)
+{
+    bool silent;
+    sl_inbox *inbox = sl_subscribe(sl_channel("quiet"), said);
+    assert_null(sl_next_within(inbox, 1, &silent));
+    assert_true(silent);
+    emit("quiet", said, 4);
+    assert_int_equal(json_integer_value(sl_next_within(inbox, 60000, &silent)), 4);
+    assert_false(silent);
+    sl_inbox_close(inbox);
+    assert_null(sl_next_within(inbox, 60000, &silent));
+    assert_false(silent); /* closed, not silent */
+    return NULL;
+}
+
+static void test_waiting_for_a_while(void **state)
+{
+    assert_int_equal(sl_run("test", waits_a_while, NULL, NULL), 0);
+}
+
 static char forwarded[256];
 
 static void forward(void *data, const char *channel, const char *event, const char *json, size_t size)
@@ -125,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_subscribers_get_events_in_order),
         cmocka_unit_test(test_a_lagging_inbox_says_what_it_missed),
+        cmocka_unit_test(test_waiting_for_a_while),
         cmocka_unit_test(test_bus),
         cmocka_unit_test(test_a_subscription_ends_with_its_task),
     };

@@ -131,6 +131,36 @@ static void test_results_outlive_their_task(void **state)
     assert_int_equal(freed, 1);
 }
 
+/* ---- Scratch ---- */
+
+static void *scratches(void *data)
+{
+    char *kept = sl_printf("kept");
+    order[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        SL_SCRATCH() {
+            sl_defer(note, "d");
+            strcat(order, sl_printf("%d", i));
+            assert_string_equal(sl_await(sl_succeeded(sl_strdup_heap("value"), count_free)), "value");
+            assert_string_equal(sl_await(sl_spawn(makes_text, NULL)), "made by a child");
+        }
+    assert_string_equal(order, "0d1d2d");
+    assert_int_equal(freed, 3);
+    assert_string_equal(kept, "kept");
+    SL_SCRATCH() {
+        sl_defer(note, "!");
+        sl_fail(SL_EINVAL, "out of the block");
+    }
+    return NULL;
+}
+
+static void test_scratch_blocks_give_back(void **state)
+{
+    freed = 0;
+    assert_int_equal(sl_run("test", scratches, NULL, NULL), SL_EINVAL);
+    assert_string_equal(order, "0d1d2d!");
+}
+
 /* ---- Many ---- */
 
 static int sum;
@@ -448,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_failure_unwinds_in_reverse_order),
         cmocka_unit_test(test_failure_ends_the_program_with_its_code),
         cmocka_unit_test(test_results_outlive_their_task),
+        cmocka_unit_test(test_scratch_blocks_give_back),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_tasks_resume_first_in_first_out),
         cmocka_unit_test(test_ready_awaits_share_the_loop),
