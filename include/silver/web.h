@@ -24,6 +24,7 @@ typedef void sl_application_fn(sl_app *app);
 
 typedef struct sl_route_options {
     size_t max_body; /* of forms and JSON bodies read by this route; 0: the server's body limit */
+    bool other_sites; /* pages of other sites may send here too: see below */
     sl_websocket_options websocket;
 } sl_route_options;
 
@@ -31,7 +32,9 @@ typedef struct sl_route_options {
  * which is a sl_handler or a sl_websocket_fn. `{name}` matches one segment, not empty; `{name...}` at the end
  * matches the rest, slashes included, empty too. Literal segments win over `{name}`, those over `{name...}`;
  * otherwise the order of the calls does not matter. GET answers HEAD too. A path known under other methods
- * answers 405 with Allow, OPTIONS is answered likewise. The strings and options are copied. A wrong or
+ * answers 405 with Allow, OPTIONS is answered likewise. What a browser sends for a page of another site (told by
+ * Sec-Fetch-Site and Origin) is refused with 403, but for GET and HEAD: the user's cookies come with it, and the
+ * user may know nothing of it. `.other_sites` allows it, for addresses that do not rely on cookies. The strings and options are copied. A wrong or
  * duplicate pattern or name fails, naming both places. */
 /* clang-format off */
 #define sl_route(app, name, pattern, function, ...)                                                          \
@@ -74,6 +77,11 @@ SL_API const char *sl_config(sl_app *app, const char *name);
 /* A value of the query string, or NULL; sl_param_at gives the i-th of that name. */
 SL_API const char *sl_param(sl_request *req, const char *name);
 SL_API const char *sl_param_at(sl_request *req, const char *name, size_t i);
+/* The same as a whole number up to `max`; `otherwise` without it; anything else fails with SL_HTTP(400). */
+SL_API uint64_t sl_param_number(sl_request *req, const char *name, uint64_t max, uint64_t otherwise);
+/* Whether the client's Accept likes this media type ("application/json") better than text/html: for handlers
+ * that answer both scripts and pages. */
+SL_API bool sl_prefers(sl_request *req, const char *type);
 /* A field of a posted form (application/x-www-form-urlencoded or multipart/form-data), or NULL. Other types
  * fail with SL_HTTP(415), more than 1000 fields and files with SL_HTTP(413). May suspend (reads the body). */
 SL_API const char *sl_field(sl_request *req, const char *name);

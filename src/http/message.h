@@ -102,3 +102,8 @@ const char *sl__media_type(const char *name);
 /* date.c: IMF-fixdate, RFC 9110 section 5.6.7. `out` has room for 30 bytes. Parsing takes all three forms. */
 void sl__http_date(int64_t seconds, char out[static 30]);
 int sl__http_date_parse(sl_view text, int64_t *ret_seconds);
+
+/* origin.c: whether an Origin is the site that the request went to. */
+bool sl__origin_is_ours(const sl_request *req, const char *origin);
+/* Whether a browser sent the request for a page of another site. */
+bool sl__from_other_site(const sl_request *req);

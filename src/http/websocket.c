@@ -42,29 +42,6 @@ struct sl__ws {
 
 /* ---- The handshake ---- */
 
-/* The host of "https://host:port", without a port that is the scheme's own. */
-static sl_view origin_host(const char *origin)
-{
-    const char *host = strstr(origin, "://");
-    if (!host)
-        return (sl_view){NULL, 0};
-    sl_view view = sl_view_of(host + 3);
-    const char *port = strncmp(origin, "https:", 6) == 0 ? ":443" : ":80";
-    size_t size = strlen(port);
-    if (view.size > size && memcmp(view.data + view.size - size, port, size) == 0)
-        view.size -= size;
-    return view;
-}
-
-static sl_view host_without(const char *host, const char *port)
-{
-    sl_view view = sl_view_of(host);
-    size_t size = strlen(port);
-    if (view.size > size && memcmp(view.data + view.size - size, port, size) == 0)
-        view.size -= size;
-    return view;
-}
-
 /* Browsers send the origin of the page that connects; what is no browser sends none. */
 static bool origin_allowed(const sl_request *req, const sl_websocket_options *options)
 {
@@ -75,9 +52,7 @@ static bool origin_allowed(const sl_request *req, const sl_websocket_options *op
         if (strcmp(*allowed, "*") == 0 || strcmp(*allowed, origin) == 0)
             return true;
     }
-    bool secure = strncmp(origin, "https:", 6) == 0;
-    sl_view host = host_without(req->host, secure ? ":443" : ":80");
-    return host.size > 0 && sl_view_equal_nocase(origin_host(origin), host);
+    return sl__origin_is_ours(req, origin);
 }
 
 /* All lines of a field, with commas between them; NULL if there is none. */

@@ -1,5 +1,6 @@
-/* params.c: the query of a request, parsed when it is first asked for. */
+/* params.c: the query of a request, parsed when it is first asked for; and what the client would like. */
 
+#include "http/accept.h"
 #include "web/state.h"
 
 sl__pairs *sl__pairs_read(sl_request *req, sl_view text, const char *what)
@@ -29,4 +30,19 @@ const char *sl_param_at(sl_request *req, const char *name, size_t i)
 const char *sl_param(sl_request *req, const char *name)
 {
     return sl_param_at(req, name, 0);
+}
+
+uint64_t sl_param_number(sl_request *req, const char *name, uint64_t max, uint64_t otherwise)
+{
+    const char *text = sl_param(req, name);
+    uint64_t number = otherwise;
+    if (text && sl_view_number(sl_view_of(text), max, &number) < 0)
+        sl_fail(SL_HTTP(400), "%s is no number from 0 to %llu: %s", name, (unsigned long long)max, text);
+    return number;
+}
+
+bool sl_prefers(sl_request *req, const char *type)
+{
+    const char *accept = sl_header(req, "Accept");
+    return accept && sl__accept_media_quality(accept, type) > sl__accept_media_quality(accept, "text/html");
 }

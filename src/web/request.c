@@ -58,6 +58,9 @@ static sl_response *route_request(sl_app *app, sl_request *req, sl__web *web)
     web->route = route;
     if (match.value_count > 0)
         keep_variables(req, web, &match);
+    bool safe = req->method_id == SL__GET || req->method_id == SL__HEAD;
+    if (!safe && !route->options.other_sites && sl__from_other_site(req))
+        return refuse(req, sl_error_new(SL_HTTP(403), "this was sent from a page of another site"));
     if (route->websocket)
         return sl_websocket_accept(req, route->websocket, &route->options.websocket);
     sl_response *res = route->handler(req);

@@ -50,42 +50,9 @@ static const char *this_room(sl_request *req)
     return room;
 }
 
-/* A message's number in the address; `otherwise` without one. */
-static int64_t message_number(sl_request *req, const char *param, int64_t otherwise)
-{
-    const char *text = sl_param(req, param);
-    uint64_t number;
-    if (!text)
-        return otherwise;
-    if (sl_view_number(sl_view_of(text), INT64_MAX, &number) < 0)
-        sl_fail(SL_HTTP(400), "%s is not the number of a message: %s", param, text);
-    return (int64_t)number;
-}
-
-static bool wants_json(sl_request *req)
-{
-    const char *accept = sl_header(req, "Accept");
-    return accept && strstr(accept, "application/json");
-}
-
-/* Browsers send our cookies with forms of other sites too, and say where a form stood. */
-static void refuse_other_sites(sl_request *req)
-{
-    const char *site = sl_header(req, "Sec-Fetch-Site"), *origin = sl_header(req, "Origin");
-    const char *host = origin ? strstr(origin, "://") : NULL;
-    bool ours = true;
-    if (site)
-        ours = strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
-    else if (origin)
-        ours = host && strcmp(host + 3, sl_host(req)) == 0;
-    if (!ours)
-        sl_fail(SL_HTTP(403), "this form was sent from another site (%s)", origin ?: site);
-}
-
 /* The fields of a form that somebody posted on one of our pages. */
 static struct form posted(sl_request *req)
 {
-    refuse_other_sites(req);
     struct form form = {0};
     form.typed.name = tidy_line(sl_field(req, "name"));
     form.typed.room = tidy_line(sl_field(req, "room"));
@@ -138,8 +105,8 @@ static sl_response *name_page(sl_request *req, int status, struct form form)
  * are older. */
 static struct messages messages_wanted(sl_request *req, const char *room, bool *ret_older)
 {
-    struct messages found =
-        history_before(book(req), room, message_number(req, "before", INT64_MAX), PAGE + 1);
+    struct messages found = history_before(
+        book(req), room, (int64_t)sl_param_number(req, "before", INT64_MAX, INT64_MAX), PAGE + 1);
     *ret_older = found.count > PAGE;
     if (*ret_older)
         found = (struct messages){.count = PAGE, .items = found.items + 1};
@@ -228,16 +195,17 @@ static sl_response *say(sl_request *req)
     }
     form.wrong.body = wrong_body(form.typed.body);
     if (form.wrong.name || form.wrong.body)
-        return wants_json(req) ? guarded(sl_json(req, 422, show_fields(form.wrong)))
-                               : room_page(req, 422, where, form);
+        return sl_prefers(req, "application/json") ? guarded(sl_json(req, 422, show_fields(form.wrong)))
+                                                   : room_page(req, 422, where, form);
 
     if (!nonce || !*nonce || strlen(nonce) > NONCE_LIMIT)
         nonce = sl_request_id(req);
     struct message *said = sl_await(history_add(book(req), where, author, nonce, form.typed.body));
     sl_emit(sl_channel("room/%s", where), message_said, NULL);
 
-    sl_response *answer = wants_json(req) ? guarded(sl_json(req, 200, show_message(said)))
-                                          : sl_see_other(req, sl_url(req, "room", "room", where));
+    sl_response *answer = sl_prefers(req, "application/json")
+                              ? guarded(sl_json(req, 200, show_message(said)))
+                              : sl_see_other(req, sl_url(req, "room", "room", where));
     return remember(answer, author);
 }
 
@@ -254,15 +222,13 @@ static sl_response *messages(sl_request *req)
 struct listener {
     sl_websocket *ws;
     const char *room;
-    sl_inbox *inbox;
     int64_t last; /* the number of the last message that was sent */
 };
 
 /* Sends what the history has after the last message sent. What is sent so comes in order, once, and without a
  * gap, however the events come: from other instances, late, or not at all. */
-static void *send_news(void *data)
+static void send_news(struct listener *l)
 {
-    struct listener *l = data;
     struct messages news;
     do {
         news = history_after(book(l->ws->request), l->room, l->last, PAGE);
@@ -271,34 +237,28 @@ static void *send_news(void *data)
             l->last = news.items[i].id;
         }
     } while (news.count == PAGE);
-    return NULL;
-}
-
-static void *wait_for_event(void *inbox)
-{
-    sl_next(inbox);
-    return NULL;
 }
 
 /* Everything after message number ?after=, and then whatever is said. A connection may last for days, so each
- * round has a task of its own, which gives its memory back. */
+ * round gives its memory back. */
 static void live(sl_websocket *ws)
 {
     struct listener listener = {.ws = ws, .room = this_room(ws->request)};
-    listener.last = message_number(ws->request, "after", 0);
+    listener.last = (int64_t)sl_param_number(ws->request, "after", INT64_MAX, 0);
     if (listener.last > history_newest(book(ws->request))) {
         sl_websocket_close(ws, 4000, "this number is from another history: load the page again");
         return;
     }
-    listener.inbox = sl_subscribe(sl_channel("room/%s", listener.room), message_said);
-    for (;;) {
-        sl_await(sl_spawn(send_news, &listener));
-        sl_result event = sl_take(sl_timeout(sl_spawn(wait_for_event, listener.inbox), HEARTBEAT_MS));
-        bool silence = event.kind == SL_FAILURE;
-        sl_result_done(&event);
-        if (silence)
-            sl_send_text(ws, "{}"); /* the browser hears that we are still there */
-    }
+    sl_inbox *inbox = sl_subscribe(sl_channel("room/%s", listener.room), message_said);
+    for (;;)
+        SL_SCRATCH()
+        {
+            bool silent;
+            send_news(&listener);
+            sl_next_within(inbox, HEARTBEAT_MS, &silent);
+            if (silent)
+                sl_send_text(ws, "{}"); /* the browser hears that we are still there */
+        }
 }
 
 /* ---- The application --------------------------------------------------------------------------------- */

@@ -56,6 +56,17 @@ static void live(sl_websocket *ws)
 {
 }
 
+static sl_response *number(sl_request *req)
+{
+    return sl_text(req, 200, "%d %s", (int)sl_param_number(req, "n", 99, 7),
+                   sl_prefers(req, "application/json") ? "json" : "html");
+}
+
+static sl_response *posted(sl_request *req)
+{
+    return sl_text(req, 200, "posted");
+}
+
 static void setup(sl_app *app)
 {
     sl_app_set(app, sl_strdup_heap("the chat"), free);
@@ -69,6 +80,9 @@ static void setup(sl_app *app)
     sl_route(app, "many", "GET /many", many);
     sl_route(app, "config", "GET /config", config);
     sl_route(app, "save", "POST /many", forgetful);
+    sl_route(app, "number", "GET /number", number);
+    sl_route(app, "post", "POST /post", posted);
+    sl_route(app, "hook", "POST /hook", posted, .other_sites = true);
 }
 
 static void drive_handlers(site *s)
@@ -145,6 +159,39 @@ static void drive_duplicate(site *s)
     assert_contains(error->message, "\"room\" (GET /rooms/{room})");
 }
 
+static void drive_numbers(site *s)
+{
+    assert_string_equal(request(s, "GET /number?n=42")->body, "42 html");
+    assert_string_equal(request(s, "GET /number", .headers = "Accept: application/json\n")->body, "7 json");
+    assert_string_equal(request(s, "GET /number", .headers = "Accept: */*\n")->body, "7 html");
+    assert_int_equal(request(s, "GET /number?n=100")->status, 400);
+    assert_int_equal(request(s, "GET /number?n=-1")->status, 400);
+}
+
+static void drive_other_sites(site *s)
+{
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {
+        {NULL, 200}, /* no browser */
+        {"Origin: http://example.org\n", 200},
+        {"Origin: http://example.org:80\n", 200},
+        {"Origin: http://evil.example\n", 403},
+        {"Origin: null\n", 403},
+        {"Sec-Fetch-Site: same-origin\nOrigin: http://behind.a.proxy\n", 200},
+        {"Sec-Fetch-Site: none\n", 200},
+        {"Sec-Fetch-Site: cross-site\n", 403},
+        {"Sec-Fetch-Site: cross-site\nOrigin: http://evil.example\n", 403},
+        {"Sec-Fetch-Site: same-site\nOrigin: http://other.example.org\n", 403},
+    };
+    for (size_t i = 0; i < sl_array_size(cases); i++) {
+        assert_int_equal(request(s, "POST /post", .headers = cases[i].headers)->status, cases[i].status);
+        assert_int_equal(request(s, "POST /hook", .headers = cases[i].headers)->status, 200);
+        assert_int_equal(request(s, "GET /number", .headers = cases[i].headers)->status, 200);
+    }
+}
+
 #define SITE_TEST(name, development)                                                                         \
     static void name##_test(void **state)                                                                    \
     {                                                                                                        \
@@ -156,14 +203,17 @@ SITE_TEST(drive_methods, false)
 SITE_TEST(drive_mistakes, true)
 SITE_TEST(drive_bad_queries, false)
 SITE_TEST(drive_duplicate, false)
+SITE_TEST(drive_numbers, false)
+SITE_TEST(drive_other_sites, false)
 
 int main(void)
 {
     setenv("CONFIG_SQLITE_PATH", "/data/chat.db", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drive_handlers_test),  cmocka_unit_test(drive_methods_test),
-        cmocka_unit_test(drive_mistakes_test),  cmocka_unit_test(drive_bad_queries_test),
-        cmocka_unit_test(drive_duplicate_test),
+        cmocka_unit_test(drive_handlers_test),    cmocka_unit_test(drive_methods_test),
+        cmocka_unit_test(drive_mistakes_test),    cmocka_unit_test(drive_bad_queries_test),
+        cmocka_unit_test(drive_duplicate_test),   cmocka_unit_test(drive_numbers_test),
+        cmocka_unit_test(drive_other_sites_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
