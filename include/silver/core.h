@@ -286,6 +286,9 @@ SL_API sl_result sl__take(const sl_site *site, sl_deferred *deferred);
 /* Ends the task with an error. Variables with a cleanup attribute are released as the stack is unwound (code is
  * compiled with -fexceptions), then what sl_defer registered, in reverse order, then the arena. Never returns.
  *
+ * A cleanup attribute's function may await while the stack is unwound. In code that clang compiled it must not fail then,
+ * which aborts the process (clang closes such cleanups to exits): use sl_try in it, or sl_defer instead.
+ *
  * An exit cannot cross the frames of a library that does not know of libsilver (a qsort comparison, an SQLite
  * callback): that is found out before anything is released, and ends the process with a message naming it. In such
  * callbacks return an error the library's way, and fail after it has returned. */

