@@ -62,8 +62,8 @@ static const sl__cli_command serve_command = {
             "While you work, a file that changes is compiled and the new code takes over when it is "
             "ready; a mistake in it is shown in the browser. With --production neither happens, and "
             "failures show an incident's number instead of their inside.",
-            "Signals: TERM and INT drain and end, HUP opens the log files anew, USR2 writes the tree of"
-            " tasks to the log.",
+            "Signals: TERM and INT drain and end, HUP opens the log files anew (and with --production "
+            "replaces each instance by a new one), USR2 writes the tree of tasks to the log.",
             NULL,
         },
     .arguments = directory_argument,

@@ -13,6 +13,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 /* How long beyond the drain's own limit a supervisor's orphan may live. */
 #define ORPHAN_GRACE_S 2
+#define ORPHAN_MAX_S 86400
 
 struct instance {
     sl_logger logger; /* first: write_record gets it */
@@ -47,7 +49,15 @@ struct instance {
     int status;
 };
 
-static SL_KEY(instance_key, SL_ROOTED);
+static void show_instance(void *value, sl_buffer *out)
+{
+    const struct instance *instance = value;
+    sl_buffer_printf(out, "number %d, process %d, %s%s", instance->number, (int)getpid(),
+                     instance->production ? "production" : "development",
+                     instance->draining ? ", draining" : "");
+}
+
+static SL_KEY(instance_key, SL_ROOTED, .show = show_instance);
 
 /* ---- Log --------------------------------------------------------------------------------------------- */
 
@@ -115,19 +125,19 @@ static int load(struct instance *instance, const char *path, sl_error **ret_erro
     }
     const unsigned *abi = dlsym(library, "sl_application_abi");
     *(void **)&instance->entry = dlsym(library, "sl_application");
-    if (!abi || !instance->entry) {
+    if (!abi || !instance->entry)
         *ret_error = sl_error_hint(sl_error_new(SL_EBUILD, "%s has no entry", instance->manifest->runner),
                                    "one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }");
-        return SL_EBUILD;
-    }
-    if (*abi != SL_ABI) {
+    else if (*abi != SL_ABI)
         *ret_error = sl_error_new(SL_EBUILD,
                                   "the application was built for version %u of libsilver's binary interface; "
                                   "this is version %u",
                                   *abi, SL_ABI);
-        return SL_EBUILD;
-    }
-    return 0;
+    else
+        return 0;
+    instance->entry = NULL;
+    dlclose(library); /* or the next one of this path would be this one again */
+    return SL_EBUILD;
 }
 
 /* 0: instance->entry, or instance->broken in its place; negative: told, and there is nothing to serve. */
@@ -171,41 +181,32 @@ static int prepare(struct instance *instance)
 
 /* ---- Services ---------------------------------------------------------------------------------------- */
 
-/* A service arrives as an environment variable; what the environment says already holds. */
-static int offer(struct instance *instance, const char *name, const char *folder, const char *value)
+static int make_folder(struct instance *instance, const char *name)
 {
-    char *path = sl_printf_heap("%s/%s", instance->manifest->directory, folder);
-    int code = 0;
-    if (!getenv(name)) {
-        if (mkdir(path, 0750) < 0 && errno != EEXIST) {
-            code = -errno;
-            SAY(instance, SL_ERROR, "cannot make %s: %s", path, sl_code_message(code));
-        }
-        setenv(name, value, 1);
-    }
+    char *path = sl_printf_heap("%s/%s", instance->manifest->directory, name);
+    int code = mkdir(path, 0750) < 0 && errno != EEXIST ? -errno : 0;
+    if (code < 0)
+        SAY(instance, SL_ERROR, "cannot make %s: %s", path, sl_code_message(code));
     free(path);
     return code;
 }
 
+/* A service arrives as an environment variable; what the environment says already holds. */
 static int offer_services(struct instance *instance)
 {
     const struct manifest *manifest = instance->manifest;
-    int code = 0;
-    if (manifest->sqlite) {
-        char *value = sl_printf_heap("%s/data/%s.sqlite", manifest->directory, manifest->app_name);
-        code = offer(instance, "CONFIG_SQLITE_PATH", "data", value);
-        free(value);
+    bool sqlite = manifest->sqlite && !getenv("CONFIG_SQLITE_PATH");
+    bool files = manifest->files && !getenv("CONFIG_FILES");
+    int code = sqlite || files ? make_folder(instance, "data") : 0;
+    if (sqlite && code == 0) {
+        char *path = sl_printf_heap("%s/data/%s.sqlite", manifest->directory, manifest->app_name);
+        setenv("CONFIG_SQLITE_PATH", path, 1);
+        free(path);
     }
-    if (manifest->files && code == 0) {
-        char *value = sl_printf_heap("%s/data/files", manifest->directory);
-        if (!getenv("CONFIG_FILES"))
-            code = offer(instance, "CONFIG_FILES", "data", value);
-        if (code == 0 && strcmp(getenv("CONFIG_FILES"), value) == 0 && mkdir(value, 0750) < 0 &&
-            errno != EEXIST)
-            code = -errno;
-        if (code < 0)
-            SAY(instance, SL_ERROR, "cannot make %s: %s", value, sl_code_message(code));
-        free(value);
+    if (files && code == 0 && (code = make_folder(instance, "data/files")) == 0) {
+        char *path = sl_printf_heap("%s/data/files", manifest->directory);
+        setenv("CONFIG_FILES", path, 1);
+        free(path);
     }
     return code;
 }
@@ -268,7 +269,8 @@ static void heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         return;
     }
     sl_buffer_put(&instance->heard, buffer->base, (size_t)size);
-    for (char *newline; (newline = memchr(instance->heard.data, '\n', instance->heard.size));) {
+    for (char *newline;
+         instance->heard.size && (newline = memchr(instance->heard.data, '\n', instance->heard.size));) {
         *newline = '\0';
         size_t line_size = (size_t)(newline - instance->heard.data) + 1;
         obey(instance, instance->heard.data);
@@ -303,7 +305,8 @@ static void orphaned(int number)
 static int guard_against_orphanhood(struct instance *instance)
 {
     pid_t parent = getppid();
-    orphan_seconds = (sig_atomic_t)(instance->manifest->limits.drain_ms / 1000 + ORPHAN_GRACE_S);
+    uint64_t seconds = instance->manifest->limits.drain_ms / 1000 + ORPHAN_GRACE_S;
+    orphan_seconds = seconds < ORPHAN_MAX_S ? (sig_atomic_t)seconds : ORPHAN_MAX_S;
     orphan_borrowed = instance->borrowed;
     struct sigaction action = {.sa_handler = orphaned, .sa_flags = SA_RESTART};
     if (sigaction(SIGUSR1, &action, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0)
@@ -474,6 +477,13 @@ static sl_result application_failed(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
+/* Requests that outlived the drain were cancelled and now clean up, for which they need the application. */
+static void end_tasks(struct instance *instance)
+{
+    for (int pass = 0; pass < 100 && sl_task_count(instance->loop); pass++)
+        uv_run(sl_loop_uv(instance->loop), UV_RUN_NOWAIT);
+}
+
 static int serve(struct instance *instance)
 {
     char *access = NULL, *statics = NULL;
@@ -494,6 +504,7 @@ static int serve(struct instance *instance)
     sl_http_server_free(instance->metrics);
     sl_http_server_free(instance->server);
     bus_free(instance->bus);
+    end_tasks(instance);
     sl__app_free(instance->app);
     free(access);
     free(statics);
@@ -543,6 +554,9 @@ int run_instance(int argc, char **argv)
         fputs("silver instance: this is started by `silver serve`, and not by hand\n", stderr);
         return 2;
     }
+    /* The supervisor's gifts are ours alone: a child that outlives us must not hold the address. */
+    for (int fd = CONTROL_FD; fd <= METRICS_FD; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
     const char *words = argv[4];
     struct instance instance = {
         .logger = {.name = "silver", .level = SL_INFO, .write = write_record},
@@ -570,6 +584,7 @@ int run_instance(int argc, char **argv)
         status = run(&instance);
     else
         SAY(&instance, SL_ERROR, "cannot start: %s", sl_code_message(code));
+    sl_error_unref(instance.broken);
     sl_buffer_done(&instance.heard);
     manifest_free(instance.manifest);
     return status;

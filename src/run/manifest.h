@@ -53,6 +53,10 @@ int manifest_parse(const char *text, size_t size, const char *directory, const c
                    struct complaints *complaints, struct manifest **ret_manifest);
 struct manifest *manifest_free(struct manifest *manifest); /* takes NULL; returns NULL */
 
+/* Appends the names, with commas between, of what differs and only a new start of `silver serve` takes up:
+ * app_name, the runner's directory, the slots, the metrics' address. */
+void manifest_unreached(const struct manifest *old, const struct manifest *now, sl_buffer *out);
+
 /* Splits "HOST:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for
  * "unix:/path" NULL. */
 int address_check(const char *address, const char **ret_port);

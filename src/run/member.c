@@ -123,6 +123,7 @@ static void exited(uv_process_t *process, int64_t status, int signal_number)
     free(reason);
     uv_close((uv_handle_t *)&member->control, handle_closed);
     uv_close((uv_handle_t *)&member->output, handle_closed);
+    uv_close((uv_handle_t *)&member->patience, handle_closed);
     uv_close((uv_handle_t *)&member->process, handle_closed);
 }
 
@@ -178,7 +179,8 @@ static int listen_to(sl_loop *loop, struct member *member, int output, int contr
 {
     uv_pipe_init(sl_loop_uv(loop), &member->control, 0);
     uv_pipe_init(sl_loop_uv(loop), &member->output, 0);
-    member->control.data = member->output.data = member->process.data = member;
+    uv_timer_init(sl_loop_uv(loop), &member->patience);
+    member->control.data = member->output.data = member->patience.data = member->process.data = member;
     int code = uv_pipe_open(&member->control, control);
     if (code < 0)
         close(control);
@@ -203,7 +205,7 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     fcntl(output[1], F_SETPIPE_SZ, OUTPUT_PIPE_BYTES); /* refused past the user's quota: then it is smaller */
     struct member *member = sl_calloc(1, sizeof(*member));
     *member =
-        (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 3};
+        (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 4};
     member->lines.name = log->logger.name;
     int code = listen_to(loop, member, output[0], control[0]);
     if (code == 0)
@@ -211,9 +213,10 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     close(output[1]);
     close(control[1]);
     if (code < 0) {
-        /* uv_spawn makes the process handle even when it fails; if it was not reached there are only two. */
+        /* uv_spawn makes the process handle even when it fails; if it was not reached there is one less. */
         uv_close((uv_handle_t *)&member->control, handle_closed);
         uv_close((uv_handle_t *)&member->output, handle_closed);
+        uv_close((uv_handle_t *)&member->patience, handle_closed);
         if (member->process.type == UV_PROCESS)
             uv_close((uv_handle_t *)&member->process, handle_closed);
         else
@@ -236,14 +239,25 @@ void member_ask(struct member *member, const char *line)
     uv_try_write((uv_stream_t *)&member->control, &buffer, 1); /* one that is gone is noticed by its end */
 }
 
-void member_drain(struct member *member)
+static void patience_is_over(uv_timer_t *timer)
+{
+    struct member *member = timer->data;
+    sl_log_to(&member->log->logger, SL_WARNING, SL_HERE,
+              "instance %u (process %d) has not finished by now and is ended", member->place,
+              (int)member->process.pid);
+    member_kill(member);
+}
+
+void member_drain(struct member *member, uint64_t patience_ms)
 {
     enum member_state before = member->state;
     member->state = MEMBER_DRAINING;
-    if (before == MEMBER_STARTING)
+    if (before == MEMBER_STARTING) {
         member_kill(member);
-    else if (before == MEMBER_READY)
+    } else if (before == MEMBER_READY) {
         member_ask(member, ASKS_DRAIN);
+        uv_timer_start(&member->patience, patience_is_over, patience_ms, 0);
+    }
 }
 
 void member_kill(struct member *member)

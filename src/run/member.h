@@ -32,6 +32,7 @@ struct member {
     int status, signal;
     uv_process_t process;
     uv_pipe_t control, output;
+    uv_timer_t patience; /* with its drain */
     struct log_lines lines;
     sl_buffer heard;
     unsigned handles;
@@ -49,6 +50,7 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
                  const struct member_events *events, struct log_file *log, struct member **ret_member);
 /* Sends a line of control.h. */
 void member_ask(struct member *member, const char *line);
-/* Asks it to finish what it does and go; one that is not ready yet is ended at once. */
-void member_drain(struct member *member);
+/* Asks it to finish what it does and go, and ends it if it has not gone after `patience_ms`; one that is not
+ * ready yet is ended at once. */
+void member_drain(struct member *member, uint64_t patience_ms);
 void member_kill(struct member *member);

@@ -98,14 +98,6 @@ static void ready(void *data)
     free(address);
 }
 
-/* Who comes now is refused at once, and does not wait in a queue that nobody will take from. */
-static void stop_listening(void *data)
-{
-    struct serving *serving = data;
-    close(serving->listener);
-    serving->listener = -1;
-}
-
 /* Listens. Where the slot's last holder was killed, its instances find that out and let go within moments. */
 static int open_listener(struct serving *serving, int activated, sl_error **ret_error)
 {
@@ -172,7 +164,6 @@ static int supervise(struct serving *serving)
         .log = &serving->log,
         .notify = &serving->notify,
         .ready = ready,
-        .stopping = stop_listening,
         .data = serving,
     };
     return supervisor_run(loop, &options);

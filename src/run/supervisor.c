@@ -39,11 +39,12 @@ struct supervisor {
     struct place places[RUN_INSTANCES_MAX];
     struct member *members; /* all, also those that drain */
     uv_signal_t signals[4];
-    uv_timer_t settle, watchdog, deadline;
+    uv_timer_t settle, watchdog;
     sl_watch *watches[2];
     char digest[DIGEST_TEXT_SIZE], manifest_digest[DIGEST_TEXT_SIZE];
     bool announced, stopping, rolling;
-    unsigned rolled; /* how many places the roll has gone through */
+    unsigned rolled;   /* how many places the roll has gone through */
+    uint64_t drain_ms; /* of the manifest as it was read last */
     int status;
 };
 
@@ -66,11 +67,10 @@ static void kill_all(struct supervisor *supervisor)
         member_kill(member);
 }
 
-static void drained_too_long(uv_timer_t *timer)
+/* An instance keeps to the limit by itself, if its code lets it come to that. */
+static void drain(struct supervisor *supervisor, struct member *member)
 {
-    struct supervisor *supervisor = timer->data;
-    SAY(supervisor, SL_WARNING, "what has not finished by now is ended");
-    kill_all(supervisor);
+    member_drain(member, supervisor->drain_ms + DRAIN_GRACE_MS);
 }
 
 static void stop(struct supervisor *supervisor, int status)
@@ -79,19 +79,15 @@ static void stop(struct supervisor *supervisor, int status)
         return;
     supervisor->stopping = true;
     supervisor->status = status;
-    close(supervisor->options
-              ->listener); /* with the instances' own: who comes now is refused, and not left waiting */
+    /* Instances close theirs too: who comes now is refused, and not left waiting. */
+    close(supervisor->options->listener);
     notify_send(supervisor->options->notify, "STOPPING=1");
-    if (supervisor->options->stopping)
-        supervisor->options->stopping(supervisor->options->data);
     for (size_t i = 0; i < sl_array_size(supervisor->watches); i++)
         supervisor->watches[i] = sl_watch_free(supervisor->watches[i]);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
         uv_timer_stop(&supervisor->places[i].pause);
     for (struct member *member = supervisor->members; member; member = member->next)
-        member_drain(member);
-    uv_timer_start(&supervisor->deadline, drained_too_long,
-                   supervisor->options->manifest->limits.drain_ms + DRAIN_GRACE_MS, 0);
+        drain(supervisor, member);
     finish_if_empty(supervisor);
 }
 
@@ -166,7 +162,7 @@ static void member_ready(struct member *member)
     member->ready_at = sl_loop_now(supervisor->loop);
     if (place->next == member) {
         if (place->current)
-            member_drain(place->current);
+            drain(supervisor, place->current);
         else
             uv_timer_stop(&place->pause);
         place->current = member;
@@ -237,15 +233,38 @@ static void roll_on(struct supervisor *supervisor)
         end_roll(supervisor);
 }
 
+/* Takes from the manifest what can be taken while serving, and says what cannot. One that is wrong is told by
+ * the instance that does not start with it. */
+static void read_manifest(struct supervisor *supervisor)
+{
+    const struct manifest *used = supervisor->options->manifest;
+    struct complaints complaints = {0};
+    struct manifest *now = NULL;
+    if (manifest_load(used->directory, &complaints, &now) == 0) {
+        sl_buffer names = {0};
+        manifest_unreached(used, now, &names);
+        if (names.size)
+            SAY(supervisor, SL_WARNING,
+                "%s: a reload does not change %s: that takes effect when `silver serve` is started again",
+                used->path, names.data);
+        sl_buffer_done(&names);
+        supervisor->drain_ms = now->limits.drain_ms;
+        supervisor->log->logger.level = now->level;
+    }
+    manifest_free(now);
+    complaints_done(&complaints);
+}
+
 static void roll(struct supervisor *supervisor)
 {
+    read_manifest(supervisor);
     for (unsigned i = 0; i < supervisor->options->instances; i++) {
         struct place *place = &supervisor->places[i];
         if (!place->next)
             continue;
         struct member *overtaken = place->next; /* it was made of what has changed since */
         place->next = NULL;
-        member_drain(overtaken);
+        drain(supervisor, overtaken);
     }
     supervisor->rolling = true;
     supervisor->rolled = 0;
@@ -410,7 +429,7 @@ static void open_handles(struct supervisor *supervisor)
         supervisor->signals[i].data = supervisor;
         uv_signal_start(&supervisor->signals[i], signalled, numbers[i]);
     }
-    uv_timer_t *timers[] = {&supervisor->settle, &supervisor->watchdog, &supervisor->deadline};
+    uv_timer_t *timers[] = {&supervisor->settle, &supervisor->watchdog};
     for (size_t i = 0; i < sl_array_size(timers); i++) {
         uv_timer_init(uv, timers[i]);
         timers[i]->data = supervisor;
@@ -430,7 +449,6 @@ static void close_handles(struct supervisor *supervisor)
         uv_close((uv_handle_t *)&supervisor->signals[i], NULL);
     uv_close((uv_handle_t *)&supervisor->settle, NULL);
     uv_close((uv_handle_t *)&supervisor->watchdog, NULL);
-    uv_close((uv_handle_t *)&supervisor->deadline, NULL);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
         uv_close((uv_handle_t *)&supervisor->places[i].pause, NULL);
 }
@@ -458,7 +476,10 @@ static int open_metrics(struct supervisor *supervisor)
 int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
 {
     struct supervisor *supervisor = sl_calloc(1, sizeof(*supervisor));
-    *supervisor = (struct supervisor){.options = options, .loop = loop, .log = options->log};
+    *supervisor = (struct supervisor){.options = options,
+                                      .loop = loop,
+                                      .log = options->log,
+                                      .drain_ms = options->manifest->limits.drain_ms};
     for (unsigned i = 0; i < options->instances; i++)
         supervisor->places[i] =
             (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS, .metrics = -1};

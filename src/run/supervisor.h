@@ -23,8 +23,6 @@ struct supervisor_options {
     struct log_file *log;
     const struct notify *notify;
     void (*ready)(void *data); /* once, when all instances are ready */
-    void (*stopping)(
-        void *data); /* once, when no instance will be started any more: the socket may be closed */
     void *data;
 };
 

@@ -137,6 +137,28 @@ def test_websockets_are_told_when_it_stops(serve, probe_app):
     assert server.wait() == 0
 
 
+CHILD = """
+#include <silver/silver.h>
+
+static sl_response *descriptors(sl_request *req)
+{
+    sl_process_result *done = sl_await(sl_process_run(((char *[]){"ls", "-l", "/proc/self/fd", NULL})));
+    return sl_text(req, 200, "%s", done->output->data);
+}
+
+SL_APPLICATION(app)
+{
+    sl_route(app, "descriptors", "GET /", descriptors);
+}
+"""
+
+
+def test_children_of_an_application_hold_no_socket_of_ours(serve, app):
+    """One that lives on in the background must not keep the address."""
+    body = serve(app(CHILD)).get("/").body
+    assert b"pipe:" in body and b"socket:" not in body
+
+
 def test_no_process_is_left(serve, app):
     server = serve(app(), "--instances", "3")
     family = eventually(lambda: len(children(server.pid)) == 3 and children(server.pid), "three instances")

@@ -309,7 +309,38 @@ static void test_drain_has_an_end(void **state)
     start(1);
     wait_for("all are ready");
     kill(server, SIGTERM);
-    wait_for("what has not finished by now is ended");
+    wait_for("has not finished by now and is ended");
+    assert_int_equal(finish_quietly(), 0);
+}
+
+/* The one that was replaced must go too, or a handler that never returns would stay for ever. */
+static void test_drain_of_a_roll_has_an_end(void **state)
+{
+    behave("stubborn");
+    start(1);
+    wait_for("all are ready");
+    kill(server, SIGHUP);
+    wait_for("reloaded");
+    wait_for("has not finished by now and is ended");
+    behave("well");
+    kill(server, SIGTERM);
+    assert_int_equal(finish_quietly(), 0);
+}
+
+static void test_what_a_reload_does_not_reach(void **state)
+{
+    start(1);
+    wait_for("all are ready");
+    write_file(
+        scratch, "app.ini",
+        "[production]\napp_name = chat\nrunner = code/chat.c\n[slots]\n0 = :9000\n[log]\nlevel = debug\n");
+    kill(server, SIGHUP);
+    const char *line = wait_for("a reload does not change ");
+    assert_non_null(strstr(line, "|WARNING] "));
+    assert_non_null(strstr(line, "the runner's directory, [slots]: "));
+    assert_non_null(strstr(line, "when `silver serve` is started again"));
+    wait_for("reloaded");
+    kill(server, SIGTERM);
     assert_int_equal(finish_quietly(), 0);
 }
 
@@ -341,6 +372,8 @@ int main(int argc, char **argv)
         TEST(test_dump),
         TEST(test_stop_at_once),
         TEST(test_drain_has_an_end),
+        TEST(test_drain_of_a_roll_has_an_end),
+        TEST(test_what_a_reload_does_not_reach),
         TEST(test_death_of_the_supervisor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
