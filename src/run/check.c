@@ -1,6 +1,7 @@
 /* check.c: `silver check`: everything that can be found wrong with an application without running it. */
 #include "run/run.h"
 #include "run/runner.h"
+#include "web/app.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -18,6 +19,15 @@ static void check_layout(const struct manifest *manifest, struct complaints *com
                 sl_printf_heap("%s/ is a directory of an application, or not there at all", folders[i]);
         free(path);
     }
+}
+
+static void template_wrong(void *data, const sl__template_wrong *found)
+{
+    struct complaint *complaint =
+        complaints_add(data, RUN_TEMPLATE_WRONG, found->file, found->line, "%s", found->message);
+    complaint->column = found->column;
+    complaint->hint = found->hint ? sl_strdup_heap(found->hint) : NULL;
+    complaint->detail = found->detail ? sl_strdup_heap(found->detail) : NULL;
 }
 
 static json_t *json_of(const struct complaint *complaint)
@@ -49,6 +59,7 @@ int run_check(const char *directory, bool json, FILE *out)
     struct build build = {0};
     if (manifest_load(directory ? directory : ".", &complaints, &manifest) == 0) {
         check_layout(manifest, &complaints);
+        sl__app_check_templates(manifest->directory, template_wrong, &complaints);
         runner_build(manifest, false, &complaints, &build);
     }
     bool ok = complaints.count == 0;

@@ -20,7 +20,8 @@
     X(LAYOUT_RUNNER, "SL0120", "the runner's file is missing or of no kind that can be run")                 \
     X(LAYOUT_DIRECTORY, "SL0121", "the application's directory is missing or not laid out as one")           \
     X(BUILD_FAILED, "SL0130", "the application does not compile or link")                                    \
-    X(BUILD_TOOL, "SL0131", "the compiler or a library that the build needs is missing")
+    X(BUILD_TOOL, "SL0131", "the compiler or a library that the build needs is missing")                     \
+    X(TEMPLATE_WRONG, "SL0140", "a template cannot be parsed, or names a file that is not there")
 
 enum run_complaint {
 #define RUN__COMPLAINT(name, number, meaning) RUN_##name,

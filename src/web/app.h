@@ -13,3 +13,14 @@ SL_API sl_response *sl__app_failure(sl_request *req, const sl_error *error);
 /* Makes every request answer with this error's page (status 500): for an application that does not compile.
  * Takes over the reference. */
 SL_API void sl__app_broken(sl_app *app, sl_error *error);
+
+/* What `silver check` finds in a template. */
+typedef struct sl__template_wrong {
+    const char *file; /* relative to the application */
+    int line, column; /* from 1; 0: the file as a whole */
+    const char *message, *hint, *detail;
+} sl__template_wrong;
+typedef void sl__template_wrong_fn(void *data, const sl__template_wrong *found);
+/* Parses all templates of the application in a directory, and tells what is wrong with them, file by file in
+ * the order of their names. Needs no task and no loop; blocks. */
+SL_API void sl__app_check_templates(const char *directory, sl__template_wrong_fn *wrong, void *data);

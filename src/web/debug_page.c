@@ -38,11 +38,6 @@ static const char style[] =
     "overflow-wrap:anywhere}th{width:14rem;font-weight:500;color:var(--soft)}"
     "summary{cursor:pointer;color:var(--soft)}";
 
-static void put_html(sl_buffer *out, const char *text)
-{
-    sl_buffer_put_html(out, text, strlen(text));
-}
-
 static void put_pre(sl_buffer *out, const char *title, const sl_buffer *text)
 {
     if (!text->size)
@@ -57,9 +52,9 @@ static void put_pre(sl_buffer *out, const char *title, const sl_buffer *text)
 static void put_place(sl_buffer *out, const sl_app *app, const char *word, const sl_site *site)
 {
     sl_buffer_printf(out, "<p class=\"place\">%s <code>", word);
-    put_html(out, site->function ? site->function : "?");
+    sl__put_html(out, site->function ? site->function : "?");
     sl_buffer_puts(out, "</code> <span class=\"soft\">");
-    put_html(out, site->file);
+    sl__put_html(out, site->file);
     sl_buffer_printf(out, ":%d</span></p>", site->line);
     sl__source_excerpt(app->directory, site->file, site->line, AROUND, out);
 }
@@ -89,7 +84,7 @@ static void put_template_place(sl_buffer *out, const sl_app *app, const sl_error
         return;
     char *file = sl_printf_heap("%.*s", (int)size, error->message);
     sl_buffer_puts(out, "<p class=\"place\">wrong in <code>");
-    put_html(out, file);
+    sl__put_html(out, file);
     sl_buffer_printf(out, "</code> <span class=\"soft\">line %d</span></p>", line);
     sl__source_excerpt(app->directory, file, line, AROUND, out);
     free(file);
@@ -100,11 +95,11 @@ static void put_causes(sl_buffer *out, const sl_app *app, const sl_error *error)
     const sl_error *cause = error->cause;
     for (unsigned i = 0; cause && i < CAUSES_MAX; cause = cause->cause, i++) {
         sl_buffer_puts(out, "<h2>Because of</h2><p><strong>");
-        put_html(out, cause->message);
+        sl__put_html(out, cause->message);
         sl_buffer_printf(out, "</strong> <span class=\"soft\">%s</span></p>", sl_code_name(cause->code));
         if (cause->detail) {
             sl_buffer_puts(out, "<pre>");
-            put_html(out, cause->detail);
+            sl__put_html(out, cause->detail);
             sl_buffer_puts(out, "</pre>");
         }
         put_places(out, app, cause);
@@ -177,9 +172,9 @@ static void put_diagnostics(sl_buffer *out, const sl_app *app, const char *outpu
 static void put_row(sl_buffer *out, const char *name, const char *value)
 {
     sl_buffer_puts(out, "<tr><th scope=\"row\">");
-    put_html(out, name);
+    sl__put_html(out, name);
     sl_buffer_puts(out, "</th><td>");
-    put_html(out, value);
+    sl__put_html(out, value);
     sl_buffer_puts(out, "</td></tr>");
 }
 
@@ -242,15 +237,15 @@ static void put_header(sl_buffer *out, const sl_error *error, int status)
 {
     sl_buffer_puts(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
                         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>");
-    put_html(out, error->message);
+    sl__put_html(out, error->message);
     sl_buffer_printf(out, "</title><style>%s</style></head><body><main><header><p class=\"kind\">%d %s",
                      style, status, sl_status_reason(status));
     sl_buffer_printf(out, " · %s</p><h1>", sl_code_name(error->code));
-    put_html(out, error->message);
+    sl__put_html(out, error->message);
     sl_buffer_puts(out, "</h1>");
     if (error->hint) {
         sl_buffer_puts(out, "<p class=\"hint\">");
-        put_html(out, error->hint);
+        sl__put_html(out, error->hint);
         sl_buffer_puts(out, "</p>");
     }
     sl_buffer_puts(out, "</header>");

@@ -33,20 +33,15 @@ static form choose_form(const sl_request *req)
 
 /* ---- HTML -------------------------------------------------------------------------------------------- */
 
-static void put_html(sl_buffer *out, const char *text)
-{
-    sl_buffer_put_html(out, text, strlen(text));
-}
-
 /* In development a page that is not there shows which are. */
 static void put_routes(sl_buffer *out, const sl_app *app)
 {
     sl_buffer_puts(out, "<h2>The routes</h2><table>");
     for (const sl__route *route = sl__router_first(app->router); route; route = route->after) {
         sl_buffer_puts(out, "<tr><td><code>");
-        put_html(out, route->pattern);
+        sl__put_html(out, route->pattern);
         sl_buffer_puts(out, "</code></td><td>");
-        put_html(out, route->name);
+        sl__put_html(out, route->name);
         sl_buffer_puts(out, "</td></tr>");
     }
     sl_buffer_puts(out, "</table>");
@@ -78,11 +73,11 @@ static void put_calm_page(sl_buffer *out, const sl_app *app, sl_request *req, co
         sl_buffer_printf(out, "<p><code>%s</code></p>", sl_request_id(req));
     } else {
         sl_buffer_puts(out, "<p class=\"message\">");
-        put_html(out, error->message);
+        sl__put_html(out, error->message);
         sl_buffer_puts(out, "</p>");
         if (error->hint && app->development) {
             sl_buffer_puts(out, "<p class=\"soft\">");
-            put_html(out, error->hint);
+            sl__put_html(out, error->hint);
             sl_buffer_puts(out, "</p>");
         }
     }
@@ -91,7 +86,7 @@ static void put_calm_page(sl_buffer *out, const sl_app *app, sl_request *req, co
         put_routes(out, app);
     else if (app->development && error->origin && web && web->route) {
         sl_buffer_puts(out, "<p class=\"soft\">From <code>");
-        put_html(out, error->origin->file);
+        sl__put_html(out, error->origin->file);
         sl_buffer_printf(out, ":%d</code>, says development.</p>", error->origin->line);
     }
     sl_buffer_puts(out, "</main></body></html>\n");

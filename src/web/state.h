@@ -53,6 +53,12 @@ sl_logger *sl__tee_logger(sl__tee *tee);
 void sl__tee_lines(const sl__tee *tee, const sl_request *req, sl_buffer *out);
 void sl__tees_free(sl_app *app);
 
+/* A text as HTML. */
+static inline void sl__put_html(sl_buffer *out, const char *text)
+{
+    sl_buffer_put_html(out, text, strlen(text));
+}
+
 /* debug_page.c: the page of an error for development. */
 void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int status, sl_buffer *out);
 

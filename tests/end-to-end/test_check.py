@@ -109,3 +109,32 @@ def test_checking_changes_nothing(command, app):
     before = sorted(str(path) for path in directory.rglob("*"))
     assert command("check", directory).returncode == 0
     assert sorted(str(path) for path in directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize("text, line, column, said", [
+    ("<p>{{ room }\n", 1, 12, "was expected"),
+    ("<ul>\n  {% for room in rooms %}\n</ul>\n", 2, 3, 'this "for" has no {% end %}'),
+    ("<p>\n{% fro room in rooms %}{% end %}", 2, 4, 'no tag "fro"'),
+    ("{% if a %}{% for b in c %}{% block d %}\n{% include \"gone.html\" %}{% end %}{% end %}{% end %}", 2, 1, '"gone.html" cannot be read'),
+    ("{% extends \"gone.html\" %}", 1, 1, '"gone.html" cannot be read'),
+], ids=["print", "end", "tag", "include", "extends"])
+def test_a_template_with_a_mistake(command, app, text, line, column, said):
+    directory = app(files={"templates/base.html": "fine: {% include \"sub/wrong.html\" %}", "templates/sub/wrong.html": text,
+                           "templates/sub/.wrong.html.swp": text, "templates/wrong.html~": text})
+    done = command("check", directory)
+    assert done.returncode == 1
+    assert f"templates/sub/wrong.html:{line}:{column}: SL0140: " in done.stdout and said in done.stdout
+    assert done.stdout.count("SL0140") == 1
+    complaint, = json.loads(command("check", directory, "--json").stdout)["complaints"]
+    assert (complaint["number"], complaint["file"]) == ("SL0140", "templates/sub/wrong.html")
+    assert (complaint["line"], complaint["column"]) == (line, column) and said in complaint["message"]
+
+
+def test_a_template_that_cannot_be_read(command, app):
+    told = command("check", app(files={"templates/page.html": b"\xff"})).stdout
+    assert "templates/page.html: SL0140: " in told and "not UTF-8" in told
+
+
+def test_templates_that_are_right(command, app):
+    files = {"templates/base.html": "{% block a %}{% end %}", "templates/sub/page.html": "{% extends \"base.html\" %}{% block a %}b{% end %}"}
+    assert command("check", app(files=files)).returncode == 0
