@@ -109,17 +109,26 @@ static const char *check_cookie(const char *name, const char *value, const sl_co
     return NULL;
 }
 
+/* Whether a Set-Cookie line is for this name and place ("; Path=/; Domain=example.org"). */
+static bool is_same_cookie(const char *line, const char *name, const char *place)
+{
+    size_t name_size = strlen(name), place_size = strlen(place);
+    if (strncmp(line, name, name_size) != 0 || line[name_size] != '=')
+        return false;
+    const char *rest = line + strcspn(line, ";");
+    if (strncmp(rest, place, place_size) != 0)
+        return false;
+    rest += place_size; /* more of the path, or a domain, makes it another place */
+    return rest[0] == ';' && strncmp(rest, "; Domain=", 9) != 0;
+}
+
 /* Drops a cookie that this response sets already, under the same name and with the same place. */
 static void drop_earlier(sl_response *res, const char *name, const char *place)
 {
-    size_t name_size = strlen(name), place_size = strlen(place), kept = 0;
+    size_t kept = 0;
     for (size_t i = 0; i < res->fields.count; i++) {
         const sl__field *field = &res->fields.items[i];
-        const char *rest = field->value + strcspn(field->value, ";");
-        bool same = strcasecmp(field->name, "Set-Cookie") == 0 &&
-                    strncmp(field->value, name, name_size) == 0 && field->value[name_size] == '=' &&
-                    strncmp(rest, place, place_size) == 0 && strncmp(rest + place_size, "; Domain=", 9) != 0;
-        if (!same)
+        if (strcasecmp(field->name, "Set-Cookie") != 0 || !is_same_cookie(field->value, name, place))
             res->fields.items[kept++] = *field;
     }
     res->fields.count = kept;

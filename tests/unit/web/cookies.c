@@ -14,9 +14,9 @@ static sl_response *read_cookies(sl_request *req)
 static sl_response *set_cookies(sl_request *req)
 {
     sl_response *res = sl_respond(req, 200);
+    sl_set_cookie(res, "session", "other", .path = "/admin", .script = true, .same_site = "Strict");
     sl_set_cookie(res, "session", "first");
     sl_set_cookie(res, "session", "abc", .max_age_s = 3600);
-    sl_set_cookie(res, "session", "other", .path = "/admin", .script = true, .same_site = "Strict");
     return sl_set_cookie(res, "old", "", .max_age_s = -1, .domain = "example.org", .insecure = true);
 }
 
@@ -50,15 +50,15 @@ static void drive_in(site *s)
 static void drive_out(site *s)
 {
     const answer *a = request(s, "GET /set", .https = true);
-    assert_string_equal(field_of(a, "Set-Cookie", 0),
+    assert_string_equal(field_of(a, "Set-Cookie", 0), "session=other; Path=/admin; Secure; SameSite=Strict");
+    assert_string_equal(field_of(a, "Set-Cookie", 1),
                         "session=abc; Path=/; Max-Age=3600; Secure; HttpOnly; SameSite=Lax");
-    assert_string_equal(field_of(a, "Set-Cookie", 1), "session=other; Path=/admin; Secure; SameSite=Strict");
     assert_string_equal(field_of(a, "Set-Cookie", 2),
                         "old=; Path=/; Domain=example.org; Max-Age=0; "
                         "Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax");
     assert_null(field_of(a, "Set-Cookie", 3));
     a = request(s, "GET /set");
-    assert_string_equal(field_of(a, "Set-Cookie", 0),
+    assert_string_equal(field_of(a, "Set-Cookie", 1),
                         "session=abc; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax");
 }
 
