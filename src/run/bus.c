@@ -44,6 +44,7 @@ struct peer {
     uv_pipe_t pipe;
     uv_connect_t connecting;
     uv_write_t writing;
+    struct frame *hello; /* not sent yet; never dropped, as nothing is heard before it */
     struct waiting *first, *last;
     size_t bytes;               /* waiting, without what is being written */
     struct frame *batch[BATCH]; /* being written */
@@ -146,6 +147,8 @@ static void peer_closed(uv_handle_t *handle)
         peer_drop_first(peer);
     for (size_t i = 0; i < peer->batch_count; i++)
         frame_unref(peer->batch[i]);
+    if (peer->hello)
+        frame_unref(peer->hello);
     free(peer->name);
     free(peer);
     release(bus);
@@ -189,6 +192,7 @@ static void peer_written(uv_write_t *request, int status)
     struct peer *peer = request->data;
     if (peer->closing)
         return; /* peer_closed drops the batch */
+    SL_IN_ROOT(peer->bus->root);
     for (size_t i = 0; i < peer->batch_count; i++)
         frame_unref(peer->batch[i]);
     peer->batch_count = 0;
@@ -200,7 +204,7 @@ static void peer_written(uv_write_t *request, int status)
 
 static void peer_flush(struct peer *peer)
 {
-    if (!peer->connected || peer->batch_count || !peer->first || peer->closing)
+    if (!peer->connected || peer->batch_count || (!peer->first && !peer->hello) || peer->closing)
         return;
     if (peer->dropped) {
         sl_warning("bus: %s does not keep up: %llu events for it were dropped", peer->name,
@@ -208,6 +212,11 @@ static void peer_flush(struct peer *peer)
         peer->dropped = 0;
     }
     uv_buf_t buffers[BATCH];
+    if (peer->hello) {
+        buffers[0] = uv_buf_init(peer->hello->data, (unsigned)peer->hello->size);
+        peer->batch[peer->batch_count++] = peer->hello;
+        peer->hello = NULL;
+    }
     while (peer->first && peer->batch_count < BATCH) {
         struct frame *frame = peer->first->frame;
         frame->references++;
@@ -290,10 +299,8 @@ static struct peer *peer_get(struct bus *bus, const char *name)
     uv_pipe_init(sl_loop_uv(bus->loop), &peer->pipe, 0);
     peer->pipe.data = peer;
     const char *application = sl_root_name(bus->root);
-    struct frame *hello = frame_new('h', (const char *[]){VERSION, application, bus->name},
-                                    (size_t[]){strlen(VERSION), strlen(application), strlen(bus->name)}, 3);
-    peer_put(peer, hello);
-    frame_unref(hello);
+    peer->hello = frame_new('h', (const char *[]){VERSION, application, bus->name},
+                            (size_t[]){strlen(VERSION), strlen(application), strlen(bus->name)}, 3);
     char *path = sl_printf_heap("%s/%s", bus->directory, name);
     peer->connecting.data = peer;
     uv_pipe_connect(&peer->connecting, &peer->pipe, path, peer_connected);
@@ -406,6 +413,7 @@ static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 static void source_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct source *source = stream->data;
+    SL_IN_ROOT(source->bus->root);
     if (size < 0) {
         source_close(source);
         return;

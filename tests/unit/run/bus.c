@@ -282,6 +282,50 @@ static void *laggard(void *data)
     return NULL;
 }
 
+static void *hear_seven(void *data)
+{
+    struct party *party = data;
+    SL_IN_ROOT(party->root);
+    sl_inbox *inbox = sl_subscribe(sl_channel("room/%s", "lobby"), said);
+    while (json_integer_value(sl_next(inbox)) != 7)
+        continue;
+    return NULL;
+}
+
+/* More than may wait is said before the connection is there: the greeting is not among what is dropped. */
+static void *hasty(void *data)
+{
+    struct party one = {0}, two = {0};
+    sl_error *error = NULL;
+    party_start(&one, "chat");
+    sl_deferred *heard = sl_spawn(hear_seven, &one);
+    sl_await(sl_sleep(1));
+    two.root = sl_root_new(sl_loop_current(), "chat");
+    two.joined = sl_deferred_new(NULL, NULL);
+    assert_int_equal(bus_new(sl_loop_current(), two.root, directory, party_joined, &two, &two.bus, &error),
+                     0);
+    char *text = sl_malloc(1000001);
+    memset(text, 'x', 1000000);
+    text[1000000] = '\0';
+    {
+        SL_IN_ROOT(two.root);
+        for (int i = 0; i < 10; i++)
+            sl_emit(sl_channel("room/%s", "lobby"), said, json_string(text));
+    }
+    free(text);
+    sl_await(two.joined);
+    say(&two, 7);
+    sl_await(sl_timeout(heard, 30000));
+    party_end(&two);
+    party_end(&one);
+    return NULL;
+}
+
+static void test_hasty(void **state)
+{
+    assert_int_equal(in_directory(hasty), 0);
+}
+
 static void test_laggard(void **state)
 {
     assert_int_equal(in_directory(laggard), 0);
@@ -313,7 +357,8 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ways), cmocka_unit_test(test_newcomers), cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_death),     cmocka_unit_test(test_laggard),   cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_death),     cmocka_unit_test(test_laggard),   cmocka_unit_test(test_hasty),
+        cmocka_unit_test(test_long_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
