@@ -16,7 +16,7 @@ int sl__curl_load(sl__curl *curl, sl_error **ret_error)
     if (!(found.function = (__typeof__(found.function))dlsym(library, "curl_" #function))) {                 \
         *ret_error =                                                                                         \
             sl_error_hint(sl_error_new(SL_ENOENT, "libcurl is too old: it has no curl_%s", #function),       \
-                          "install libcurl 7.62 or newer");                                                  \
+                          "install libcurl 7.85 or newer");                                                  \
         return SL_ENOENT;                                                                                    \
     }
     SL__CURL_FUNCTIONS(FIND)

@@ -440,8 +440,6 @@ static void set_rest(transfer *t, const char *url, const sl_fetch_options *optio
 {
     CURL *easy = t->easy;
     curl.easy_setopt(easy, CURLOPT_URL, url);
-    curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl.easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl.easy_setopt(easy, CURLOPT_USERAGENT, "silver/" SL_VERSION);
     curl.easy_setopt(easy, CURLOPT_PRIVATE, t);
     curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
@@ -476,8 +474,10 @@ static transfer *transfer_new(fetcher *f, const sl_fetch_options *options)
     if (t->timeout_ms > INT32_MAX)
         t->timeout_ms = INT32_MAX;
     t->easy = curl.easy_init();
-    if (!t->easy) {
-        free(t);
+    /* A library that does not know how to leave out files and the like must not fetch at all. */
+    if (!t->easy || curl.easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
+        curl.easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") != CURLE_OK) {
+        transfer_free(t);
         return NULL;
     }
     return t;
@@ -509,7 +509,8 @@ sl_deferred *sl__fetch(const char *url, const sl_fetch_options *options)
         return sl_failing(sl_error_new(SL_ECLOSED, "cannot fetch: the loop is being freed"));
     transfer *t = f ? transfer_new(f, options) : NULL;
     if (!t)
-        return sl_failing(sl_error_new(SL_EFAILED, "cannot fetch: libcurl does not start"));
+        return sl_failing(sl_error_hint(sl_error_new(SL_EFAILED, "cannot fetch: libcurl does not start"),
+                                        "libcurl 7.85 or newer is needed"));
     if (set_headers(t, options) < 0) {
         transfer_free(t);
         return sl_failing(sl_error_hint(sl_error_new(SL_EINVAL, "cannot fetch: a header is malformed"),
