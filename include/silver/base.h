@@ -94,7 +94,7 @@ SL_API const char *sl_code_message(int code);
 #define SL_ERROR_HOPS 16
 
 /* An error says what was wrong (message), where (origin and the hops that it passed), and what to do (hint).
- * Counted references, one thread at a time. `text` never contains a newline at its end. */
+ * Counted references, one thread at a time. The message has no newline at its end. */
 typedef struct sl_error {
     int references;
     int code;
@@ -175,6 +175,9 @@ SL_API bool sl_view_equal_nocase(sl_view a, sl_view b);
 SL_API sl_view sl_view_trim(sl_view view, const char *characters); /* without those characters at both ends */
 /* A whole decimal number: digits only, no sign, no overflow past `max`. 0 or SL_EPARSE. */
 SL_API int sl_view_number(sl_view view, uint64_t max, uint64_t *ret_number);
+/* How many bytes must be put in, left out, changed or swapped with their neighbour to make `a` into `b`, for
+ * "did you mean"; SIZE_MAX for words of more than 63 bytes. */
+SL_API size_t sl_word_distance(const char *a, const char *b);
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, nothing overlong). */
 SL_API bool sl_utf8_valid(const char *data, size_t size);
 
@@ -196,6 +199,9 @@ static inline void sl_buffer_putc(sl_buffer *buffer, char c)
 {
     sl_buffer_put(buffer, &c, 1);
 }
+/* Appends what can be read from a descriptor up to its end. 0; the system's code; or SL_E2BIG as soon as the
+ * buffer has more than `max` bytes. What was read is in the buffer in any case. */
+SL_API int sl_buffer_read(sl_buffer *buffer, int fd, size_t max);
 /* Appends text with &, <, >, " and ' as HTML entities: safe between tags and in quoted attributes. */
 SL_API void sl_buffer_put_html(sl_buffer *buffer, const char *data, size_t size);
 
@@ -237,7 +243,8 @@ typedef struct sl_logger {
     void (*write)(struct sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size);
 } sl_logger;
 
-/* Formats one record as `[name|2026-11-21 13:58:27,707|INFO] message`, newline included, in local time. */
+/* Formats one record as `[name|2026-11-21 13:58:27,707|INFO] message`, newline included, in local time. Control
+ * characters but tab and newline are shown as \x1b. */
 SL_API void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size);
 /* A logger that writes such lines to the standard error. Static: the one used where no root has another. */
 SL_API sl_logger *sl_logger_stderr(void);

@@ -25,6 +25,21 @@ const char *sl_level_name(sl_level level)
     return names[level];
 }
 
+/* What a peer sent must not move a terminal's cursor: control characters are shown as \x1b. */
+static void put_shown(sl_buffer *out, const char *message, size_t size)
+{
+    size_t plain = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char) message[i];
+        if ((c >= ' ' && c != 0x7f) || c == '\t' || c == '\n')
+            continue;
+        sl_buffer_put(out, message + plain, i - plain);
+        sl_buffer_printf(out, "\\x%02x", c);
+        plain = i + 1;
+    }
+    sl_buffer_put(out, message + plain, size - plain);
+}
+
 void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size)
 {
     int64_t now = sl_wall_ms();
@@ -34,7 +49,7 @@ void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char 
     localtime_r(&seconds, &local);
     strftime(stamp, sizeof stamp, "%F %T", &local);
     sl_buffer_printf(out, "[%s|%s,%03d|%s] ", name, stamp, (int)(now % 1000), sl_level_name(level));
-    sl_buffer_put(out, message, size);
+    put_shown(out, message, size);
     sl_buffer_putc(out, '\n');
 }
 

@@ -1,9 +1,11 @@
 /* string.c: views of bytes, and buffers that grow. */
 #include <silver/base.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 bool sl_view_equal_nocase(sl_view a, sl_view b)
 {
@@ -39,6 +41,33 @@ int sl_view_number(sl_view view, uint64_t max, uint64_t *ret_number)
     }
     *ret_number = number;
     return 0;
+}
+
+/* The restricted Damerau-Levenshtein distance, with three rows of its table: two before, the one before, this. */
+size_t sl_word_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    size_t size_a = strlen(a), size_b = strlen(b);
+    if (size_a > LONGEST || size_b > LONGEST)
+        return SIZE_MAX;
+    unsigned char rows[3][LONGEST + 1];
+    for (size_t j = 0; j <= size_b; j++)
+        rows[0][j] = (unsigned char) j;
+    for (size_t i = 1; i <= size_a; i++) {
+        unsigned char *row = rows[i % 3], *above = rows[(i + 2) % 3], *higher = rows[(i + 1) % 3];
+        row[0] = (unsigned char) i;
+        for (size_t j = 1; j <= size_b; j++) {
+            unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            if (above[j] + 1u < best)
+                best = above[j] + 1u;
+            if (row[j - 1] + 1u < best)
+                best = row[j - 1] + 1u;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && higher[j - 2] + 1u < best)
+                best = higher[j - 2] + 1u;
+            row[j] = (unsigned char) best;
+        }
+    }
+    return rows[size_a % 3][size_b];
 }
 
 /* The length of a well-formed sequence at the start of the data, 0 if there is none. */
@@ -149,6 +178,23 @@ void sl_buffer_consume(sl_buffer *buffer, size_t size)
     if (buffer->data) {
         memmove(buffer->data, buffer->data + size, buffer->size);
         buffer->data[buffer->size] = '\0';
+    }
+}
+
+int sl_buffer_read(sl_buffer *buffer, int fd, size_t max)
+{
+    for (;;) {
+        sl_buffer_reserve(buffer, 4096);
+        ssize_t size = read(fd, buffer->data + buffer->size, buffer->capacity - buffer->size - 1);
+        if (size < 0 && errno == EINTR)
+            continue;
+        int code = size < 0 ? -errno : 0;
+        buffer->size += size > 0 ? (size_t) size : 0;
+        buffer->data[buffer->size] = '\0';
+        if (size <= 0)
+            return code;
+        if (buffer->size > max)
+            return SL_E2BIG;
     }
 }
 

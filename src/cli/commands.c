@@ -73,7 +73,7 @@ static const sl__cli_command serve_command = {
              "Where to listen; port 0 picks a free one, unix:/PATH is a socket file",
              .fallback = "the slot's address, or 127.0.0.1:8080", .environment = "SILVER_LISTEN"},
             {"slot", 's', "N", "The slot to take, by its number in the manifest",
-             .fallback = "the first that is free", .number = true, .max = 9999},
+             .fallback = "the first that is free", .number = true, .max = RUN_SLOTS_MAX - 1},
             {"instances", 'n', "N", "Processes that share the address; one that crashes is started again",
              .fallback = "1", .number = true, .min = 1, .max = RUN_INSTANCES_MAX},
             {"logfile", 'f', "NAME", "The log file's name in the slot's log directory",

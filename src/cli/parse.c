@@ -5,44 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How many letters must be put in, left out, changed or swapped with their neighbour to make `a` into `b`;
- * words longer than the table are simply far apart. (The restricted Damerau-Levenshtein distance, three rows
- * at a time.) */
-static unsigned distance(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    size_t size_a = strlen(a), size_b = strlen(b);
-    if (size_a > LONGEST || size_b > LONGEST)
-        return LONGEST;
-    unsigned rows[LONGEST + 1][LONGEST + 1];
-    for (size_t i = 0; i <= size_a; i++)
-        rows[i][0] = (unsigned)i;
-    for (size_t j = 0; j <= size_b; j++)
-        rows[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= size_a; i++) {
-        for (size_t j = 1; j <= size_b; j++) {
-            unsigned best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (rows[i - 1][j] + 1 < best)
-                best = rows[i - 1][j] + 1;
-            if (rows[i][j - 1] + 1 < best)
-                best = rows[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                rows[i - 2][j - 2] + 1 < best)
-                best = rows[i - 2][j - 2] + 1;
-            rows[i][j] = best;
-        }
-    }
-    return rows[size_a][size_b];
-}
-
 const char *sl__cli_meant(const char *word, const char *const names[])
 {
     size_t size = strlen(word);
     const char *meant = NULL;
-    unsigned nearest = size < 4 ? 2 : 3; /* a third of a word, more or less: beyond that it is a guess */
+    size_t nearest = size < 4 ? 2 : 3; /* a third of a word, more or less: beyond that it is a guess */
     for (size_t i = 0; names[i]; i++) {
         bool starts = size >= 2 && strncmp(word, names[i], size) == 0;
-        unsigned far = starts ? 1 : distance(word, names[i]);
+        size_t far = starts ? 1 : sl_word_distance(word, names[i]);
         if (far < nearest) {
             nearest = far;
             meant = names[i];

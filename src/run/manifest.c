@@ -7,11 +7,13 @@
 #include "run/manifest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* inih's own limit of a line, less the three bytes that it needs itself. */
 #define LINE_MAX_BYTES 196
@@ -83,31 +85,10 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Levenshtein's distance; words longer than a key may be are far from everything. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t size_a = strlen(a), size_b = strlen(b);
-    size_t row[64];
-    if (size_a >= sl_array_size(row) || size_b >= sl_array_size(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= size_b; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= size_a; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= size_b; j++) {
-            size_t above = row[j];
-            row[j] = least(least(row[j] + 1, row[j - 1] + 1), diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[size_b];
-}
-
 /* Remembers `candidate` if it is nearer to `word` than the best so far, and near enough to be meant. */
 static void nearer(const char *word, const char *candidate, const char **best, size_t *best_distance)
 {
-    size_t far = distance(word, candidate);
+    size_t far = sl_word_distance(word, candidate);
     if (far < *best_distance && far <= 1 + strlen(candidate) / 4) {
         *best = candidate;
         *best_distance = far;
@@ -405,6 +386,11 @@ static void begin_section(struct parser *parser, sl_view line)
         COMPLAIN(parser, RUN_MANIFEST_SYNTAX, "a section is not closed with `]`");
         return;
     }
+    sl_view rest = {close + 1, (size_t)(line.data + line.size - close - 1)};
+    rest = sl_view_trim(rest, " \t");
+    if (rest.size && rest.data[0] != ';' && rest.data[0] != '#')
+        COMPLAIN(parser, RUN_MANIFEST_SYNTAX, "after the section stands `%.*s`", (int)rest.size, rest.data)
+            ->hint = sl_strdup_heap("write it into a line of its own");
     char name[64] = "";
     size_t size = (size_t)(close - line.data) - 1;
     memcpy(name, line.data + 1, least(size, sizeof(name) - 1));
@@ -514,15 +500,12 @@ struct manifest *manifest_free(struct manifest *manifest)
 
 static int read_text(const char *path, sl_buffer *out)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return -errno;
-    char chunk[4096];
-    for (size_t size; out->size <= MANIFEST_SIZE_MAX && (size = fread(chunk, 1, sizeof(chunk), file)) > 0;)
-        sl_buffer_put(out, chunk, size);
-    int code = ferror(file) ? SL_EIO : 0;
-    fclose(file);
-    return code;
+    int code = sl_buffer_read(out, fd, MANIFEST_SIZE_MAX);
+    close(fd);
+    return code == SL_E2BIG ? 0 : code; /* the parser complains */
 }
 
 int manifest_load(const char *directory, struct complaints *complaints, struct manifest **ret_manifest)

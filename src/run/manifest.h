@@ -6,9 +6,10 @@
 
 #include <silver/http.h>
 #include "run/complaint.h"
+#include "run/run.h"
 
 #define MANIFEST_SIZE_MAX 65536
-#define MANIFEST_SLOTS_MAX 64
+#define MANIFEST_SLOTS_MAX RUN_SLOTS_MAX
 #define MANIFEST_LIST_MAX 64
 
 /* A list of words: NULL-terminated. */

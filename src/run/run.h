@@ -13,6 +13,7 @@
 #define RUN_EXIT_TAKEN 75
 
 #define RUN_INSTANCES_MAX 64
+#define RUN_SLOTS_MAX 64 /* numbered from 0 */
 
 struct run_serve_options {
     const char *directory; /* NULL: the current one */

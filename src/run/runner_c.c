@@ -194,7 +194,7 @@ static void digest_program(struct digest *digest, const char *name)
 
 static void digest_headers(struct digest *digest, const char *include)
 {
-    static const char *const names[] = {"silver", "base", "core", "io", "http", "web"};
+    static const char *const names[] = {"silver", "base", "core", "io", "http", "web", "gio"};
     for (size_t i = 0; i < sl_array_size(names); i++) {
         char *path = sl_printf_heap("%s/silver/%s.h", include, names[i]);
         struct stat status;

@@ -2,7 +2,6 @@
 
 #include "web/state.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,17 +28,8 @@ static bool read_source(const char *directory, const char *file, sl_buffer *out)
     if (fd < 0)
         return false;
     struct stat status;
-    bool good = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= SOURCE_SIZE_MAX;
-    while (good) {
-        sl_buffer_reserve(out, 16384);
-        ssize_t got = read(fd, out->data + out->size, 16384);
-        if (got < 0 && errno == EINTR)
-            continue;
-        good = got >= 0 && out->size + (size_t)got <= SOURCE_SIZE_MAX;
-        if (got <= 0)
-            break;
-        out->size += (size_t)got;
-    }
+    bool good = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= SOURCE_SIZE_MAX &&
+                sl_buffer_read(out, fd, SOURCE_SIZE_MAX) == 0;
     close(fd);
     return good;
 }

@@ -68,10 +68,10 @@ static bool is_proper(const char *name)
     }
 }
 
-static sl_error *no_file(const sl__templates *templates, const sl_site *site, const char *name, int number)
+static sl_error *no_file(const sl__templates *templates, const sl_site *site, const char *name, int code)
 {
-    sl_error *error = sl__error_new(site, number == ENOENT ? SL_ENOENT : -number,
-                                    "the template \"%s\" cannot be read: %s", name, strerror(number));
+    sl_error *error =
+        sl__error_new(site, code, "the template \"%s\" cannot be read: %s", name, sl_code_message(code));
     return sl_error_hint(error, "templates are files below %s", templates->directory);
 }
 
@@ -79,25 +79,6 @@ static void close_file(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
-}
-
-/* Reads the whole file; errno's number on failure. */
-static int read_all(int fd, size_t size, sl_buffer *out)
-{
-    sl_buffer_reserve(out, size + 1);
-    for (;;) {
-        sl_buffer_reserve(out, 4096);
-        ssize_t got = read(fd, out->data + out->size, 4096);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno;
-        if (got == 0)
-            return 0;
-        out->size += (size_t)got;
-        if (out->size > SL__TEMPLATE_SIZE)
-            return EFBIG;
-    }
 }
 
 /* The clock that stamps files is coarse: two changes within one of its ticks look like one. */
@@ -113,20 +94,19 @@ static int compile(sl__templates *templates, const sl_site *site, const char *na
 {
     char *path = sl_printf_heap("%s/%s", templates->directory, name);
     SL_CLEANUP(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    int number = fd < 0 ? errno : 0;
+    int code = fd < 0 ? -errno : 0;
     free(path);
     struct stat status;
     if (fd >= 0 && fstat(fd, &status) < 0)
-        number = errno;
+        code = -errno;
     else if (fd >= 0 && !S_ISREG(status.st_mode))
-        number = EISDIR;
+        code = -EISDIR;
     SL_CLEANUP(sl_buffer_done) sl_buffer source = {0};
-    if (!number)
-        number = read_all(
-            fd, (size_t)(status.st_size < SL__TEMPLATE_SIZE ? status.st_size : SL__TEMPLATE_SIZE), &source);
-    if (number) {
-        *ret_error = no_file(templates, site, name, number);
-        return (*ret_error)->code;
+    if (code == 0)
+        code = sl_buffer_read(&source, fd, SL__TEMPLATE_SIZE);
+    if (code < 0) {
+        *ret_error = no_file(templates, site, name, code);
+        return code;
     }
     sl__template *templ;
     int got = sl__template_parse(site, name, source.data, source.size, &templ, ret_error);

@@ -98,40 +98,16 @@ static bool is_true(const sl__value *value)
 
 /* ---- Names ------------------------------------------------------------------------------------------- */
 
-/* How alike two names are, for "did you mean": letters to insert, remove or change, up to 3. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t m = strlen(a), n = strlen(b);
-    if (m > 31 || n > 31)
-        return 3;
-    unsigned char row[32];
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (unsigned char)j;
-    for (size_t i = 1; i <= m; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned char)i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]), best = change;
-            diagonal = row[j];
-            if (row[j] + 1u < best)
-                best = row[j] + 1u;
-            if (row[j - 1] + 1u < best)
-                best = row[j - 1] + 1u;
-            row[j] = (unsigned char)best;
-        }
-    }
-    return row[n] < 3 ? row[n] : 3;
-}
-
 typedef struct known_names {
     sl_buffer list;
     const char *wanted, *closest;
-    unsigned distance, count;
+    size_t distance;
+    unsigned count;
 } known_names;
 
 static void add_known(known_names *known, const char *name)
 {
-    unsigned how_far = distance(known->wanted, name);
+    size_t how_far = sl_word_distance(known->wanted, name);
     if (how_far < known->distance) {
         known->distance = how_far;
         known->closest = name;

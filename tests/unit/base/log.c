@@ -21,6 +21,14 @@ static void test_format(void **state)
     sl_buffer_done(&out);
 }
 
+static void test_control_characters(void **state)
+{
+    sl_buffer out = {0};
+    sl_log_format(&out, "chat", SL_INFO, "a\x1b[2J\r\0\x7f\tb \xc3\xa4", 13);
+    assert_non_null(strstr(out.data, "|INFO] a\\x1b[2J\\x0d\\x00\\x7f\tb \xc3\xa4\n"));
+    sl_buffer_done(&out);
+}
+
 static void test_local_time(void **state)
 {
     setenv("TZ", "XXX-14", 1); /* far from UTC, so that the two cannot be mixed up */
@@ -99,8 +107,9 @@ static void test_clocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format), cmocka_unit_test(test_local_time), cmocka_unit_test(test_records),
-        cmocka_unit_test(test_levels), cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_format),     cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_local_time), cmocka_unit_test(test_records),
+        cmocka_unit_test(test_levels),     cmocka_unit_test(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

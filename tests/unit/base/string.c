@@ -1,6 +1,9 @@
 /* Views, UTF-8, buffers and escaping. */
 #include "check.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 static void test_views(void **state)
 {
     assert_true(sl_view_equal(SL_VIEW("a\0b"), (sl_view){"a\0b", 3}));
@@ -32,6 +35,59 @@ static void test_trim(void **state)
     assert_trimmed((sl_view){0}, " ", "");
     sl_view nul = sl_view_trim(SL_VIEW("\0 a \0"), " "); /* a NUL ends no view, and is nothing to trim */
     assert_int_equal(nul.size, 5);
+}
+
+static void test_word_distance(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } pairs[] = {
+        {"", "", 0},
+        {"", "abc", 3},
+        {"room", "room", 0},
+        {"romo", "room", 1},
+        {"runer", "runner", 1},
+        {"runner", "runer", 1},
+        {"kitten", "sitting", 3},
+        {"ab", "ba", 1},
+        {"abcd", "badc", 2},
+        {"listen", "silent", 4},
+        {"ca", "abc", 3},
+    };
+    for (size_t i = 0; i < sl_array_size(pairs); i++) {
+        assert_int_equal(sl_word_distance(pairs[i].a, pairs[i].b), pairs[i].distance);
+        assert_int_equal(sl_word_distance(pairs[i].b, pairs[i].a), pairs[i].distance);
+    }
+    char longest[65] = {0};
+    memset(longest, 'x', 63);
+    assert_int_equal(sl_word_distance(longest, ""), 63);
+    longest[63] = 'x';
+    assert_true(sl_word_distance(longest, "x") == SIZE_MAX);
+}
+
+static void test_reading(void **state)
+{
+    int ends[2];
+    sl_buffer buffer = {0};
+    char text[5000];
+    memset(text, 'x', sizeof text);
+    sl_buffer_puts(&buffer, "before ");
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], text, sizeof text), sizeof text);
+    close(ends[1]);
+    assert_int_equal(sl_buffer_read(&buffer, ends[0], 5007), 0);
+    assert_int_equal(buffer.size, 5007);
+    assert_memory_equal(buffer.data, "before xx", 9);
+    assert_int_equal(buffer.data[5007], 0);
+    close(ends[0]);
+    assert_int_equal(sl_buffer_read(&buffer, ends[0], 5007), -EBADF);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "y", 1), 1);
+    assert_int_equal(sl_buffer_read(&buffer, ends[0], 5007), SL_E2BIG); /* although more could come */
+    close(ends[0]);
+    close(ends[1]);
+    sl_buffer_done(&buffer);
 }
 
 static void test_numbers(void **state)
@@ -199,6 +255,8 @@ int main(void)
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_trim),
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_word_distance),
+        cmocka_unit_test(test_reading),
         cmocka_unit_test(test_every_character),
         cmocka_unit_test(test_every_pair_and_boundary),
         cmocka_unit_test(test_utf8_at_every_offset),

@@ -123,9 +123,9 @@ static void numbers_are_checked(void **state)
 {
     WRONG("serve", "--instances wants a whole number from 1 to 64, not \"0\"", "--instances", "0");
     WRONG("serve", "-n wants a whole number from 1 to 64, not \"65\"", "-n65");
-    WRONG("serve", "--slot wants a whole number from 0 to 9999, not \"-1\"", "--slot=-1");
-    WRONG("serve", "--slot wants a whole number from 0 to 9999, not \"1x\"", "--slot", "1x");
-    WRONG("serve", "--slot wants a whole number from 0 to 9999, not \"99999999999999999999\"", "--slot",
+    WRONG("serve", "--slot wants a whole number from 0 to 63, not \"-1\"", "--slot=-1");
+    WRONG("serve", "--slot wants a whole number from 0 to 63, not \"1x\"", "--slot", "1x");
+    WRONG("serve", "--slot wants a whole number from 0 to 63, not \"99999999999999999999\"", "--slot",
           "99999999999999999999");
 }
 

@@ -98,12 +98,23 @@ static void test_defaults(void **state)
     manifest_free(manifest);
 }
 
+static void test_comment_after_a_section(void **state)
+{
+    struct complaints complaints = {0};
+    struct manifest *manifest = parse(GOOD "[log] ; loud\nlevel = debug\n", &complaints);
+    assert_non_null(manifest);
+    assert_int_equal(manifest->level, SL_DEBUG);
+    manifest_free(manifest);
+    complaints_done(&complaints);
+}
+
 static void test_unknown(void **state)
 {
     refuse(GOOD "runer = x\n", "SL0105", 4, "no key `runer`", "did you mean `runner`?");
     refuse(GOOD "colour = blue\n", "SL0105", 4, "`colour`", "[production] knows: app_name, version");
     refuse(GOOD "body_size = 1\n", "SL0105", 4, "`body_size`", "belongs into section [limits]");
     refuse(GOOD "[limit]\nbody_size = 1\nidle_ms = 2\n", "SL0104", 4, "[limit]", "did you mean [limits]?");
+    refuse(GOOD "[log] level = info\n", "SL0102", 4, "stands `level = info`", "a line of its own");
     refuse(GOOD "[colours]\n", "SL0104", 4, "[colours]", "sections are [production]");
     refuse(GOOD "[slots]\nfirst = :80\n", "SL0105", 5, "`first` is not a number", "numbered");
     refuse(GOOD "[slots]\n64 = :80\n", "SL0105", 5, "`64`", "numbered");
@@ -247,11 +258,17 @@ static void test_address_offset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything),     cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_missing),        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_syntax),         cmocka_unit_test(test_all_at_once),
-        cmocka_unit_test(test_limits),         cmocka_unit_test(test_load),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_comment_after_a_section),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_load),
         cmocka_unit_test(test_address_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static void assert_page_says(site *s, const char *name, const char *says)
 static void drive_wrong_files(site *s)
 {
     write_base(s);
-    assert_page_says(s, "missing.html", "the template \"missing.html\" cannot be read: No such file");
+    assert_page_says(s, "missing.html", "the template \"missing.html\" cannot be read: no such file");
     assert_page_says(s, "missing.html", "template_files.c"); /* where sl_render stands */
     write_file(s, "secret.html", "secret");
     assert_page_says(s, "..%2fsecret.html", "is not the name of a template");
