@@ -521,9 +521,12 @@ int bus_new(sl_loop *loop, sl_root *root, const char *directory, sl_callback *jo
     if (code == 0)
         code = uv_fs_event_start(&bus->watch, directory_changed, directory, 0);
     if (code < 0) {
-        *ret_error =
-            sl_error_hint(sl_error_new(code, "cannot join the bus at %s: %s", path, sl_code_message(code)),
-                          "set XDG_RUNTIME_DIR to a directory of your own with a short path");
+        *ret_error = sl_error_hint(
+            sl_error_new(code, "cannot join the bus at %s: %s", path, sl_code_message(code)), "%s",
+            code == -ENOSPC || code == -EMFILE
+                ? "the system's limit of watches is reached, or its disk is full: raise "
+                  "fs.inotify.max_user_watches or fs.inotify.max_user_instances with sysctl"
+                : "set XDG_RUNTIME_DIR to a directory of your own with a short path");
         free(path);
         bus_free(bus);
         return code;

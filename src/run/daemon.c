@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FIRST_PASSED_FD 3
+#define PASSED_MAX 64
 
 /* ---- Background -------------------------------------------------------------------------------------- */
 
@@ -164,15 +165,16 @@ void notify_done(struct notify *notify)
 
 int activation_socket(void)
 {
-    bool ours =
-        environment_number("LISTEN_PID") == (uint64_t)getpid() && environment_number("LISTEN_FDS") > 0;
+    uint64_t given =
+        environment_number("LISTEN_PID") == (uint64_t)getpid() ? environment_number("LISTEN_FDS") : 0;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
     int listening = 0;
     socklen_t size = sizeof(listening);
-    if (!ours || getsockopt(FIRST_PASSED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
+    for (uint64_t i = 0; i < given && i < PASSED_MAX; i++) /* none of them is for our children */
+        fcntl(FIRST_PASSED_FD + (int)i, F_SETFD, FD_CLOEXEC);
+    if (!given || getsockopt(FIRST_PASSED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
         return -1;
-    fcntl(FIRST_PASSED_FD, F_SETFD, FD_CLOEXEC);
     return FIRST_PASSED_FD;
 }

@@ -57,7 +57,7 @@ static void show_instance(void *value, sl_buffer *out)
                      instance->draining ? ", draining" : "");
 }
 
-static SL_KEY(instance_key, SL_ROOTED, .show = show_instance);
+static SL_KEY(this_instance, SL_ROOTED, .show = show_instance);
 
 /* ---- Log --------------------------------------------------------------------------------------------- */
 
@@ -66,14 +66,7 @@ static void write_record(sl_logger *logger, sl_level level, const sl_site *site,
 {
     sl_buffer lines = {0};
     log_format_lines(&lines, logger->name, level, message, size);
-    for (size_t at = 0; at < lines.size;) {
-        ssize_t written = write(STDERR_FILENO, lines.data + at, lines.size - at);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            break;
-        at += (size_t)written;
-    }
+    log_write(STDERR_FILENO, lines.data, lines.size);
     sl_buffer_done(&lines);
 }
 
@@ -342,7 +335,7 @@ static void close_control(struct instance *instance)
 
 static sl_response *show_metrics(sl_request *req)
 {
-    struct instance *instance = sl_get(&instance_key);
+    struct instance *instance = sl_get(&this_instance);
     if (strcmp(sl_path(req), "/metrics") != 0)
         sl_fail(SL_HTTP(404), "there is only /metrics here");
     sl_buffer text = {0};
@@ -391,6 +384,8 @@ static int make_server(struct instance *instance, char **ret_access, char **ret_
         code = sl_http_server_new(&metrics, &instance->metrics);
         if (code == 0)
             code = sl_http_server_listen(instance->metrics, METRICS_FD);
+        if (code < 0)
+            SAY(instance, SL_ERROR, "cannot serve the metrics: %s", sl_code_message(code));
     }
     return code;
 }
@@ -522,7 +517,7 @@ static int run(struct instance *instance)
     }
     instance->root = sl_root_new(instance->loop, instance->manifest->app_name);
     sl_root_set_logger(instance->root, &instance->logger);
-    sl_root_set(instance->root, &instance_key, instance);
+    sl_root_set(instance->root, &this_instance, instance);
     int status = 1;
     code = open_control(instance);
     if (code == 0) {

@@ -98,7 +98,7 @@ void log_lines_done(struct log_lines *lines)
 
 /* ---- The file ---------------------------------------------------------------------------------------- */
 
-static void write_all(int fd, const char *data, size_t size)
+void log_write(int fd, const char *data, size_t size)
 {
     while (size) {
         ssize_t written = write(fd, data, size);
@@ -180,14 +180,14 @@ static void echo_errors(int fd, const char *lines, size_t size)
         const char *next = newline ? newline + 1 : end;
         const char *mark = memmem(lines, (size_t)(next - lines), "|ERROR] ", 8);
         if (mark)
-            write_all(fd, mark + 8, (size_t)(next - mark) - 8);
+            log_write(fd, mark + 8, (size_t)(next - mark) - 8);
         lines = next;
     }
 }
 
 void log_file_write(struct log_file *log, const char *lines, size_t size)
 {
-    write_all(log->fd, lines, size);
+    log_write(log->fd, lines, size);
     if (log->echo >= 0)
         echo_errors(log->echo, lines, size);
 }

@@ -13,6 +13,9 @@
 /* Appends a record with the head before each of its lines. */
 void log_format_lines(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size);
 
+/* Writes all of it to a descriptor; what cannot be written is lost. */
+void log_write(int fd, const char *data, size_t size);
+
 /* Cuts a stream of bytes into lines. Zero-initialised but for the name. */
 struct log_lines {
     const char *name;

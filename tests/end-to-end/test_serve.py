@@ -656,6 +656,14 @@ def test_a_log_on_a_full_disk(serve, probe_app, small_disk):
     assert server.stop() == 0
 
 
+def test_a_failure_in_development_names_the_instance(serve, probe_app):
+    server = serve(probe_app())
+    page = server.get("/fail", "Accept: text/html").body.decode()
+    process = server.get("/process").body.decode()
+    assert f"this_instance: number 0, process {process}, development\n" in page
+    assert "&lt;b&gt;probe&lt;/b&gt; failed on purpose" in page
+
+
 # ---- Production ---------------------------------------------------------------------------------------------------------------------
 
 
