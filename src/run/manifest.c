@@ -6,6 +6,7 @@
  * `[limits]` have a rule for all their keys instead. */
 #include "run/manifest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* inih's own limit of a line, less the three bytes that it needs itself. */
@@ -133,22 +135,32 @@ static char *section_hint(const char *name)
 
 /* ---- Values ------------------------------------------------------------------------------------------ */
 
+/* Whether sl_listen would know the host: an IP address, in brackets if it is of version 6, localhost, or
+ * nothing for all addresses. */
+static bool host_ok(const char *host, size_t size)
+{
+    char name[64];
+    unsigned char address[sizeof(struct in6_addr)];
+    bool bracketed = size > 2 && host[0] == '[' && host[size - 1] == ']';
+    if (size >= sizeof(name))
+        return false;
+    snprintf(name, sizeof(name), "%.*s", (int)(bracketed ? size - 2 : size), bracketed ? host + 1 : host);
+    return bracketed ? inet_pton(AF_INET6, name, address) == 1
+                     : !*name || strcmp(name, "localhost") == 0 || inet_pton(AF_INET, name, address) == 1;
+}
+
 int address_check(const char *address, const char **ret_port)
 {
     if (strncmp(address, "unix:", 5) == 0) {
-        if (address[5] != '/')
+        if (address[5] != '/' || strlen(address + 5) >= sizeof(((struct sockaddr_un *)0)->sun_path))
             return SL_EINVAL;
         *ret_port = NULL;
         return 0;
     }
     const char *colon = strrchr(address, ':');
     uint64_t port;
-    if (!colon || sl_view_number(sl_view_of(colon + 1), 65535, &port) < 0)
-        return SL_EINVAL;
-    bool bracketed = address[0] == '[' && colon > address + 2 && colon[-1] == ']';
-    if (!bracketed && (memchr(address, ':', (size_t)(colon - address)) || strpbrk(address, "[]")))
-        return SL_EINVAL;
-    if (strpbrk(address, " \t/"))
+    if (!colon || sl_view_number(sl_view_of(colon + 1), 65535, &port) < 0 ||
+        !host_ok(address, (size_t)(colon - address)))
         return SL_EINVAL;
     *ret_port = colon + 1;
     return 0;
@@ -313,8 +325,8 @@ static void set_slot(struct parser *parser, const char *name, const char *value)
     if (address_check(address, &port) < 0) {
         COMPLAIN(parser, RUN_MANIFEST_VALUE, "slot %d has the address `%s`, which is not one", (int)number,
                  address)
-            ->hint =
-            sl_strdup_heap("write HOST:PORT, [IPv6]:PORT, :PORT or unix:/PATH, then perhaps a log directory");
+            ->hint = sl_strdup_heap("write IPv4:PORT, [IPv6]:PORT, :PORT (all addresses) or unix:/PATH, then "
+                                    "perhaps a log directory; names are not looked up");
         return;
     }
     for (size_t i = 0; i < manifest->slot_count; i++)

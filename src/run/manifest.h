@@ -58,7 +58,7 @@ struct manifest *manifest_free(struct manifest *manifest); /* takes NULL; return
  * app_name, the runner's directory, the slots, the metrics' address. */
 void manifest_unreached(const struct manifest *old, const struct manifest *now, sl_buffer *out);
 
-/* Splits "HOST:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for
+/* Splits "ADDRESS:PORT" as sl_listen takes it: 0, or SL_EINVAL. ret_port is where the port begins; for
  * "unix:/path" NULL. */
 int address_check(const char *address, const char **ret_port);
 /* The same address with `offset` added to its port, or NULL if that is no port. malloc'ed. */

@@ -162,10 +162,11 @@ static void test_values(void **state)
         free(text);
     }
     static const char *const addresses[] = {
-        "8080", "localhost", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1:80", "unix:sock", "a b:80", ""};
+        "8080",   "localhost", "127.0.0.1:",     "127.0.0.1:65536", "::1:80",       "[::1:80", "unix:sock",
+        "a b:80", "",          "example.org:80", "[]:80",           "[1.2.3.4]:80", "1.2.3:80"};
     for (size_t i = 0; i < sl_array_size(addresses); i++) {
         char *text = sl_printf_heap(GOOD "[slots]\n0 = %s\n", addresses[i]);
-        refuse(text, "SL0108", 5, "address", "HOST:PORT");
+        refuse(text, "SL0108", 5, "address", "names are not looked up");
         free(text);
     }
     refuse(GOOD "[log]\naccess = yes\n", "SL0108", 5, "combined, json or off", NULL);
