@@ -188,8 +188,16 @@ static bool prepare(sl_task *task)
     return true;
 }
 
+/* Who started it is told: by its callback, by the deferred, or by the scope, which fails. */
 static void fail_to_start(sl_task *task)
 {
+    SL_IN_CONTEXT(task->context);
+    if (task->without_stack) {
+        task->without_stack(task->data);
+        sl__scope_child_ended(task, NULL);
+        recycle(task->loop, task);
+        return;
+    }
     sl_error *error = sl__error_new(task->site, SL_ENOMEM, "no memory for the stack of task %s", task->name);
     if (task->result) {
         sl__fire(task->site, task->result, sl_failed(error));

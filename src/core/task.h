@@ -23,6 +23,8 @@ struct sl_task {
     const sl_site *site; /* where it was started */
     sl_task_fn *fn;
     void *data;
+    sl_callback
+        *without_stack;  /* called with `data` if there is no memory for a stack, and fn never is; or NULL */
     sl_context *context; /* while it does not run */
     sl_arena *arena;
     sl__estate *estate; /* values of other tasks that it awaited */

@@ -154,26 +154,35 @@ void sl__connection_sent(sl__connection *c)
 
 /* ---- Refusing ---- */
 
-static void tell_log(sl__connection *c, const sl__parser *parser, int status, size_t size)
+/* What is known of a request that is refused. */
+typedef struct asked {
+    sl__method method_id;
+    const char *method, *target;
+    uint8_t minor;
+} asked;
+
+static const asked nothing = {SL__METHOD_OTHER, NULL, NULL, 1}; /* there is no whole request */
+
+static void tell_log(sl__connection *c, const asked *request, int status, size_t size)
 {
     sl_http_server *server = c->server;
     if (!server->access_log)
         return;
-    sl__access access = {.method = parser ? parser->method : NULL,
-                         .target = parser ? parser->target : NULL,
-                         .minor = parser ? parser->minor : 1,
+    sl__access access = {.method = request->method,
+                         .target = request->target,
+                         .minor = request->minor,
                          .status = status,
                          .size = size,
-                         .id = server->next_id++};
+                         .id = sl__server_next_id(server)};
     sl__connection_peer(c, access.peer);
     sl__access_log_put(server->access_log, &access);
 }
 
-/* Answers without a handler and closes. `parser` is NULL where there is no whole request. */
-static void refuse(sl__connection *c, const sl__parser *parser, int status, const char *reason)
+/* Answers without a handler and closes. */
+static void refuse(sl__connection *c, const asked *request, int status, const char *reason)
 {
     sl_http_server *server = c->server;
-    bool head_only = parser && parser->method_id == SL__HEAD;
+    bool head_only = request->method_id == SL__HEAD;
     sl_buffer text = {0}, out = {0};
     sl_buffer_printf(&text, "%d %s: %s\n", status, sl_status_reason(status), reason);
     sl_buffer_printf(&out,
@@ -181,8 +190,8 @@ static void refuse(sl__connection *c, const sl__parser *parser, int status, cons
                      "%sConnection: close\r\n\r\n%s",
                      status, sl_status_reason(status), sl__server_date(server, sl_monotonic_ns()), text.size,
                      status == 503 ? "Retry-After: 1\r\n" : "", head_only ? "" : text.data);
-    sl__count_request(server, parser ? parser->method_id : SL__METHOD_OTHER, status, 0);
-    tell_log(c, parser, status, head_only ? 0 : text.size);
+    sl__count_request(server, request->method_id, status, 0);
+    tell_log(c, request, status, head_only ? 0 : text.size);
     sl__send_soon(c, out.data, out.size);
     sl_buffer_done(&out);
     sl_buffer_done(&text);
@@ -196,13 +205,14 @@ static void refuse(sl__connection *c, const sl__parser *parser, int status, cons
 static void begin(sl__connection *c, sl__parser *parser)
 {
     sl_http_server *server = c->server;
+    const asked request = {parser->method_id, parser->method, parser->target, parser->minor};
     if (parser->form == SL__TARGET_AUTHORITY) {
-        refuse(c, parser, 501, "this is not a proxy: CONNECT is not supported");
+        refuse(c, &request, 501, "this is not a proxy: CONNECT is not supported");
         return;
     }
     if (sl__server_full(server)) {
         server->counters.refused_in_flight++;
-        refuse(c, parser, 503, "too many requests are being dealt with (in_flight)");
+        refuse(c, &request, 503, "too many requests are being dealt with (in_flight)");
         return;
     }
     sl_arena *arena = sl__arena_get(server->loop);
@@ -213,7 +223,7 @@ static void begin(sl__connection *c, sl__parser *parser)
         memcpy(path, "*", 2);
     } else if (sl__url_path(parser->raw_path, path, &path_size, &reason) < 0) {
         sl__arena_put(server->loop, arena);
-        refuse(c, parser, 400, reason);
+        refuse(c, &request, 400, reason);
         return;
     }
     c->deadline = 0;
@@ -255,7 +265,7 @@ static size_t take_head(sl__connection *c, char *data, size_t size)
     c->pending = NULL;
     if (got < 0) {
         server->counters.refused_heads++;
-        refuse(c, NULL, sl_code_status(got), parser->reason);
+        refuse(c, &nothing, sl_code_status(got), parser->reason);
     } else {
         begin(c, parser);
     }
@@ -308,6 +318,18 @@ void sl__connection_done(sl__connection *c, bool keep_alive)
         take_requests(c);
     else if (!c->reading)
         sl__connection_resume(c);
+}
+
+void sl__connection_unserved(sl__connection *c)
+{
+    const sl_request *req = &c->exchange->request;
+    if (c->state == SL__CLOSING) {
+        sl__connection_done(c, /* keep_alive= */ false);
+        return;
+    }
+    const asked request = {req->method_id, req->method, req->target, req->minor};
+    c->exchange = NULL;
+    refuse(c, &request, 503, "there is no memory for the stack of one more request");
 }
 
 /* ---- Reading ---- */
@@ -452,7 +474,7 @@ void sl__connection_accept(sl__listener *listener)
     }
     if (server->connection_count > limit) {
         server->counters.refused_connections++;
-        refuse(c, NULL, 503, "too many connections are open (connections)");
+        refuse(c, &nothing, 503, "too many connections are open (connections)");
         return;
     }
     c->state = SL__IDLE;
@@ -494,7 +516,7 @@ static void deadline_passed(sl__connection *c)
     case SL__PARTIAL:
         if (sl__parser_begun(&c->pending->parser)) {
             c->server->counters.timed_out++;
-            refuse(c, NULL, 408, "the head of the request did not come in time (header_ms)");
+            refuse(c, &nothing, 408, "the head of the request did not come in time (header_ms)");
             return;
         }
         break;

@@ -321,6 +321,16 @@ static void copy_head(sl_request *req, const sl__parser *parser)
 #undef MOVED
 }
 
+static void without_stack(void *data)
+{
+    sl__exchange *x = data;
+    sl__connection *c = x->connection;
+    SL_IN_CONTEXT(x->request.server->context);
+    x->request.server->in_flight--;
+    sl__body_done(x);
+    sl__connection_unserved(c);
+}
+
 void sl__exchange_begin(sl__connection *c, const sl__parser *parser, sl_arena *arena, char *path)
 {
     sl_http_server *server = c->server;
@@ -329,7 +339,7 @@ void sl__exchange_begin(sl__connection *c, const sl__parser *parser, sl_arena *a
     req->arena = arena;
     req->server = server;
     req->connection = c;
-    req->id = server->next_id++ * 0x9e3779b97f4a7c15u; /* one to one, and far apart */
+    req->id = sl__server_next_id(server);
     req->started_ns = sl_monotonic_ns();
     req->method_id = parser->method_id;
     req->path = path;
@@ -344,4 +354,5 @@ void sl__exchange_begin(sl__connection *c, const sl__parser *parser, sl_arena *a
     server->in_flight++;
     x->task = sl__task_start(SL_HERE, "request", exchange_main, x, sl__loop_scope(server->loop));
     x->task->arena = arena;
+    x->task->without_stack = without_stack;
 }

@@ -80,7 +80,7 @@ struct sl_http_server {
     bool draining, freed, skipped;
     uint64_t drain_deadline;
     sl_deferred *drained;
-    uv_timer_t sweep; /* runs while there are connections */
+    uv_timer_t sweep;            /* runs while there are connections */
     uint64_t sweep_ms, swept_ms; /* how often, and when last */
 
     char *read_buffer;
@@ -98,6 +98,11 @@ const char *sl__server_date(sl_http_server *server, uint64_t now_ns);
 /* A connection was made or is gone. */
 void sl__server_add(sl_http_server *server, sl__connection *connection);
 void sl__server_remove(sl_http_server *server, sl__connection *connection);
+/* One to one with a count, and far apart. */
+static inline uint64_t sl__server_next_id(sl_http_server *server)
+{
+    return server->next_id++ * 0x9e3779b97f4a7c15u;
+}
 /* Whether limits.in_flight leaves no room. */
 static inline bool sl__server_full(const sl_http_server *server)
 {
@@ -161,6 +166,8 @@ void sl__connection_drain(sl__connection *connection);
 void sl__connection_abort(sl__connection *connection);
 /* The task of the request is done with the connection: the next request, or the end. */
 void sl__connection_done(sl__connection *connection, bool keep_alive);
+/* There is no memory for the task of the request: it is refused. */
+void sl__connection_unserved(sl__connection *connection);
 /* Reads again after input was taken. */
 void sl__connection_resume(sl__connection *connection);
 /* All that was queued is sent, or so much that there is room. */
@@ -193,7 +200,7 @@ struct sl__exchange {
     sl_task *task;
     sl_response *response;
     sl_scope *streaming; /* what is cancelled when the client goes */
-    bool keep_alive, head_sent, in_flight;
+    bool keep_alive, head_sent;
     int status; /* 0: none was sent */
     uint64_t body_sent;
     uint64_t sent_ns;           /* when the head was made, unless sending took longer than that; else 0 */
