@@ -416,9 +416,15 @@ const char *sl_websocket_protocol(const sl_websocket *public)
     return ((const sl__ws *)public)->protocol;
 }
 
+static void forget_scope(sl__ws **ws)
+{
+    (*ws)->scope = NULL;
+}
+
+/* The scope is forgotten as soon as it is left: what the handler deferred may still wait for something. */
 static void *run_handler(void *data)
 {
-    sl__ws *ws = data;
+    sl__ws *ws SL_CLEANUP(forget_scope) = data;
     SL_SCOPE(scope)
     {
         ws->scope = scope;
@@ -515,7 +521,6 @@ void sl__websocket_run(sl__exchange *x, sl_response *res)
     if (c->server->draining)
         sl__websocket_drain(c);
     sl_error *error = sl__catch(run_handler, ws, NULL);
-    ws->scope = NULL;
     if (error)
         handler_failed(ws, error);
     sl_error_unref(error);
