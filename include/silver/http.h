@@ -54,8 +54,9 @@ SL_API sl_response *sl_file_response(sl_request *req, const char *path, const ch
 /* A body written as it is made: `write` runs in the request's task after the head was decided. */
 typedef void sl_stream_fn(sl_stream *out, void *data);
 SL_API sl_response *sl_stream_response(sl_request *req, int status, const char *type, sl_stream_fn *write, void *data);
-/* Writes a piece; waits while the client has more than a buffer's worth outstanding. Ends the task with SL_EPIPE when the
- * client is gone. May suspend. */
+/* Writes a piece; waits while the client has more than a buffer's worth outstanding. Fails with SL_EPIPE when the client is
+ * gone; what a stream awaits is cancelled then. A client that has closed its sending side still gets the whole: whether
+ * it is gone shows when something is written, or a minute or two later. May suspend. */
 SL_API void sl_write(sl_stream *out, const void *data, size_t size);
 SL_API void sl_write_printf(sl_stream *out, const char *format, ...) SL_PRINTF(2, 3);
 SL_API void sl_flush(sl_stream *out); /* sends what is buffered. May suspend. */

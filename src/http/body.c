@@ -49,7 +49,8 @@ static void wait_for_input(sl__exchange *x)
     sl__connection *c = x->connection;
     if (x->body.expects_continue) {
         x->body.expects_continue = false;
-        sl__send_soon(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        if (!x->head_sent) /* in the middle of a response it would be taken for a part of that */
+            sl__send_soon(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     if (c->eof || c->broken)
         fail_body(&x->body, 400, "the connection ended before the request's body did");

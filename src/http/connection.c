@@ -6,6 +6,8 @@
 #include "http/server.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +15,8 @@
 
 #define LINGER_MS 2000       /* for the client to see the last answer and close */
 #define FIRST_REQUEST_MS 200 /* when the server is being stopped */
+#define PROBE_S 10           /* between TCP's probes of a client that sends no more */
+#define PROBES 7
 
 /* A head that comes in pieces. */
 struct sl__pending {
@@ -352,6 +356,38 @@ static void stop_reading(sl__connection *c)
     uv_read_stop(&c->stream);
 }
 
+/* A client that closes only its sending side still reads; one that has gone looks the same until something is
+ * sent to it. A system that has no such socket any more answers TCP's probes with a reset, which the sweep
+ * sees. */
+static void probe(const sl__connection *c)
+{
+    int fd, on = 1, seconds = PROBE_S, most = PROBES;
+    if (c->handle.type != UV_TCP || uv_fileno(&c->handle, &fd) < 0)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof(most));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static bool has_gone(const sl__connection *c)
+{
+    struct pollfd poll_for = {.events = 0};
+    return uv_fileno(&c->handle, &poll_for.fd) == 0 && poll(&poll_for, 1, 0) > 0 &&
+           (poll_for.revents & (POLLERR | POLLHUP));
+}
+
+/* The task that has the connection is told that nothing more comes, or that nothing can be sent either. */
+static void tell_task(sl__connection *c)
+{
+    sl__wake(&c->reader);
+    if (!c->broken)
+        return;
+    sl__wake(&c->writer);
+    if (c->exchange->streaming)
+        sl_scope_cancel(c->exchange->streaming);
+}
+
 static void on_end(sl__connection *c, int code)
 {
     c->eof = true;
@@ -364,11 +400,9 @@ static void on_end(sl__connection *c, int code)
     }
     switch (c->state) {
     case SL__BUSY:
-        sl__wake(&c->reader);
-        if (c->broken)
-            sl__wake(&c->writer);
-        if (c->exchange->streaming)
-            sl_scope_cancel(c->exchange->streaming);
+        if (!c->broken)
+            probe(c);
+        tell_task(c);
         break;
     case SL__LAST:
         if (c->broken)
@@ -539,6 +573,10 @@ void sl__connection_sweep(sl__connection *c, uint64_t now)
         c->server->counters.timed_out++;
         sl__connection_abort(c);
         return;
+    }
+    if (c->state == SL__BUSY && c->eof && !c->broken && !c->ws && has_gone(c)) {
+        c->broken = true;
+        tell_task(c);
     }
     if (c->ws)
         sl__websocket_sweep(c, now);

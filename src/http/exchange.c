@@ -202,10 +202,9 @@ static void *send_response(void *data)
 static bool cut_off(sl__exchange *x, sl_error *error)
 {
     sl__connection *c = x->connection;
-    bool gone = c->broken || (c->eof && error->code == SL_ECANCELED);
-    if (!gone && !x->head_sent)
+    if (!c->broken && !x->head_sent)
         return false;
-    if (!gone)
+    if (!c->broken)
         log_failure(&x->request, error);
     x->keep_alive = false;
     sl__connection_abort(c);

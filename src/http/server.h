@@ -199,7 +199,7 @@ struct sl__exchange {
     sl__connection *connection; /* NULL after the end */
     sl_task *task;
     sl_response *response;
-    sl_scope *streaming; /* what is cancelled when the client goes */
+    sl_scope *streaming; /* what is cancelled when the connection breaks */
     bool keep_alive, head_sent;
     int status; /* 0: none was sent */
     uint64_t body_sent;

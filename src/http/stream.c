@@ -84,17 +84,10 @@ void sl_write_printf(sl_stream *out, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    sl_arena *arena = out->exchange->request.arena;
-    char text[512], *whole = text;
-    va_list again;
-    va_copy(again, arguments);
-    int size = vsnprintf(text, sizeof(text), format, arguments);
-    if (size >= (int)sizeof(text))
-        whole = sl_arena_vprintf(arena, format, again);
-    va_end(again);
+    sl_buffer text SL_CLEANUP(sl_buffer_done) = {0}; /* and not in the arena: a stream may last for days */
+    sl_buffer_vprintf(&text, format, arguments);
     va_end(arguments);
-    if (size > 0)
-        sl_write(out, whole, (size_t)size);
+    sl_write(out, text.data, text.size);
 }
 
 void sl_flush(sl_stream *out)
@@ -138,7 +131,7 @@ void sl__stream_run(sl__exchange *x, sl_response *res)
         res->write(&out, res->write_data);
         x->streaming = NULL;
     }
-    if (x->connection->broken || x->connection->eof)
+    if (x->connection->broken)
         sl_fail(SL_EPIPE, "the client is gone");
     if (out.has_length && out.left > 0)
         sl_fail(SL_EFAILED, "a stream ended before the Content-Length that was set for it");

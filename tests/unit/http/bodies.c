@@ -1,6 +1,8 @@
 /* Bodies in both directions: lengths, chunks, trailers, Expect, limits, and who waits for whom. */
 #include "serving.h"
 
+#include "http/server.h"
+
 #include <stdatomic.h>
 #include <zlib.h>
 
@@ -245,6 +247,25 @@ static void fail_late(sl_stream *out, void *data)
     sl_fail(SL_EIO, "the disk went");
 }
 
+static void write_after_the_end(sl_stream *out, void *data)
+{
+    sl_write(out, "before", 6);
+    sl_flush(out);
+    while (!sl__exchange_of(data)->connection->eof)
+        sl_await(sl_sleep(1));
+    sl_write(out, " and after", 10);
+}
+
+static void write_what_comes(sl_stream *out, void *data)
+{
+    sl_write(out, "<", 1);
+    sl_flush(out);
+    size_t size;
+    for (const char *piece; (piece = sl_body_read(data, &size));)
+        sl_write(out, piece, size);
+    sl_write_printf(out, "%1000s", ">");
+}
+
 static void wait_for_ever(sl_stream *out, void *data)
 {
     sl_defer(note_end, NULL);
@@ -258,11 +279,12 @@ static sl_response *stream(sl_request *req)
     static const struct {
         const char *path;
         sl_stream_fn *write;
-    } streams[] = {{"/much", write_much},  {"/little", write_little}, {"/nothing", write_nothing},
-                   {"/early", fail_early}, {"/late", fail_late},      {"/ever", wait_for_ever}};
+    } streams[] = {{"/much", write_much},           {"/little", write_little},  {"/nothing", write_nothing},
+                   {"/early", fail_early},          {"/late", fail_late},       {"/ever", wait_for_ever},
+                   {"/after", write_after_the_end}, {"/echo", write_what_comes}};
     for (size_t i = 0; i < sl_array_size(streams); i++) {
         if (strcmp(sl_path(req), streams[i].path) == 0) {
-            sl_response *res = sl_stream_response(req, 200, "text/x-test", streams[i].write, NULL);
+            sl_response *res = sl_stream_response(req, 200, "text/x-test", streams[i].write, req);
             if (*sl_query(req))
                 sl_set_header(res, "Content-Length", sl_query(req));
             return res;
@@ -294,6 +316,16 @@ static void streams(int port)
     CHECK(r.status == 404 && strcmp(r.body, "404 Not Found: not there after all\n") == 0);
     get(fd, &r);
     CHECK(!field_of(&r, "Transfer-Encoding") && strcmp(r.body, "one 1, two") == 0);
+    close(fd);
+    /* Once a response has begun, "100 Continue" would stand in the middle of it. */
+    fd = dial(port);
+    put(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    get_head(fd, &r);
+    CHECK(r.status == 200);
+    put(fd, "four");
+    get_chunks(fd, &r);
+    CHECK(r.size == 1005 && memcmp(r.body, "<four   ", 8) == 0 && r.body[1004] == '>');
+    CHECK(at_end(fd));
     close(fd);
     fd = dial(port);
     put(fd, "GET /little HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -378,6 +410,39 @@ static void test_back_pressure(void **state)
     serving s = serving_with(stream);
     s.options.limits.write_buffer = 65536;
     serve(s, back_pressure);
+}
+
+/* A client that only does not send any more gets the whole. */
+static void half_closed(int port)
+{
+    int fd = dial(port);
+    put(fd, "GET /after HTTP/1.1\r\nHost: a\r\n\r\nGET /little HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(fd, SHUT_WR);
+    get(fd, &r);
+    CHECK(strcmp(r.body, "before and after") == 0);
+    get(fd, &r);
+    CHECK(strcmp(r.body, "one 1, two") == 0 && at_end(fd));
+    close(fd);
+    /* Now it goes altogether. */
+    atomic_store(&stream_ended, false);
+    fd = dial(port);
+    put(fd, "GET /ever HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(fd, SHUT_WR);
+    get_head(fd, &r);
+    usleep(20000); /* so that the end is likely to be seen before the reset: it works either way */
+    struct linger reset = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(fd);
+    while (!atomic_load(&stream_ended))
+        usleep(1000);
+}
+
+static void test_half_closed(void **state)
+{
+    serving s = serving_with(stream);
+    s.options.websocket.ping_ms = 40; /* looks that often */
+    s.options.limits.drain_ms = 100000;
+    serve(s, half_closed);
 }
 
 /* In each case the task ends: otherwise draining would last, and the end not be noted. */
@@ -477,7 +542,7 @@ int main(void)
         cmocka_unit_test(test_large),         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_half_sent),     cmocka_unit_test(test_streams),
         cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_client_goes),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_half_closed),   cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
