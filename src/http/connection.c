@@ -96,6 +96,7 @@ static void close_handle(sl__connection *c, bool reset)
     c->state = SL__CLOSING;
     c->broken = true;
     c->deadline = 0;
+    sl__held_drop(c);
     if (!reset || c->handle.type != UV_TCP || uv_tcp_close_reset(&c->tcp, on_closed) < 0)
         uv_close(&c->handle, on_closed);
     sl__wake(&c->reader);
@@ -140,6 +141,7 @@ static void end(sl__connection *c)
     free(c->pending);
     c->pending = NULL;
     c->state = SL__LAST;
+    sl__held_send(c);
     if (c->outstanding == 0 || c->broken)
         finish(c);
 }

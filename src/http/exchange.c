@@ -129,6 +129,17 @@ static bool in_memory(const sl_response *res)
     return true;
 }
 
+/* The last of a response, in one piece. With more requests in the input it can wait for their responses. */
+static void send_last(sl__exchange *x, uv_buf_t *piece)
+{
+    sl__connection *c = x->connection;
+    bool more_to_come = x->keep_alive && x->body.ended && c->input.size && !c->server->draining;
+    if ((!more_to_come && !sl__holding(c)) || !sl__hold(c, piece))
+        sl__send(c, piece, 1);
+    else if (!more_to_come)
+        sl__held_send(c);
+}
+
 /* The head and a small body as one piece: copying it costs less than a call that gathers. */
 static void send_small(sl__exchange *x, const sl_response *res, sl__head *head)
 {
@@ -141,7 +152,7 @@ static void send_small(sl__exchange *x, const sl_response *res, sl__head *head)
     x->status = res->status;
     x->head_sent = true;
     x->body_sent = head->length;
-    sl__send(x->connection, &buffer, 1);
+    send_last(x, &buffer);
 }
 
 static void send_large(sl__exchange *x, const sl_response *res, const sl__head *head)
@@ -154,6 +165,10 @@ static void send_large(sl__exchange *x, const sl_response *res, const sl__head *
     x->head_sent = true;
     size_t segments = head->no_length || x->request.head_only ? 0 : res->segment_count;
     x->body_sent = segments ? head->length : 0;
+    if (segments == 0) {
+        send_last(x, buffers);
+        return;
+    }
     for (size_t i = 0; i < segments; i++) {
         const sl__segment *segment = &res->segments[i];
         if (segment->data) {

@@ -33,6 +33,7 @@ typedef struct sl__connection sl__connection;
 typedef struct sl__exchange sl__exchange;
 typedef struct sl__ws sl__ws;
 typedef struct sl__waiter sl__waiter;
+typedef struct sl__held sl__held;
 typedef struct sl__access_log sl__access_log;
 
 /* ---- Metrics (metrics.c) ---- */
@@ -132,6 +133,7 @@ struct sl__connection {
     sl__exchange *exchange; /* while SL__BUSY, and after a close until its task has ended */
     sl__ws *ws;             /* once it is a WebSocket */
     struct sl__pending *pending;
+    sl__held *held;              /* responses that are kept back, or NULL */
     sl_buffer input;             /* has come and is not dealt with */
     sl__waiter *reader, *writer; /* tasks that wait for input, or for room for output */
     size_t outstanding;          /* queued for sending, with what the queue itself takes */
@@ -240,6 +242,13 @@ uv_buf_t sl__head_format(sl__exchange *exchange, const sl_response *res, const s
 void sl__send(sl__connection *connection, uv_buf_t *buffers, unsigned count);
 /* The same anywhere: what cannot be sent at once is queued without limit. For short things. */
 void sl__send_soon(sl__connection *connection, const void *data, size_t size);
+/* Keeps the last piece of a response back, to go out in one write with what follows: for as long as the tasks
+ * of the requests that wait in the input run without waiting for anything. False if it must be sent now. */
+bool sl__hold(sl__connection *connection, const uv_buf_t *piece);
+bool sl__holding(const sl__connection *connection);
+/* Sends what was kept back, or forgets it. */
+void sl__held_send(sl__connection *connection);
+void sl__held_drop(sl__connection *connection);
 /* Sends a part of a file, read in a thread. In the task. */
 void sl__send_file(sl__connection *connection, int fd, uint64_t offset, uint64_t size);
 

@@ -2,7 +2,8 @@
  *
  * What is to be sent goes to the socket at once, in one call. What the socket does not take is copied into
  * the connection's queue, up to limits.write_buffer; beyond it the task waits. So a slow reader costs a
- * buffer, and nothing of a response is needed any more once it has been handed over.
+ * buffer, and nothing of a response is needed any more once it has been handed over. Small responses to
+ * pipelined requests are kept back for a moment, and go out together.
  *
  * Parts of files go from the page cache to the socket by sendfile, in a thread since the file may have to
  * come from a disk, a slice at a time. */
@@ -96,6 +97,7 @@ static void enqueue(sl__connection *c, uv_buf_t **buffers, unsigned *count, size
 /* Writes what the socket takes now, if nothing is queued before it. False if the connection is broken. */
 static bool write_now(sl__connection *c, uv_buf_t **buffers, unsigned *count)
 {
+    sl__held_send(c);
     if (c->broken)
         return false;
     if (c->outstanding)
@@ -119,6 +121,82 @@ void sl__send_soon(sl__connection *c, const void *data, size_t size)
     if (write_now(c, &buffers, &count) && count > 0)
         enqueue(c, &buffers, &count, SIZE_MAX);
 }
+
+/* ---- Keeping back ---- */
+
+#define HELD_MAX 16384
+
+/* Stands in the run queue behind the task of the next request. When its turn comes and that task has run and
+ * waits for something, or is gone and none has followed, there is nothing more to come soon. */
+struct sl__held {
+    sl__job job;
+    sl__connection *connection; /* NULL once that is closed */
+    size_t size;
+    char data[HELD_MAX];
+};
+
+static void look_at_held(sl__job *job)
+{
+    sl__held *held = (sl__held *)job;
+    sl__connection *c = held->connection;
+    if (!c) {
+        free(held);
+        return;
+    }
+    if (held->size && c->exchange && !c->exchange->task->started) {
+        sl__enqueue(c->server->loop, job);
+        return;
+    }
+    SL_IN_CONTEXT(c->server->context);
+    sl__held_send(c);
+    c->held = NULL;
+    free(held);
+    if (c->broken)
+        sl__connection_sent(c);
+}
+
+bool sl__hold(sl__connection *c, const uv_buf_t *piece)
+{
+    if (piece->len > HELD_MAX)
+        return false;
+    if (c->held && c->held->size + piece->len > HELD_MAX)
+        sl__held_send(c);
+    if (c->outstanding || c->broken)
+        return false;
+    if (!c->held) {
+        c->held = sl_malloc(sizeof(*c->held));
+        c->held->job.run = look_at_held;
+        c->held->connection = c;
+        c->held->size = 0;
+        sl__enqueue(c->server->loop, &c->held->job);
+    }
+    memcpy(c->held->data + c->held->size, piece->base, piece->len);
+    c->held->size += piece->len;
+    return true;
+}
+
+bool sl__holding(const sl__connection *c)
+{
+    return c->held && c->held->size;
+}
+
+void sl__held_send(sl__connection *c)
+{
+    if (!sl__holding(c))
+        return;
+    size_t size = c->held->size;
+    c->held->size = 0;
+    sl__send_soon(c, c->held->data, size);
+}
+
+void sl__held_drop(sl__connection *c)
+{
+    if (c->held)
+        c->held->connection = NULL; /* it is still in the run queue */
+    c->held = NULL;
+}
+
+/* ---- Waiting for room ---- */
 
 static void wait_for_room(sl__connection *c)
 {

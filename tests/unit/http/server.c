@@ -1,7 +1,12 @@
 /* Requests and responses on real sockets: persistence, order, refusals and limits. */
 #include "serving.h"
 
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <uv.h>
+
 static reply r;
+static atomic_bool told;
 
 static sl_response *show(sl_request *req)
 {
@@ -28,6 +33,8 @@ static sl_response *show(sl_request *req)
     }
     if (strcmp(path, "/slow") == 0)
         sl_yield();
+    while (strcmp(path, "/told") == 0 && !atomic_load(&told))
+        sl_await(sl_sleep(1));
     return sl_text(req, 200, "%s %s ?%s host=%s peer=%s minor=%d id=%zu", sl_method(req), path, sl_query(req),
                    sl_host(req), sl_peer(req), sl_http_minor(req), strlen(sl_request_id(req)));
 }
@@ -94,6 +101,62 @@ static void pipelining(int port)
 static void test_pipelining(void **state)
 {
     serve(serving_with(show), pipelining);
+}
+
+static atomic_uint writes;
+
+/* Stands before libuv's. */
+int uv_try_write(uv_stream_t *stream, const uv_buf_t buffers[], unsigned count)
+{
+    static int (*theirs)(uv_stream_t *, const uv_buf_t[], unsigned);
+    if (!theirs)
+        theirs = (int (*)(uv_stream_t *, const uv_buf_t[], unsigned))dlsym(RTLD_NEXT, "uv_try_write");
+    atomic_fetch_add(&writes, 1);
+    return theirs(stream, buffers, count);
+}
+
+/* Responses that are ready together are written together; one that is ready does not wait for one that is
+ * not. */
+static void writing_together(int port)
+{
+    static const char *const kinds[] = {"GET /a", "HEAD /b", "GET /empty", "GET /fail"};
+    static const int statuses[] = {200, 200, 204, 404};
+    char text[4096];
+    size_t size = 0;
+    for (int i = 0; i < 40; i++)
+        size += (size_t)sprintf(text + size, "%s HTTP/1.1\r\nHost: a\r\n\r\n", kinds[i % 4]);
+    int fd = dial(port);
+    atomic_store(&writes, 0);
+    put_bytes(fd, text, size);
+    for (int i = 0; i < 40; i++) {
+        if (i % 4 == 1)
+            get_head(fd, &r);
+        else
+            get(fd, &r);
+        CHECK(r.status == statuses[i % 4]);
+    }
+    CHECK(atomic_load(&writes) == 1);
+    put(fd, "GET /ready HTTP/1.1\r\nHost: a\r\n\r\nGET /told HTTP/1.1\r\nHost: a\r\n\r\n"
+            "GET /ready HTTP/1.1\r\nHost: a\r\n\r\nGET /incomplete");
+    get(fd, &r);
+    CHECK(strstr(r.body, "/ready"));
+    atomic_store(&told, true);
+    get(fd, &r);
+    CHECK(strstr(r.body, "/told"));
+    get(fd, &r);
+    CHECK(strstr(r.body, "/ready"));
+    put(fd, " HTTP/1.1\r\nHost: a\r\n\r\nNO REQUEST");
+    get(fd, &r);
+    CHECK(strstr(r.body, "/incomplete"));
+    put(fd, "\r\n\r\n");
+    get(fd, &r);
+    CHECK(r.status == 400 && at_end(fd));
+    close(fd);
+}
+
+static void test_writing_together(void **state)
+{
+    serve(serving_with(show), writing_together);
 }
 
 static void methods(int port)
@@ -371,13 +434,13 @@ static void test_connections(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep_alive),  cmocka_unit_test(test_byte_by_byte),
-        cmocka_unit_test(test_pipelining),  cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_old_version), cmocka_unit_test(test_closing),
-        cmocka_unit_test(test_failures),    cmocka_unit_test(test_failure_pages),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_head_limits),
-        cmocka_unit_test(test_times),       cmocka_unit_test(test_in_flight),
-        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_keep_alive),    cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_pipelining),    cmocka_unit_test(test_writing_together),
+        cmocka_unit_test(test_methods),       cmocka_unit_test(test_old_version),
+        cmocka_unit_test(test_closing),       cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failure_pages), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_head_limits),   cmocka_unit_test(test_times),
+        cmocka_unit_test(test_in_flight),     cmocka_unit_test(test_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
