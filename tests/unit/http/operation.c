@@ -278,10 +278,71 @@ static void test_log_files(void **state)
     assert_non_null(strstr(read_log(log_path), "GET /after"));
     unlink(log_path);
     unlink(moved);
-    /* A full disk is said once, and nobody waits for it. */
-    s.options.access_log = "/dev/full";
-    s.options.handler = handle;
-    serve(s, logged);
+}
+
+typedef struct kept_log {
+    sl_logger logger;
+    char text[8192];
+} kept_log;
+
+static void keep_line(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                      size_t size)
+{
+    kept_log *kept = (kept_log *)logger;
+    size_t have = strlen(kept->text);
+    snprintf(kept->text + have, sizeof(kept->text) - have, "%s\n", message);
+}
+
+static kept_log kept = {.logger = {.name = "test", .level = SL_DEBUG, .write = keep_line}};
+
+/* The log is a link: first to a full disk, then to a file. */
+static sl_response *handle_full(sl_request *req)
+{
+    sl_root_set_logger(sl_root_current(), &kept.logger);
+    if (strcmp(sl_path(req), "/full") == 0) {
+        while (!strcasestr(kept.text, "no space left on device"))
+            sl_await(sl_sleep(5));
+    } else if (strcmp(sl_path(req), "/room") == 0) {
+        unlink(log_path);
+        if (sl_http_server_reopen_log(the_server) < 0)
+            sl_fail(SL_EIO, "reopening failed");
+    } else if (strcmp(sl_path(req), "/told") == 0) {
+        while (!strstr(kept.text, "lines were lost"))
+            sl_await(sl_sleep(5));
+    }
+    return sl_text(req, 200, "ok");
+}
+
+static void fills_the_disk(int port)
+{
+    for (int i = 0; i < 3; i++)
+        ask(port, "GET /lost HTTP/1.1\r\nHost: a\r\n\r\n", &r);
+    ask(port, "GET /full HTTP/1.1\r\nHost: a\r\n\r\n", &r);
+    ask(port, "GET /room HTTP/1.1\r\nHost: a\r\n\r\n", &r);
+    ask(port, "GET /told HTTP/1.1\r\nHost: a\r\n\r\n", &r);
+    CHECK(r.status == 200);
+}
+
+/* Nobody waits for the disk, and each line is written or counted. */
+static void test_full_disk(void **state)
+{
+    unlink(log_path);
+    assert_int_equal(symlink("/dev/full", log_path), 0);
+    serving s = serving_with(handle_full);
+    s.options.access_log = log_path;
+    s.options.access_format = SL_ACCESS_COMBINED;
+    serve(s, fills_the_disk);
+    const char *said = strstr(kept.text, "is written again: ");
+    assert_non_null(said);
+    int lost = atoi(said + strlen("is written again: ")), written = 0;
+    for (const char *at = read_log(log_path); (at = strchr(at, '\n')); at++)
+        written++;
+    assert_true(lost >= 1);
+    assert_int_equal(lost + written, 6);
+    said = strstr(kept.text, "lines are dropped until");
+    assert_non_null(said);
+    assert_null(strstr(said + 1, "lines are dropped until")); /* once */
+    unlink(log_path);
 }
 
 /* ---- Metrics ---- */
@@ -322,8 +383,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses), cmocka_unit_test(test_unix),       cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_freeing),      cmocka_unit_test(test_access_log), cmocka_unit_test(test_log_files),
-        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_freeing),   cmocka_unit_test(test_access_log), cmocka_unit_test(test_log_files),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
