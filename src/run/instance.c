@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 /* How long beyond the drain's own limit a supervisor's orphan may live. */
 #define ORPHAN_GRACE_S 2
 #define ORPHAN_MAX_S 86400
+#define OTHER_DESCRIPTORS 1024 /* static files, the bus, the application's */
 
 struct instance {
     sl_logger logger; /* first: write_record gets it */
@@ -532,6 +534,26 @@ static int run(struct instance *instance)
     return status;
 }
 
+/* Each connection is a descriptor, and while it is sent a file another. The soft limit of most systems is
+ * 1024, for the sake of programs that use select(2); we do not. */
+static void raise_descriptors(struct instance *instance)
+{
+    uint64_t connections = instance->manifest->limits.connections;
+    uint64_t wanted = connections < (1u << 24) ? 2 * connections + OTHER_DESCRIPTORS : 1u << 25;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit it is allowed */
+    }
+    if (limit.rlim_cur < connections)
+        SAY(instance, SL_WARNING,
+            "only %llu files can be open at once, fewer than the %llu connections of [limits]\n"
+            "raise the limit (ulimit -n, or LimitNOFILE= in the systemd unit), or lower `connections`",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)connections);
+}
+
 static bool has_word(const char *words, const char *word)
 {
     size_t size = strlen(word);
@@ -573,6 +595,7 @@ int run_instance(int argc, char **argv)
     }
     instance.logger.name = instance.manifest->app_name;
     instance.logger.level = instance.manifest->level;
+    raise_descriptors(&instance);
     int status = 1;
     int code = chdir(instance.manifest->directory) < 0 ? -errno : guard_against_orphanhood(&instance);
     if (code == 0)

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -326,6 +327,24 @@ def test_a_killed_supervisor_leaves_nothing_behind(serve, app):
     again = serve(directory, listen=None)  # at once, at the same address
     assert again.port == port and again.get("/").body == b"hello\n"
     eventually(lambda: not any(alive(pid) for pid in family), "the old instances to end")
+
+
+@pytest.fixture
+def few_descriptors():
+    """What most systems give at first: a soft limit below the hard one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_there_are_descriptors_for_all_connections(serve, probe_app, few_descriptors):
+    server = serve(probe_app(manifest=with_slots(0, more="\n[limits]\nconnections = 900\n")))
+    limits = pathlib.Path(f"/proc/{server.get('/process').body.decode()}/limits").read_text()
+    assert int(re.search(r"Max open files\s+(\d+)", limits)[1]) == min(2 * 900 + 1024, few_descriptors)
+    assert "files can be open" not in server.said()
+    many = serve(probe_app(directory="many", manifest=with_slots(0, more="\n[limits]\nconnections = 100000000\n")))
+    many.wait_said(r"WARNING\] only \d+ files can be open at once, fewer than the 100000000 connections")
 
 
 # ---- Logs and the background ------------------------------------------------------------------------------------------
