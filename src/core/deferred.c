@@ -218,13 +218,13 @@ void sl_forget(sl_deferred *deferred)
 
 /* ---- Links ---- */
 
-static sl__link *add_link(sl_deferred *d, const sl_site *site)
+static sl__link *add_link(sl_deferred *d, const sl_site *site, sl_context *context)
 {
     sl__link *link = d->first_taken ? sl__pool_get(&d->loop->links, sizeof *link) : &d->first;
     if (link == &d->first)
         d->first_taken = true;
     link->next = NULL;
-    link->context = sl__context_ref(d->loop->context);
+    link->context = sl__context_ref(context);
     link->site = site;
     *d->last_link = link;
     d->last_link = &link->next;
@@ -234,7 +234,7 @@ static sl__link *add_link(sl_deferred *d, const sl_site *site)
 sl_deferred *sl__then(const sl_site *site, sl_deferred *deferred, sl_link_fn *ok, sl_link_fn *failed,
                       void *data, sl_free_fn *free_data)
 {
-    sl__link *link = add_link(deferred, site);
+    sl__link *link = add_link(deferred, site, deferred->loop->context);
     link->kind = SL__LINK_CALL;
     link->ok = ok;
     link->failed = failed;
@@ -247,7 +247,7 @@ sl_deferred *sl__then(const sl_site *site, sl_deferred *deferred, sl_link_fn *ok
 
 sl__link *sl__deferred_add_task(sl_deferred *deferred, sl_task *task, const sl_site *site)
 {
-    sl__link *link = add_link(deferred, site);
+    sl__link *link = add_link(deferred, site, /* context= */ NULL); /* the task has its own */
     link->kind = SL__LINK_TASK;
     link->data = task;
     link->free_data = NULL;
@@ -312,7 +312,7 @@ static void enter_inner(sl_deferred *d, const sl_site *site)
         sl_deferred_unref(inner);
         return;
     }
-    sl__link *link = add_link(inner, site);
+    sl__link *link = add_link(inner, site, /* context= */ NULL);
     link->kind = SL__LINK_OUTER;
     link->data = d;
     link->free_data = NULL;
@@ -449,6 +449,20 @@ static void run(sl_deferred *d)
 
 /* ---- Firing ---- */
 
+/* What nearly always happens: one task waits and nothing else does. */
+static bool hand_to_task(sl_deferred *d)
+{
+    const sl__link *link = d->links;
+    if (link != &d->first || link->next || link->kind != SL__LINK_TASK || !link->data || d->pauses ||
+        d->result.kind == SL_DEFERRED)
+        return false;
+    d->links = NULL;
+    d->last_link = &d->links;
+    d->first_taken = false;
+    sl__task_resume_with(link->data, d); /* it holds a reference until it runs */
+    return true;
+}
+
 int sl__fire(const sl_site *site, sl_deferred *d, sl_result result)
 {
     if (d->state == SL__PENDING) {
@@ -456,7 +470,7 @@ int sl__fire(const sl_site *site, sl_deferred *d, sl_result result)
         d->state = SL__FIRED;
         d->fired = site;
         d->result = result;
-        if (d->links || !d->references || result.kind == SL_DEFERRED)
+        if ((d->links || !d->references || result.kind == SL_DEFERRED) && !hand_to_task(d))
             run(d);
         return 0;
     }

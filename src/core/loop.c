@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define SLICE_NS 500000
-#define JOBS_BETWEEN_CLOCKS 16
+#define JOBS_BETWEEN_CLOCKS 32
 
 /* How long a loop that ends waits for its tasks, in each of two rounds. */
 #define PATIENCE_MS 2000
