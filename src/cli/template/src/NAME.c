@@ -14,7 +14,31 @@ static const char *book(sl_request *req)
     return sl_printf("%s/entries.jsonl", sl_config(sl_request_app(req), "FILES"));
 }
 
-/* The entries, newest first; only those by `author` unless it is NULL. */
+/* How many characters this UTF-8 has, counting the end of a line as one, as a browser's maxlength does. */
+static int characters(const char *text)
+{
+    int count = 0;
+    for (; *text; text++)
+        count += (*text & 0xc0) != 0x80 && *text != '\r';
+    return count;
+}
+
+/* Why this cannot stand in the book, as a sentence for who wrote it; or NULL. */
+static const char *wrong(const char *author, const char *text)
+{
+    if (!author || !*author || !text || !*text)
+        return "Please give your name and a few words.";
+    if (characters(author) > AUTHOR_MAX)
+        return sl_printf("A name may have %d characters.", AUTHOR_MAX);
+    if (strcmp(author, ".") == 0 || strcmp(author, "..") == 0) /* they mean something else in a path */
+        return "Please give a name that is more than dots.";
+    if (characters(text) > TEXT_MAX)
+        return sl_printf("An entry may have %d characters.", TEXT_MAX);
+    return NULL;
+}
+
+/* The entries, newest first; only those by `author` unless it is NULL. Lines that nobody could have signed,
+ * because they were written by other hands, are passed over: one must not spoil the book. */
 static json_t *entries(sl_request *req, const char *author)
 {
     json_t *found = json_array();
@@ -27,7 +51,8 @@ static json_t *entries(sl_request *req, const char *author)
     for (const char *line = file->data, *end; (end = strchr(line, '\n')); line = end + 1) {
         json_t *entry = json_loadb(line, (size_t)(end - line), 0, NULL);
         const char *by = json_string_value(json_object_get(entry, "author"));
-        if (by && (!author || strcmp(by, author) == 0)) {
+        const char *text = json_string_value(json_object_get(entry, "text"));
+        if (!wrong(by, text) && (!author || strcmp(by, author) == 0)) {
             json_object_set_new(entry, "url", json_string(sl_url(req, "author", "author", by)));
             json_array_insert(found, 0, entry);
         }
@@ -50,9 +75,9 @@ static sl_response *index_page(sl_request *req)
 static sl_response *sign(sl_request *req)
 {
     const char *author = sl_field(req, "author"), *text = sl_field(req, "text");
-    if (!author || !*author || strlen(author) > AUTHOR_MAX || !text || !*text || strlen(text) > TEXT_MAX)
-        return sl_set_status(
-            page(req, author ? author : "", text ? text : "", "Please give your name and a few words."), 422);
+    const char *complaint = wrong(author, text);
+    if (complaint)
+        return sl_set_status(page(req, author ?: "", text ?: "", complaint), 422);
 
     json_t *entry = json_pack("{s:s, s:s}", "author", author, "text", text);
     char *line = json_dumps(entry, JSON_COMPACT);

@@ -59,6 +59,31 @@ class Application(unittest.TestCase):
         self.assertIn("Please give your name", page)
         self.assertIn('value="Grace"', page)
 
+    def test_what_cannot_be_signed(self):
+        for author in (".", ".."):
+            status, page = self.get("/", author=author, text="Hi")
+            self.assertEqual(status, 422)
+            self.assertIn("more than dots", page)
+        for author, text, complaint in (("\u00e9" * 65, "Hi", "64 characters"), ("Ada", "\u00e9" * 1001, "1000 characters")):
+            status, page = self.get("/", author=author, text=text)
+            self.assertEqual(status, 422)
+            self.assertIn(complaint, page)
+        self.assertEqual(self.get("/")[0], 200)
+
+    def test_as_much_as_the_form_allows(self):
+        status, page = self.get("/", author="\u00e9" * 64, text="\u00fc" * 998 + "\r\nx")
+        self.assertEqual(status, 200)
+        self.assertIn("\u00e9" * 64, page)
+
+    def test_lines_that_others_wrote_are_passed_over(self):
+        with open(os.path.join(self.files.name, "entries.jsonl"), "a", encoding="utf-8") as book:
+            book.write('{"author":".","text":"dot"}\n{"author":"","text":"nobody"}\n{"author":"Max"}\nnonsense\n')
+        self.get("/", author="Emmy", text="Still here")
+        status, page = self.get("/")
+        self.assertEqual(status, 200)
+        self.assertIn("Still here", page)
+        self.assertNotIn("nobody", page)
+
     def test_an_unknown_author(self):
         self.assertEqual(self.get("/by/nobody")[0], 404)
 
