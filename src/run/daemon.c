@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -82,36 +83,83 @@ void daemon_ready(int report, const char *text)
 
 /* ---- Pid file ---------------------------------------------------------------------------------------- */
 
-int pidfile_write(const char *path, sl_error **ret_error)
+/* Who says in the file that it is theirs; 0 if nobody does, -1 if the file holds something else. */
+static int pid_in(int fd)
 {
-    char *beside = sl_printf_heap("%s.%d", path, (int)getpid());
-    FILE *file = fopen(beside, "we");
-    int code = file ? 0 : -errno;
-    if (file && (fprintf(file, "%d\n", (int)getpid()) < 0 || fflush(file) < 0))
-        code = -errno;
-    if (file && fclose(file) < 0 && code == 0)
-        code = -errno;
-    if (code == 0 && rename(beside, path) < 0)
-        code = -errno;
-    if (code < 0) {
-        unlink(beside);
-        *ret_error =
-            sl_error_hint(sl_error_new(code, "cannot write the pid file %s: %s", path, sl_code_message(code)),
-                          "give another path with --pidfile");
-    }
-    free(beside);
-    return code;
+    char text[32];
+    uint64_t pid;
+    ssize_t size = pread(fd, text, sizeof(text), 0);
+    if (size < 0 || (size_t)size == sizeof(text))
+        return -1;
+    sl_view number = sl_view_trim((sl_view){text, (size_t)size}, " \n");
+    if (!number.size)
+        return 0;
+    return sl_view_number(number, INT32_MAX, &pid) < 0 ? -1 : (int)pid;
 }
 
-void pidfile_remove(const char *path)
+static sl_error *pidfile_refused(const char *path, int code, int holder)
 {
-    FILE *file = fopen(path, "re");
-    int pid = 0;
-    if (!file)
+    if (code == SL_EBUSY)
+        return sl_error_hint(sl_error_new(SL_EBUSY, "the pid file %s is held by process %d", path, holder),
+                             "stop that one with `kill %d`, or give another file with --pidfile", holder);
+    if (code == SL_EEXIST)
+        return sl_error_hint(sl_error_new(SL_EEXIST, "%s holds something else than a process's number", path),
+                             "remove it if nobody needs it, or give another file with --pidfile");
+    return sl_error_hint(sl_error_new(code, "cannot write the pid file %s: %s", path, sl_code_message(code)),
+                         "give another file with --pidfile");
+}
+
+/* Opens the file and locks it: a descriptor, or a code and who holds it. */
+static int lock_pidfile(const char *path, int *ret_holder)
+{
+    for (;;) {
+        struct stat held, named;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+        if (fd < 0)
+            return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            int code = errno == EWOULDBLOCK ? SL_EBUSY : -errno;
+            *ret_holder = pid_in(fd);
+            close(fd);
+            return code;
+        }
+        /* Its last holder may have removed it between the two calls: then this one has no name. */
+        if (fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino &&
+            held.st_dev == named.st_dev)
+            return fd;
+        close(fd);
+    }
+}
+
+int pidfile_take(const char *path, int *ret_fd, sl_error **ret_error)
+{
+    char text[16];
+    int holder = 0, size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    int fd = lock_pidfile(path, &holder);
+    int code = fd < 0 ? fd : 0;
+    if (code == 0 && pid_in(fd) < 0)
+        code = SL_EEXIST;
+    else if (code == 0 && (pwrite(fd, text, (size_t)size, 0) != size || ftruncate(fd, size) < 0))
+        code = errno ? -errno : SL_EIO;
+    if (code < 0) {
+        *ret_error = pidfile_refused(path, code, holder);
+        if (fd >= 0)
+            close(fd);
+        return code;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+void pidfile_release(const char *path, int fd)
+{
+    struct stat held, named;
+    if (fd < 0)
         return;
-    if (fscanf(file, "%d", &pid) == 1 && pid == (int)getpid())
+    if (fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino &&
+        held.st_dev == named.st_dev)
         unlink(path);
-    fclose(file);
+    close(fd);
 }
 
 /* ---- systemd ----------------------------------------------------------------------------------------- */

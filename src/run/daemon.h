@@ -12,10 +12,12 @@ int daemon_start(int *ret_report, int *ret_status);
 /* Lets the parent print `text` and succeed. Closes `report`. */
 void daemon_ready(int report, const char *text);
 
-/* Writes this process's number beside the path and renames it over. 0, or *ret_error says why not. */
-int pidfile_write(const char *path, sl_error **ret_error);
-/* Removes the file if it still names this process. */
-void pidfile_remove(const char *path);
+/* Writes this process's number into the file and holds it by a lock, until *ret_fd is closed: a file that was
+ * left behind has none, and is taken over. 0, or *ret_error says why not (SL_EBUSY: another process holds
+ * it). */
+int pidfile_take(const char *path, int *ret_fd, sl_error **ret_error);
+/* Removes the file if it is still the one that was taken, and lets go of it. -1 is none. */
+void pidfile_release(const char *path, int fd);
 
 /* systemd, sd_notify(3): sends a state ("READY=1") to $NOTIFY_SOCKET. Without it nothing happens. */
 struct notify {

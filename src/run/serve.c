@@ -27,6 +27,8 @@ struct serving {
     struct log_file log;
     struct notify notify;
     char *pidfile; /* absolute */
+    int pidfile_fd;
+    bool announced;
     int listener;
     int report; /* to who started the daemon, or -1 */
     bool borrowed;
@@ -75,11 +77,7 @@ static void ready(void *data)
     char *address = sl_listen_address(serving->listener);
     char *url = url_of(address);
     slot_describe(&serving->slot, url);
-    sl_error *error = NULL;
-    if (serving->pidfile && pidfile_write(serving->pidfile, &error) < 0) {
-        print_error(serving, error);
-        sl_error_unref(error);
-    }
+    serving->announced = true;
     if (serving->report >= 0) {
         char *line = sl_printf_heap("%s: %s  (process %d; `kill %d` stops)\n", serving->manifest->app_name,
                                     url, (int)getpid(), (int)getpid());
@@ -93,7 +91,7 @@ static void ready(void *data)
         fflush(stdout);
     }
     if (serving->log.path)
-        sl_log_to(&serving->log.logger, SL_INFO, SL_HERE, "serving %s", url);
+        sl_log_to(&serving->log.logger, SL_INFO, SL_HERE, "serving %s (process %d)", url, (int)getpid());
     free(url);
     free(address);
 }
@@ -190,6 +188,8 @@ static int serve(struct serving *serving)
         code = slot_take(runtime, serving->manifest, serving->options->slot, &serving->slot, &error);
         status = code == SL_EBUSY ? RUN_EXIT_TAKEN : 1;
     }
+    if (code == 0 && serving->pidfile)
+        code = pidfile_take(serving->pidfile, &serving->pidfile_fd, &error);
     if (code == 0)
         code = open_log(serving, &error);
     if (code == 0)
@@ -211,6 +211,7 @@ int run_serve(const struct run_serve_options *options)
         .log = {.fd = -1, .echo = -1},
         .listener = -1,
         .report = -1,
+        .pidfile_fd = -1,
     };
     struct complaints complaints = {0};
     const char *directory = options->directory ? options->directory : ".";
@@ -226,8 +227,9 @@ int run_serve(const struct run_serve_options *options)
     }
     serving.pidfile = options->pidfile ? absolute_path(options->pidfile) : NULL;
     int status = serve(&serving);
-    if (serving.pidfile)
-        pidfile_remove(serving.pidfile);
+    if (serving.log.path && serving.announced)
+        sl_log_to(&serving.log.logger, SL_INFO, SL_HERE, "stopped%s", status ? " at once" : "");
+    pidfile_release(serving.pidfile, serving.pidfile_fd);
     slot_release(&serving.slot);
     log_file_close(&serving.log);
     notify_done(&serving.notify);

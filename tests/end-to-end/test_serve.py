@@ -402,6 +402,38 @@ def test_daemon(daemon, probe_app):
     os.kill(pid, signal.SIGTERM)
     eventually(lambda: not alive(pid), "the daemon to end")
     assert not done.pidfile.exists()
+    assert re.search(rf"\|INFO\] serving http://\S+ \(process {pid}\)$", log.read_text(), re.MULTILINE)
+    assert log.read_text().endswith("|INFO] stopped\n")
+
+
+def test_a_pid_file_that_cannot_be_written(command, serve, app, tmp_path):
+    nowhere = str(tmp_path / "nowhere" / "pid")
+    done = command("serve", app(), "--listen", "127.0.0.1:0", "--daemon", "--pidfile", nowhere)
+    assert done.returncode == 1 and done.stdout == ""
+    assert f"silver: cannot write the pid file {nowhere}" in done.stderr
+    server = serve(app(), "--pidfile", nowhere, ready=False)
+    assert server.wait() == 1
+    assert nowhere in server.said() and "http://" not in server.said()
+
+
+def test_a_pid_file_is_held(daemon, command, app):
+    first = daemon(app(directory="first"))
+    assert first.returncode == 0, first.stderr
+    pid = int(first.pidfile.read_text())
+    for more in (["--daemon"], []):
+        second = command("serve", app(directory="second"), "--listen", "127.0.0.1:0", "--pidfile", str(first.pidfile), *more)
+        assert second.returncode == 1
+        assert f"{first.pidfile} is held by process {pid}" in second.stderr
+        assert f"kill {pid}" in second.stderr
+        assert int(first.pidfile.read_text()) == pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), "the daemon to end")
+    again = daemon(app(directory="again"), "--pidfile", str(first.pidfile))
+    assert again.returncode == 0, again.stderr
+    other = int(first.pidfile.read_text())
+    assert other != pid
+    os.kill(other, signal.SIGTERM)
+    eventually(lambda: not alive(other), "the daemon to end")
 
 
 def test_a_daemon_that_cannot_start_says_why(daemon, app):

@@ -95,20 +95,53 @@ static void test_pidfile(void **state)
     char *directory = scratch_make(), *path = sl_printf_heap("%s/pid", directory);
     char *own = sl_printf_heap("%d\n", (int)getpid());
     sl_error *error = NULL;
-    write_file(directory, "pid", "1\n"); /* of one that was killed */
-    assert_int_equal(pidfile_write(path, &error), 0);
+    int fd, other;
+    write_file(directory, "pid", "1000001\n"); /* of one that was killed, with a longer number */
+    assert_int_equal(pidfile_take(path, &fd, &error), 0);
     char *text = read_whole(path);
     assert_string_equal(text, own);
     free(text);
-    pidfile_remove(path);
+    assert_int_equal(pidfile_take(path, &other, &error), SL_EBUSY);
+    char *said = sl_printf_heap("%s is held by process %d", path, (int)getpid());
+    assert_non_null(strstr(error->message, said));
+    assert_non_null(error->hint);
+    error = sl_error_unref(error);
+    text = read_whole(path);
+    assert_string_equal(text, own); /* it is as it was */
+    free(text);
+    pidfile_release(path, fd);
     assert_int_equal(access(path, F_OK), -1);
+    free(said);
+    free(own);
+    free(path);
+    scratch_remove(directory);
+}
+
+static void test_pidfile_of_others(void **state)
+{
+    char *directory = scratch_make(), *path = sl_printf_heap("%s/pid", directory);
+    char *aside = sl_printf_heap("%s/aside", directory);
+    sl_error *error = NULL;
+    int fd;
+    assert_int_equal(pidfile_take(path, &fd, &error), 0);
+    assert_int_equal(rename(path, aside), 0);
     write_file(directory, "pid", "1\n"); /* another's is left alone */
-    pidfile_remove(path);
+    pidfile_release(path, fd);
     assert_int_equal(access(path, F_OK), 0);
-    assert_int_equal(pidfile_write("/proc/nowhere/pid", &error), SL_ENOENT);
+    static const char *const others[] = {"precious\n", "12 monkeys\n", "-1\n"};
+    for (size_t i = 0; i < sl_array_size(others); i++) {
+        write_file(directory, "pid", others[i]);
+        assert_int_equal(pidfile_take(path, &fd, &error), SL_EEXIST);
+        assert_non_null(strstr(error->message, path));
+        error = sl_error_unref(error);
+        char *text = read_whole(path);
+        assert_string_equal(text, others[i]);
+        free(text);
+    }
+    assert_int_equal(pidfile_take("/proc/nowhere/pid", &fd, &error), SL_ENOENT);
     assert_non_null(strstr(error->message, "/proc/nowhere/pid"));
     sl_error_unref(error);
-    free(own);
+    free(aside);
     free(path);
     scratch_remove(directory);
 }
@@ -200,11 +233,9 @@ static void test_activation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ready),
-        cmocka_unit_test(test_not_ready),
-        cmocka_unit_test(test_pidfile),
-        cmocka_unit_test(test_notify),
-        cmocka_unit_test(test_watchdog_of_another),
+        cmocka_unit_test(test_ready),      cmocka_unit_test(test_not_ready),
+        cmocka_unit_test(test_pidfile),    cmocka_unit_test(test_pidfile_of_others),
+        cmocka_unit_test(test_notify),     cmocka_unit_test(test_watchdog_of_another),
         cmocka_unit_test(test_activation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
