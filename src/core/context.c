@@ -41,13 +41,19 @@ static sl_context *context_with(sl_context *parent, sl_root *root, sl_key *key, 
     return context;
 }
 
+static void unlink_root(sl_root *root)
+{
+    if (!root->loop)
+        return;
+    sl_root **at = &root->loop->roots;
+    while (*at != root)
+        at = &(*at)->next;
+    *at = root->next;
+}
+
 static void root_free(sl_root *root)
 {
-    for (sl_root **at = &root->loop->roots; *at; at = &(*at)->next)
-        if (*at == root) {
-            *at = root->next;
-            break;
-        }
+    unlink_root(root);
     sl__channels_free(root);
     for (unsigned i = 0; i < root->count; i++)
         if (root->slots[i] && root->keys[i] && root->keys[i]->unref)
@@ -214,10 +220,13 @@ void sl__context_done(sl_loop *loop)
     loop->context = NULL;
     sl__context_unref(context);
     loop->root = sl_root_unref(loop->root);
-    /* A root that somebody still holds must not look for its loop any more. */
-    for (sl_root *root = loop->roots; root; root = root->next)
+    while (loop->roots) { /* those that somebody still holds must not look for their loop any more */
+        sl_root *root = loop->roots;
+        loop->roots = root->next;
+        root->loop = NULL;
         sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "the loop ends, but root %s is still referred to",
                   root->name);
+    }
 }
 
 sl_root *sl_root_current(void)

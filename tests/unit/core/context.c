@@ -21,7 +21,7 @@ static void unref_counted(void *value)
 
 static void show_counted(void *value, sl_buffer *out)
 {
-    sl_buffer_printf(out, "<%s>", (const char *) value);
+    sl_buffer_printf(out, "<%s>", (const char *)value);
 }
 
 static SL_KEY(counted, SL_CAPTURED, .ref = ref_counted, .unref = unref_counted, .show = show_counted);
@@ -151,13 +151,13 @@ static void test_captured_by_hand(void **state)
 
 static void keep(sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size)
 {
-    strcat((char *) logger->name, message);
+    strcat((char *)logger->name, message);
 }
 
 static void *returns_configuration(void *data)
 {
     sl_await(sl_sleep(1));
-    sl_info("%s", (char *) data);
+    sl_info("%s", (char *)data);
     return sl_get(&configuration);
 }
 
@@ -198,12 +198,30 @@ static void test_two_roots_do_not_see_each_other(void **state)
     assert_int_equal(sl_run("test", two_roots, NULL, NULL), 0);
 }
 
+static void *leaves_a_root(void *data)
+{
+    *(sl_root **)data = sl_root_new(sl_loop_current(), "left");
+    return NULL;
+}
+
+static void test_a_root_outlives_its_loop(void **state)
+{
+    sl_root *left = NULL;
+    assert_int_equal(sl_run("test", leaves_a_root, &left, NULL), 0);
+    assert_string_equal(sl_root_name(left), "left");
+    assert_null(sl_root_unref(left));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks_and_tasks),          cmocka_unit_test(test_task_local_is_not_inherited),
-        cmocka_unit_test(test_an_exit_leaves_the_blocks), cmocka_unit_test(test_capture_keeps_values),
-        cmocka_unit_test(test_captured_by_hand),          cmocka_unit_test(test_two_roots_do_not_see_each_other),
+        cmocka_unit_test(test_blocks_and_tasks),
+        cmocka_unit_test(test_task_local_is_not_inherited),
+        cmocka_unit_test(test_an_exit_leaves_the_blocks),
+        cmocka_unit_test(test_capture_keeps_values),
+        cmocka_unit_test(test_captured_by_hand),
+        cmocka_unit_test(test_two_roots_do_not_see_each_other),
+        cmocka_unit_test(test_a_root_outlives_its_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
