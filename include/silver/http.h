@@ -42,7 +42,8 @@ SL_API const char *sl_body_read(sl_request *req, size_t *ret_size);
 SL_API const char *sl_trailer(const sl_request *req, const char *name);
 
 /* ---- Response ---------------------------------------------------------------------------------------- */
-/* Made in the request's arena. What the library adds by itself unless it is there: Date, Content-Length or chunked coding,
+/* Made in the request's arena (but not inside an SL_SCRATCH block that ends before the handler does: a file would be closed
+ * with it). What the library adds by itself unless it is there: Date, Content-Length or chunked coding,
  * Content-Encoding with Vary where the client accepts it and the type is text, and for successful GET with an ETag or
  * Last-Modified, the answers to conditional and range requests. HEAD gets the same without the body. */
 

@@ -228,11 +228,14 @@ static bool cut_off(sl__exchange *x, sl_error *error)
 
 /* ---- The task ---- */
 
+/* However slowly it drips, nobody waits for long for what nobody wants. */
 static void *drain_body(void *data)
 {
     sl__exchange *x = data;
-    if (!sl__body_drain(x))
-        x->keep_alive = false;
+    SL_SCOPE(scope, .deadline_ms = x->request.server->options.limits.body_ms)
+    {
+        x->keep_alive = sl__body_drain(x);
+    }
     return NULL;
 }
 

@@ -187,11 +187,27 @@ static void half_sent(int port)
     close(fd);
 }
 
+/* A byte now and then of a body that the handler did not want. */
+static void drips(int port)
+{
+    int fd = dial(port), bytes = 5000, over = 0;
+    put(fd, "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    get(fd, &r);
+    while (bytes-- > 0 && !over) {
+        char c;
+        over = send(fd, "x", 1, MSG_NOSIGNAL) < 0 || recv(fd, &c, 1, MSG_DONTWAIT) == 0;
+        usleep(2000);
+    }
+    CHECK(over);
+    close(fd);
+}
+
 static void test_half_sent(void **state)
 {
     serving s = serving_with(echo);
     s.options.limits.body_ms = 40;
     serve(s, half_sent);
+    serve(s, drips);
 }
 
 /* ---- Out ---- */
