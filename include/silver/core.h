@@ -400,7 +400,8 @@ typedef struct sl_event {
 /* SL_EVENT(message_said); at file level declares an event, whose payload is JSON. */
 #define SL_EVENT(identifier) static const sl_event identifier[1] = {{#identifier}}
 
-/* The root's channel of this name. Lives as long as the root. */
+/* The root's channel of this name. It lives while anybody is subscribed, and after that until 1024 others that nobody
+ * listens to were asked for: keep its name, not the channel. */
 SL_API sl_channel *sl_channel_get(sl_root *root, const char *name);
 #define sl_channel(...) sl__channel_printf(__VA_ARGS__)
 SL_API sl_channel *sl__channel_printf(const char *format, ...) SL_PRINTF(1, 2);

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 
 #define MOST_WAITING 1024
+#define MOST_IDLE 1024 /* channels that nobody listens to: peers may choose their names */
 
 struct sl_channel {
     char *name;
     sl_root *root;
     sl_inbox *first;
+    sl_channel *earlier, *later; /* among those that nobody listens to */
 };
 
 struct sl_inbox {
@@ -23,17 +25,48 @@ struct sl_inbox {
     sl_deferred *next_one; /* who waits for something to come */
 };
 
+/* ---- Channels that nobody listens to ---- */
+
+static void leave_idle(sl_channel *channel)
+{
+    sl_root *root = channel->root;
+    *(channel->earlier ? &channel->earlier->later : &root->idle) = channel->later;
+    *(channel->later ? &channel->later->earlier : &root->last_idle) = channel->earlier;
+    channel->earlier = channel->later = NULL;
+    root->idle_count--;
+}
+
+static void join_idle(sl_channel *channel)
+{
+    sl_root *root = channel->root;
+    channel->earlier = root->last_idle;
+    *(root->last_idle ? &root->last_idle->later : &root->idle) = channel;
+    root->last_idle = channel;
+    if (++root->idle_count <= MOST_IDLE)
+        return;
+    sl_channel *oldest = root->idle;
+    leave_idle(oldest);
+    sl_table_remove(root->channels, oldest->name);
+}
+
 static void channel_free(void *data)
 {
     sl_channel *channel = data;
-    while (channel->first)
-        sl_inbox_close(channel->first);
     free(channel->name);
     free(channel);
 }
 
 void sl__channels_free(sl_root *root)
 {
+    const char *name;
+    void *channel;
+    for (size_t at = 0; root->channels && sl_table_next(root->channels, &at, &name, &channel);)
+        while (((sl_channel *)channel)->first) {
+            bool last = !((sl_channel *)channel)->first->next;
+            sl_inbox_close(((sl_channel *)channel)->first);
+            if (last)
+                break; /* it is idle now, and may have gone */
+        }
     root->channels = sl_table_free(root->channels);
 }
 
@@ -47,6 +80,7 @@ sl_channel *sl_channel_get(sl_root *root, const char *name)
         channel->name = sl_strdup_heap(name);
         channel->root = root;
         sl_table_set(root->channels, name, channel);
+        join_idle(channel);
     }
     return channel;
 }
@@ -176,6 +210,8 @@ sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event)
     sl_inbox *inbox = sl_calloc(1, sizeof *inbox);
     inbox->channel = channel;
     inbox->event = event ? event->name : NULL;
+    if (!channel->first)
+        leave_idle(channel);
     inbox->next = channel->first;
     inbox->link = &channel->first;
     if (inbox->next)
@@ -237,10 +273,13 @@ void sl_inbox_close(sl_inbox *inbox)
 {
     if (!inbox->channel)
         return;
+    sl_channel *channel = inbox->channel;
     inbox->channel = NULL;
     *inbox->link = inbox->next;
     if (inbox->next)
         inbox->next->link = inbox->link;
+    if (!channel->first)
+        join_idle(channel);
     if (inbox->next_one) {
         sl_deferred *d = inbox->next_one;
         inbox->next_one = NULL;

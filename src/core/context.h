@@ -27,6 +27,8 @@ struct sl_root {
     sl_key **keys;
     sl_logger *logger;
     sl_table *channels;
+    sl_channel *idle, *last_idle; /* channels that nobody listens to, the one idle for longest first */
+    size_t idle_count;
     sl_bus_forward_fn *forward;
     void *forward_data;
 };

@@ -16,11 +16,11 @@ static void *listens(void *data)
     sl_inbox *inbox = sl_subscribe(sl_channel("room/%s", "a"), said);
     intptr_t sum = 0;
     for (json_t *n; (n = sl_next(inbox));) {
-        sum = sum * 10 + (intptr_t) json_integer_value(n);
+        sum = sum * 10 + (intptr_t)json_integer_value(n);
         if (json_integer_value(n) == 3)
             sl_inbox_close(inbox);
     }
-    return (void *) sum;
+    return (void *)sum;
 }
 
 static void *talks(void *data)
@@ -33,8 +33,8 @@ static void *talks(void *data)
     emit("room/a", said, 2);
     sl_yield();
     emit("room/a", said, 3);
-    assert_int_equal((intptr_t) sl_await(one), 123);
-    assert_int_equal((intptr_t) sl_await(two), 123);
+    assert_int_equal((intptr_t)sl_await(one), 123);
+    assert_int_equal((intptr_t)sl_await(two), 123);
     emit("room/a", said, 9); /* nobody is left */
     return NULL;
 }
@@ -80,11 +80,29 @@ static void test_waiting_for_a_while(void **state)
     assert_int_equal(sl_run("test", waits_a_while, NULL, NULL), 0);
 }
 
+static void *asks_for_many(void *data)
+{
+    sl_inbox *inbox = sl_subscribe(sl_channel("kept"), said);
+    for (int i = 0; i < 100000; i++) /* names that a peer may choose */
+        sl_emit(sl_channel("visitor/%d", i), said, NULL);
+    emit("kept", said, 5);
+    assert_int_equal(json_integer_value(sl_next(inbox)), 5);
+    sl_channel *kept = sl_channel("kept");
+    sl_inbox_close(inbox);
+    assert_ptr_equal(kept, sl_channel("kept")); /* the idle one is found again while few others came */
+    return NULL;
+}
+
+static void test_channels_nobody_listens_to_are_few(void **state)
+{
+    assert_int_equal(sl_run("test", asks_for_many, NULL, NULL), 0);
+}
+
 static char forwarded[256];
 
 static void forward(void *data, const char *channel, const char *event, const char *json, size_t size)
 {
-    snprintf(forwarded, sizeof forwarded, "%s %s %.*s", channel, event, (int) size, json);
+    snprintf(forwarded, sizeof forwarded, "%s %s %.*s", channel, event, (int)size, json);
 }
 
 static void *bus(void *data)
@@ -146,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_subscribers_get_events_in_order),
         cmocka_unit_test(test_a_lagging_inbox_says_what_it_missed),
         cmocka_unit_test(test_waiting_for_a_while),
+        cmocka_unit_test(test_channels_nobody_listens_to_are_few),
         cmocka_unit_test(test_bus),
         cmocka_unit_test(test_a_subscription_ends_with_its_task),
     };
