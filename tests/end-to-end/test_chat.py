@@ -152,6 +152,28 @@ def test_names_are_asked_once(browser, served, room):
         expect(visitor.page.locator("h1")).to_contain_text(room)
 
 
+def test_each_day_begins_once(browser, chat):
+    slot = chat.serve()
+    with visiting(browser, slot, "Ada") as ada:
+        ada.wait_live()
+        days = ada.page.locator(".day")
+        ada.wait_message(ada.say("The first words here"))
+        assert days.count() == 1
+        assert ada.page.locator(".messages > :first-child").get_attribute("class") == "day"
+    with sqlite3.connect(chat.database) as database:
+        database.execute("UPDATE message SET sent = sent - 7 * 86400000")
+    with visiting(browser, slot, "Ada") as ada:
+        ada.wait_live()
+        days = ada.page.locator(".day")
+        ada.wait_message(ada.say("The first words of another day"))
+        assert days.count() == 2
+        ada.wait_message(ada.say("And more"))
+        ada.wait_message(say(slot, "Grace", "And from others"))
+        assert days.count() == 2
+        assert ada.page.locator(".messages > *").evaluate_all("all => all.map(e => e.classList[0])") == [
+            "day", "message", "day", "message", "message", "message"]
+
+
 def test_older_messages_come_on_asking(browser, served, room):
     for i in range(120):
         say(served, "Ada", f"message {i}", room)

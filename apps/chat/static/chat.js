@@ -116,6 +116,9 @@ function enterRoom() {
       item.classList.toggle('follows', follows);
       before = item;
     }
+    for (const day of list.querySelectorAll('.day')) {
+      if (!day.nextElementSibling?.matches('.message')) day.remove(); // its messages have gone
+    }
     byId('empty').hidden = before !== null;
   }
 
@@ -137,7 +140,8 @@ function enterRoom() {
     const before = stored().findLast((other) => idOf(other) < message.id);
     item.id = `m${message.id}`;
     item.dataset.id = message.id;
-    const next = before ? before.nextSibling : list.firstChild;
+    let next = before ? before.nextElementSibling : list.firstElementChild;
+    if (next?.matches('.day')) next = next.nextElementSibling;
     if (next !== item) list.insertBefore(item, next); // not again where it stands: it would be read out twice
     if (stored().at(-1) === item) showLast(message);
     return true;
