@@ -48,8 +48,8 @@ INLINED void leave_stack(sl_task *task, bool for_good)
     sl__switch(&task->sp, task->loop->loop_sp);
 }
 
-/* Each switch of stacks leaves the processor's record of return addresses wrong, so each return after it is predicted
- * wrongly: what stands between a task's own code and the switch is inlined. */
+/* Each switch of stacks leaves the processor's record of return addresses wrong, so each return after it is
+ * predicted wrongly: what stands between a task's own code and the switch is inlined. */
 INLINED void park(sl_task *task, const sl_site *site)
 {
     sl_loop *loop = task->loop;

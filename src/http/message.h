@@ -34,7 +34,7 @@ struct sl_request {
     sl__method method_id;
     const char *method, *target, *path, *query, *host;
     uint8_t minor;
-    bool head_only;  /* HEAD: the head of what GET would get */
+    bool head_only; /* HEAD: the head of what GET would get */
     sl__fields fields;
     sl__fields trailers;
     struct sl__body *body; /* the server's: how far the body was read */
@@ -72,10 +72,11 @@ struct sl_response {
     bool prepared;        /* sl__content_prepare has seen it */
 };
 
-/* content.c: what RFC 9110 asks of a response that a handler made, before it is sent: conditional requests (304, 412), ranges
- * (206, 416, multipart/byteranges), compression by Accept-Encoding with Vary. Changes the response in place. For a
- * stream that is to be compressed it sets Content-Encoding, and sl__encoder_new(res) gives the encoder that the stream's
- * bytes must pass through. In the request's task; may suspend (reads of files). */
+/* content.c: what RFC 9110 asks of a response that a handler made, before it is sent: conditional requests
+ * (304, 412), ranges (206, 416, multipart/byteranges), compression by Accept-Encoding with Vary. Changes the
+ * response in place. For a stream that is to be compressed it sets Content-Encoding, and sl__encoder_new(res)
+ * gives the encoder that the stream's bytes must pass through. In the request's task; may suspend (reads of
+ * files). */
 void sl__content_prepare(sl_request *req, sl_response *res);
 
 /* compress.c: an encoder of one stream. */
@@ -85,7 +86,8 @@ typedef enum sl__encode_step {
     SL__ENCODE_FLUSH, /* what went in must come out */
     SL__ENCODE_END,   /* and the end mark */
 } sl__encode_step;
-/* The encoder that the response's Content-Encoding names, or NULL if there is none to apply. Freed by the caller. */
+/* The encoder that the response's Content-Encoding names, or NULL if there is none to apply. Freed by the
+ * caller. */
 sl__encoder *sl__encoder_new(const sl_response *res);
 void sl__encode(sl__encoder *encoder, const void *data, size_t size, sl__encode_step step, sl_buffer *out);
 sl__encoder *sl__encoder_free(sl__encoder *encoder);
@@ -96,7 +98,8 @@ typedef struct sl__static sl__static;
 int sl__static_new(const char *directory, sl__static **ret_static);
 sl__static *sl__static_free(sl__static *statics);
 sl_response *sl__static_serve(sl__static *statics, sl_request *req);
-/* The media type of a file name: "text/html; charset=utf-8"; "application/octet-stream" if unknown. Static. */
+/* The media type of a file name: "text/html; charset=utf-8"; "application/octet-stream" if unknown. Static.
+ */
 const char *sl__media_type(const char *name);
 
 /* date.c: IMF-fixdate, RFC 9110 section 5.6.7. `out` has room for 30 bytes. Parsing takes all three forms. */
