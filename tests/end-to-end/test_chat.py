@@ -350,7 +350,10 @@ def test_the_keyboard_is_enough(browser, served, room):
     with visiting(browser, served, "Ada", room=room) as ada:
         ada.wait_live()
         keyboard = ada.page.keyboard
-        keyboard.press("Tab")
+        for _ in range(40):  # backwards, past the messages and the rooms, to where the page begins
+            if ada.page.locator(".skip:focus").count():
+                break
+            keyboard.press("Shift+Tab")
         expect(ada.page.locator(".skip")).to_be_focused()
         expect(ada.page.locator(".skip")).to_be_in_viewport()
         keyboard.press("Enter")
@@ -365,6 +368,22 @@ def test_the_keyboard_is_enough(browser, served, room):
         expect(ada.page.locator("#body")).to_have_value("")
         keyboard.press("Shift+Tab")
         expect(ada.page.locator("#log")).to_be_focused()
+
+
+def test_one_can_begin_to_type(browser, served, room):
+    with visiting(browser, served, room=room) as visitor:
+        expect(visitor.page.locator("#name")).to_be_focused()
+        visitor.go(f"/name?room={room}")
+        expect(visitor.page.locator("#name")).to_be_focused()
+        visitor.page.keyboard.type("Ada")
+        visitor.page.keyboard.press("Enter")
+        expect(visitor.page.locator("#body")).to_be_focused()
+        visitor.page.keyboard.type("hello")
+        visitor.page.keyboard.press("Enter")
+        visitor.wait_message("hello")
+    with visiting(browser, served, "Ada", room=room, has_touch=True, is_mobile=True) as visitor:
+        visitor.wait_live()
+        expect(visitor.page.locator("#body")).not_to_be_focused()
 
 
 def test_what_a_screen_reader_finds(browser, served, room):
@@ -388,7 +407,8 @@ def test_what_a_screen_reader_finds(browser, served, room):
             assert len(ids) == len(set(ids))
 
 
-CONTRAST = """() => {
+# What `query` finds: its contrast with the ground, of its text or of what `property` colours.
+CONTRAST = """([query, property]) => {
     const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
     const paint = (...colours) => {
         canvas.clearRect(0, 0, 1, 1);
@@ -398,14 +418,23 @@ CONTRAST = """() => {
     const light = (rgb) => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
         .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
     const ground = (e) => { const all = []; for (; e; e = e.parentElement) all.unshift(getComputedStyle(e).backgroundColor); return all; };
-    return [...document.querySelectorAll('.author, .byline time, .message:not(.mine) .body, .room-name, .room-last, .room-time, .tile, .avatar, .quiet, .connection, h1, .day span, .send, a.button-quiet')]
+    return [...document.querySelectorAll(query)]
         .filter(e => e.checkVisibility())
         .map(e => {
-            const back = paint(...ground(e)), front = paint(...ground(e), getComputedStyle(e).color);
+            const back = paint(...ground(e)), front = paint(...ground(e), getComputedStyle(e)[property]);
             const [a, b] = [light(back), light(front)].sort((x, y) => y - x);
             return [e.className || e.tagName, (a + .05) / (b + .05)];
         });
 }"""
+TEXTS = (".author, .byline time, .message:not(.mine) .body, .room-name, .room-last, .room-time, .tile, .avatar, .quiet, .connection, "
+         "h1, .day span, .send, a.button-quiet")
+BOXES = "input:not([type=hidden]), textarea"
+
+
+def too_pale(page, query, property, least):
+    found = page.evaluate(CONTRAST, [query, property])
+    assert found
+    return [(what, round(contrast, 2)) for what, contrast in found if contrast < least]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -424,13 +453,17 @@ def test_it_looks_right(browser, served, room, scheme, width, height):
         expect(page.locator("#body")).to_be_in_viewport(ratio=1)
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 23)"
         assert dark == (scheme == "dark")
-        pale = [(what, round(contrast, 2)) for what, contrast in page.evaluate(CONTRAST) if contrast < 4.5]
-        assert pale == []
+        assert too_pale(page, TEXTS, "color", 4.5) == []
+        page.evaluate("document.activeElement.blur()")
+        assert too_pale(page, BOXES, "borderTopColor", 3) == []
         small = page.evaluate("""() => [...document.querySelectorAll('button, .back, .rooms a, input:not([type=hidden]), textarea')]
             .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 36).map(e => e.outerHTML)""")
         assert small == []
-        ada.go("/")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for path in ("/", "/name"):
+            ada.go(path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.evaluate("document.activeElement.blur()")
+            assert too_pale(page, BOXES, "borderTopColor", 3) == []
 
 
 # ---- What breaks -----------------------------------------------------------------------------------------

@@ -463,6 +463,8 @@ function enterRoom() {
 
   arrange();
   typed();
+  // Who has a keyboard can begin at once. Elsewhere a keyboard would come up over the messages.
+  if (keyboard && liveUrl && !location.hash && !document.querySelector('[autofocus]')) (byId('name') ?? body).focus();
   if (liveUrl) {
     outbox.forEach(showPending);
     deliver();
