@@ -244,7 +244,7 @@ typedef struct sl_logger {
 } sl_logger;
 
 /* Formats one record as `[name|2026-11-21 13:58:27,707|INFO] message`, newline included, in local time. Control
- * characters but tab and newline are shown as \x1b. */
+ * characters but tab are shown as \x1b; further lines of the message are indented. */
 SL_API void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size);
 /* A logger that writes such lines to the standard error. Static: the one used where no root has another. */
 SL_API sl_logger *sl_logger_stderr(void);

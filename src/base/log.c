@@ -25,16 +25,29 @@ const char *sl_level_name(sl_level level)
     return names[level];
 }
 
-/* What a peer sent must not move a terminal's cursor: control characters are shown as \x1b. */
+/* A control character: one byte, or one of U+0080 to U+009F, which some terminals obey as well, in two. */
+static bool is_control(const char *text, size_t size)
+{
+    unsigned char c = (unsigned char)text[0], next = size > 1 ? (unsigned char)text[1] : 0;
+    return (c < ' ' && c != '\t') || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0);
+}
+
+/* What a peer sent must not move a terminal's cursor, nor look like a record of its own: control characters
+ * are shown as \x1b, and further lines are indented. */
 static void put_shown(sl_buffer *out, const char *message, size_t size)
 {
     size_t plain = 0;
     for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char) message[i];
-        if ((c >= ' ' && c != 0x7f) || c == '\t' || c == '\n')
+        unsigned char c = (unsigned char)message[i];
+        if (!is_control(message + i, size - i))
             continue;
         sl_buffer_put(out, message + plain, i - plain);
-        sl_buffer_printf(out, "\\x%02x", c);
+        if (c == '\n')
+            sl_buffer_puts(out, "\n    ");
+        else
+            sl_buffer_printf(out, "\\x%02x", c);
+        if (c == 0xc2)
+            sl_buffer_printf(out, "\\x%02x", (unsigned char)message[++i]);
         plain = i + 1;
     }
     sl_buffer_put(out, message + plain, size - plain);

@@ -63,11 +63,14 @@ static SL_KEY(this_instance, SL_ROOTED, .show = show_instance);
 
 /* ---- Log --------------------------------------------------------------------------------------------- */
 
+/* Of this process, so that records of the library's own logger have it too. */
+static char log_token[LOG_TOKEN_SIZE + 1];
+
 static void write_record(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
                          size_t size)
 {
     sl_buffer lines = {0};
-    log_format_lines(&lines, logger->name, level, message, size);
+    log_format_lines(&lines, log_token, logger->name, level, message, size);
     log_write(STDERR_FILENO, lines.data, lines.size);
     sl_buffer_done(&lines);
 }
@@ -567,7 +570,8 @@ int run_instance(int argc, char **argv)
 {
     int type;
     socklen_t size = sizeof(type);
-    if (argc != 5 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
+    if (argc != 5 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+        recv(CONTROL_FD, log_token, LOG_TOKEN_SIZE, MSG_DONTWAIT) != LOG_TOKEN_SIZE) {
         fputs("silver instance: this is started by `silver serve`, and not by hand\n", stderr);
         return 2;
     }
@@ -586,6 +590,7 @@ int run_instance(int argc, char **argv)
         .borrowed = has_word(words, OPTION_BORROWED),
     };
     struct complaints complaints = {0};
+    sl_logger_stderr()->write = write_record;
     setvbuf(stdout, NULL, _IOLBF, 0); /* it is a pipe: what is printed must be seen when it is printed */
     signal(SIGPIPE, SIG_IGN);
     if (manifest_load(argv[1], &complaints, &instance.manifest) < 0) {

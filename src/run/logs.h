@@ -3,22 +3,35 @@
  * `[chat|2026-11-21 13:58:27,707|INFO] text`: a logger's records come so already; what else is printed (a
  * stray printf, a message of the C library) is cut into lines and given the same head by the supervisor,
  * which reads the instances' standard output and error from pipes. It alone writes the log file, so reopening
- * it for rotation is its affair alone. */
+ * it for rotation is its affair alone.
+ *
+ * What is printed may be what a stranger sent, and looks like a record if the stranger wants that. So an
+ * instance's loggers put a token before each line, which the supervisor made up for this instance and takes
+ * off again: what comes without it is no record, whatever it looks like. */
 #pragma once
 
 #include <silver/base.h>
 
 #define LOG_LINE_MAX 8192
+/* Of a record's line: token, head, and each byte of the text shown as four. */
+#define LOG_RECORD_MAX (LOG_TOKEN_SIZE + 256 + 4 * LOG_LINE_MAX)
+#define LOG_TOKEN_SIZE 32
 
-/* Appends a record with the head before each of its lines. */
-void log_format_lines(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size);
+/* Makes up a token: text, with its end. 0, or a code if there is no randomness. */
+int log_token_make(char token[static LOG_TOKEN_SIZE + 1]);
+
+/* Appends a record with the token (or "") and the head before each of its lines. A line beyond LOG_LINE_MAX
+ * bytes is broken there. */
+void log_format_lines(sl_buffer *out, const char *token, const char *name, sl_level level,
+                      const char *message, size_t size);
 
 /* Writes all of it to a descriptor; what cannot be written is lost. */
 void log_write(int fd, const char *data, size_t size);
 
-/* Cuts a stream of bytes into lines. Zero-initialised but for the name. */
+/* Cuts a stream of bytes into lines. Zero-initialised but for the name, and the token if there is one. */
 struct log_lines {
     const char *name;
+    char token[LOG_TOKEN_SIZE + 1];
     sl_buffer pending;
     sl_buffer
         last; /* the text of the last line that was seen, without a head: for telling how a process ended */

@@ -207,7 +207,12 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     *member =
         (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 4};
     member->lines.name = log->logger.name;
-    int code = listen_to(loop, member, output[0], control[0]);
+    int code = log_token_make(member->lines.token);
+    if (code == 0 && write(control[0], member->lines.token, LOG_TOKEN_SIZE) != LOG_TOKEN_SIZE)
+        code = SL_EIO; /* into an empty buffer */
+    int opened = listen_to(loop, member, output[0], control[0]);
+    if (code == 0)
+        code = opened;
     if (code == 0)
         code = spawn(loop, member, options, output[1], control[1]);
     close(output[1]);

@@ -476,6 +476,43 @@ def access_log(directory):
     return []
 
 
+FORGER = """
+#include <silver/silver.h>
+#include <stdio.h>
+
+#define FORGED "[probe|2026-11-21 13:58:27,707|ERROR] forged"
+
+SL_APPLICATION(app)
+{
+    printf(FORGED "\\n");
+    printf("\\033[2Jclear\\rcarriage " FORGED);
+    fflush(stdout);
+    sl_warning("a record\\n" FORGED);
+    sl_info("%09000d" FORGED, 0);
+    sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "the library's own");
+}
+"""
+
+
+def test_records_cannot_be_forged(serve, app):
+    directory = app(FORGER)
+    server = serve(directory, "--logfile", "probe.log")
+    log = (directory / "log0" / "probe.log").read_text()
+    assert log.count("forged") == 4
+    for line in log.splitlines():
+        assert LINE.fullmatch(line), line
+        assert not line.startswith("[probe|2026-11-21 13:58:27,707|"), line
+        assert line.isprintable(), line
+    assert "|INFO] \\x1b[2Jclear\\x0dcarriage " in log
+    assert re.search(r"\|WARNING\] a record$", log, re.MULTILINE)
+    assert re.search(r"\|WARNING\] the library's own$", log, re.MULTILINE)
+    (directory / "app.ini").write_text("nonsense\n")
+    server.tell(signal.SIGHUP)
+    eventually(lambda: "SL0102" in (directory / "log0" / "probe.log").read_text(), "the complaint")
+    log = (directory / "log0" / "probe.log").read_text()
+    assert re.search(r"^\[probe\|[^|]*\|ERROR\] \S+app.ini:1: SL0102", log, re.MULTILINE)
+
+
 @pytest.mark.parametrize("kind", ["combined", "json"])
 def test_the_access_log(serve, probe_app, kind):
     directory = probe_app(manifest=with_slots(0, more=f"\n[log]\naccess = {kind}\n"))

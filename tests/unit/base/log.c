@@ -13,7 +13,7 @@ static void test_format(void **state)
     assert_int_equal(
         regcomp(&shape,
                 "^before\n\\[chat\\|[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9],[0-9]{3}"
-                "\\|WARNING\\] two\nlines\n$",
+                "\\|WARNING\\] two\n    lines\n$",
                 REG_EXTENDED | REG_NOSUB),
         0);
     assert_int_equal(regexec(&shape, out.data, 0, NULL, 0), 0);
@@ -26,6 +26,9 @@ static void test_control_characters(void **state)
     sl_buffer out = {0};
     sl_log_format(&out, "chat", SL_INFO, "a\x1b[2J\r\0\x7f\tb \xc3\xa4", 13);
     assert_non_null(strstr(out.data, "|INFO] a\\x1b[2J\\x0d\\x00\\x7f\tb \xc3\xa4\n"));
+    out.size = 0;
+    sl_log_format(&out, "chat", SL_INFO, "\xc2\x9b\x32J \xc2\xa0 \xc2", 9);
+    assert_non_null(strstr(out.data, "|INFO] \\xc2\\x9b2J \xc2\xa0 \xc2\n"));
     sl_buffer_done(&out);
 }
 

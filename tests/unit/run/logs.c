@@ -40,27 +40,110 @@ static void test_lines(void **state)
     log_lines_done(&lines);
 }
 
+#define TOKEN "0123456789abcdef0123456789abcdef"
+
 static void test_records_pass(void **state)
+{
+    struct log_lines lines = {.name = "chat", .token = TOKEN};
+    sl_buffer out = {0};
+    log_lines_feed(&lines, TOKEN RECORD "\n", LOG_TOKEN_SIZE + sizeof(RECORD), &out);
+    assert_string_equal(out.data, RECORD "\n");
+    assert_int_equal(lines.last.size, 7);
+    assert_memory_equal(lines.last.data, "careful", 7);
+    out.size = 0;
+    /* One that does not know the name yet. */
+    static const char early[] = TOKEN "[silver|2026-11-21 13:58:27,707|ERROR] no app.ini\n";
+    log_lines_feed(&lines, early, sizeof(early) - 1, &out);
+    assert_string_equal(out.data, "[chat|2026-11-21 13:58:27,707|ERROR] no app.ini\n");
+    out.size = 0;
+    /* After something without an end of line, and byte by byte. */
+    static const char mixed[] = "name? " TOKEN RECORD "\nrest\n";
+    for (size_t i = 0; i < sizeof(mixed) - 1; i++)
+        log_lines_feed(&lines, mixed + i, 1, &out);
+    expect(&out, "[chat|INFO] name? \n[chat|WARNING] careful\n[chat|INFO] rest\n");
+    sl_buffer_done(&out);
+    log_lines_done(&lines);
+}
+
+/* What looks like a record is not taken for one without the token. */
+static void test_records_cannot_be_forged(void **state)
+{
+    static const char *const likes[] = {RECORD, "[silver|2026-11-21 13:58:27,707|ERROR] x",
+                                        "0123456789abcdef0123456789abcdeX" RECORD, "[chat"};
+    for (int with_token = 0; with_token < 2; with_token++) {
+        struct log_lines lines = {.name = "chat"};
+        if (with_token)
+            memcpy(lines.token, TOKEN, sizeof(TOKEN));
+        for (size_t i = 0; i < sl_array_size(likes); i++) {
+            sl_buffer out = {0};
+            log_lines_feed(&lines, likes[i], strlen(likes[i]), &out);
+            log_lines_feed(&lines, "\n", 1, &out);
+            assert_memory_equal(strstr(out.data, "|INFO] ") + 7, likes[i], strlen(likes[i]));
+            assert_memory_not_equal(out.data, likes[i], strlen(likes[i]) + 1);
+            sl_buffer_done(&out);
+        }
+        log_lines_done(&lines);
+    }
+}
+
+static void test_control_characters(void **state)
 {
     struct log_lines lines = {.name = "chat"};
     sl_buffer out = {0};
-    log_lines_feed(&lines, RECORD "\n", sizeof(RECORD), &out);
-    assert_string_equal(out.data, RECORD "\n");
-    assert_memory_equal(lines.last.data, "careful", 7);
-    out.size = 0;
-    /* What only looks like a record is not taken for one. */
-    static const char *const likes[] = {
-        "[talk|2026-11-21 13:58:27,707|INFO] x", "[chat|2026-11-21 13:58:27|INFO] x",
-        "[chat|2026-11-21 13:58:27,707|LOUD] x", "[chat|2026-11-21 13:58:27,707|INFO]", "[chat"};
-    for (size_t i = 0; i < sl_array_size(likes); i++) {
-        out.size = 0;
-        log_lines_feed(&lines, likes[i], strlen(likes[i]), &out);
-        log_lines_feed(&lines, "\n", 1, &out);
-        assert_memory_equal(strstr(out.data, "|INFO] ") + 7, likes[i], strlen(likes[i]));
-        assert_memory_not_equal(out.data, likes[i], strlen(likes[i]) + 1);
-    }
+    log_lines_feed(&lines, "a\x1b[2J\rb\tc\r\n", 11, &out);
+    expect(&out, "[chat|INFO] a\\x1b[2J\\x0db\tc\n");
     sl_buffer_done(&out);
     log_lines_done(&lines);
+}
+
+/* A record too long for a line goes on in lines of its own level, all of them marked. */
+static void test_long_records_break(void **state)
+{
+    struct log_lines lines = {.name = "chat", .token = TOKEN};
+    sl_buffer text = {0}, written = {0}, out = {0};
+    while (text.size < LOG_LINE_MAX)
+        sl_buffer_puts(&text, "\x1b\xe2\x82\xac"); /* the worst, and one that must not be broken */
+    text.size = LOG_LINE_MAX + 1;
+    sl_buffer_puts(&text, RECORD);
+    log_format_lines(&written, TOKEN, "chat", SL_ERROR, text.data, text.size);
+    log_lines_feed(&lines, written.data, written.size, &out);
+    assert_true(sl_utf8_valid(out.data, out.size));
+    assert_null(strstr(out.data, TOKEN));
+    size_t count = 0;
+    for (const char *p = out.data; p && *p; p = strchr(p, '\n') + 1, count++)
+        assert_memory_equal(p + 29, "|ERROR] ", 8);
+    assert_int_equal(count, 2);
+    sl_buffer_done(&text);
+    sl_buffer_done(&written);
+    sl_buffer_done(&out);
+    log_lines_done(&lines);
+}
+
+/* A token is found wherever endless output before it is broken. */
+static void test_a_record_after_much(void **state)
+{
+    char *text = sl_malloc(LOG_RECORD_MAX);
+    memset(text, 'x', LOG_RECORD_MAX);
+    for (size_t before = LOG_RECORD_MAX - LOG_TOKEN_SIZE - 2; before <= LOG_RECORD_MAX; before++) {
+        struct log_lines lines = {.name = "chat", .token = TOKEN};
+        sl_buffer out = {0};
+        log_lines_feed(&lines, text, before, &out);
+        log_lines_feed(&lines, TOKEN RECORD "\n", LOG_TOKEN_SIZE + sizeof(RECORD), &out);
+        assert_non_null(strstr(out.data, "\n" RECORD "\n"));
+        assert_null(strstr(out.data, "0123"));
+        sl_buffer_done(&out);
+        log_lines_done(&lines);
+    }
+    free(text);
+}
+
+static void test_tokens_differ(void **state)
+{
+    char one[LOG_TOKEN_SIZE + 1], other[LOG_TOKEN_SIZE + 1];
+    assert_int_equal(log_token_make(one), 0);
+    assert_int_equal(log_token_make(other), 0);
+    assert_int_equal(strlen(one), LOG_TOKEN_SIZE);
+    assert_string_not_equal(one, other);
 }
 
 static void test_long_lines_break(void **state)
@@ -74,8 +157,9 @@ static void test_long_lines_break(void **state)
     size_t count = 0;
     for (const char *p = out.data; p && *p; p = strchr(p, '\n') + 1)
         count++;
-    assert_int_equal(count + (lines.pending.size > 0), 300);
-    assert_true(lines.pending.capacity <= 4 * LOG_LINE_MAX);
+    size_t rest = (lines.pending.size + LOG_LINE_MAX - 1) / LOG_LINE_MAX;
+    assert_in_range(count + rest, 300, 400); /* what is kept at most is no multiple of a line */
+    assert_true(lines.pending.capacity <= 2 * LOG_RECORD_MAX);
     free(text);
     sl_buffer_done(&out);
     log_lines_done(&lines);
@@ -84,7 +168,7 @@ static void test_long_lines_break(void **state)
 static void test_record_of_lines(void **state)
 {
     sl_buffer out = {0};
-    log_format_lines(&out, "chat", SL_ERROR, "one\ntwo", 7);
+    log_format_lines(&out, "", "chat", SL_ERROR, "one\ntwo", 7);
     expect(&out, "[chat|ERROR] one\n[chat|ERROR] two\n");
     sl_buffer_done(&out);
 }
@@ -134,9 +218,10 @@ static void test_echo(void **state)
     assert_int_equal(log_file_open(&log, "chat", path, &error), 0);
     log.echo = pipe_fds[1];
     sl_log_to(&log.logger, SL_INFO, SL_HERE, "quiet");
+    sl_log_to(&log.logger, SL_INFO, SL_HERE, "not |ERROR] at all");
     sl_log_to(&log.logger, SL_ERROR, SL_HERE, "loud\nand clear");
     assert_true(read(pipe_fds[0], heard, sizeof(heard) - 1) > 0);
-    assert_string_equal(heard, "loud\nand clear\n");
+    assert_string_equal(heard, "silver: loud\nand clear\n");
     close(pipe_fds[0]);
     log_file_close(&log);
     free(path);
@@ -157,6 +242,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_records_pass),
+        cmocka_unit_test(test_records_cannot_be_forged),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_long_records_break),
+        cmocka_unit_test(test_a_record_after_much),
+        cmocka_unit_test(test_tokens_differ),
         cmocka_unit_test(test_long_lines_break),
         cmocka_unit_test(test_record_of_lines),
         cmocka_unit_test(test_file),
