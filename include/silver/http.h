@@ -127,11 +127,12 @@ typedef sl_response *sl_handler(sl_request *req);
     X(body_size, 1048576, "bytes", "413: of what a handler asks for whole")                                  \
     X(header_ms, 10000, "ms", "408: from a request's first byte to the end of its head")                     \
     X(body_ms, 30000, "ms", "408: without a byte of a body that is waited for")                              \
+    X(body_rate, 500, "bytes/s", "408: on average, of a body that was waited for longer than body_ms")      \
     X(write_ms, 30000, "ms", "closed: without a byte taken of what is sent")                                 \
     X(idle_ms, 75000, "ms", "closed: between requests")                                                      \
     X(requests, 100000, "requests", "closed after so many on one connection")                                \
     X(connections, 10000, "connections", "503, and closed: open at once in an instance")                     \
-    X(in_flight, 2000, "requests", "503: in handlers at once in an instance")                                \
+    X(in_flight, 2000, "requests", "503: in handlers at once, but for those that wait for a body")                             \
     X(write_buffer, 262144, "bytes", "a writer waits: outstanding to one client")                            \
     X(websocket_message, 1048576, "bytes", "1009: one message")                                              \
     X(drain_ms, 10000, "ms", "cancelled: requests that a stop waits for")

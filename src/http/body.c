@@ -43,6 +43,43 @@ static SL_NORETURN void fail_body(sl__body *body, int status, const char *reason
     sl_fail(body->failed, "%s", reason);
 }
 
+/* ---- Waiting for it ---- */
+
+typedef struct parked {
+    sl__exchange *exchange;
+    bool counted;
+} parked;
+
+static void unpark(parked *p)
+{
+    p->exchange->connection->deadline = 0;
+    if (p->counted)
+        sl__exchange_count(p->exchange, true);
+}
+
+/* Parks the task until something has come or is overdue. Meanwhile it is the client that takes its time and
+ * not the handler: the request does not count as one in flight, so that slow clients cannot take all places.
+ */
+static void park(sl__exchange *x)
+{
+    sl__connection *c = x->connection;
+    uint64_t since = uv_now(c->handle.loop);
+    parked here SL_CLEANUP(unpark) = {x, sl__exchange_count(x, false)};
+    c->deadline = since + x->request.server->options.limits.body_ms;
+    sl__connection_resume(c);
+    sl__wait(&c->reader);
+    x->body.waited_ms += uv_now(c->handle.loop) - since;
+}
+
+/* Whether a byte now and then is all that comes. */
+static bool comes_too_slowly(const sl__exchange *x)
+{
+    const sl_http_limits *limits = &x->request.server->options.limits;
+    const sl__body *body = &x->body;
+    uint64_t come = body->taken + x->connection->input.size;
+    return body->waited_ms > limits->body_ms && come / limits->body_rate < body->waited_ms / 1000;
+}
+
 /* Waits until something has come. */
 static void wait_for_input(sl__exchange *x)
 {
@@ -54,13 +91,12 @@ static void wait_for_input(sl__exchange *x)
     }
     if (c->eof || c->broken)
         fail_body(&x->body, 400, "the connection ended before the request's body did");
-    c->deadline = uv_now(c->handle.loop) + x->request.server->options.limits.body_ms;
-    sl__connection_resume(c);
-    sl__wait(&c->reader);
-    c->deadline = 0;
+    park(x);
     if (c->timed_out && c->input.size == 0)
         fail_body(&x->body, 408, "nothing more of the request's body came in time (body_ms)");
     c->timed_out = false;
+    if (comes_too_slowly(x))
+        fail_body(&x->body, 408, "the request's body comes too slowly (body_rate)");
 }
 
 static void take_input(sl__exchange *x)
@@ -73,6 +109,7 @@ static void take_input(sl__exchange *x)
     sl_buffer_done(&body->current);
     body->current = c->input;
     body->used = 0;
+    body->taken += c->input.size;
     c->input = (sl_buffer){0};
     sl__connection_resume(c);
 }

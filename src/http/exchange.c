@@ -288,7 +288,7 @@ static void *exchange_main(void *data)
     sl__exchange *x = data;
     sl__connection *c = x->connection;
     sl_error *error = sl__catch(make_response, x, NULL);
-    x->request.server->in_flight--;
+    sl__exchange_count(x, false);
     if (error && !c->broken)
         respond_to_failure(x, error);
     sl_error_unref(error);
@@ -343,7 +343,7 @@ static void without_stack(void *data)
     sl__exchange *x = data;
     sl__connection *c = x->connection;
     SL_IN_CONTEXT(x->request.server->context);
-    x->request.server->in_flight--;
+    sl__exchange_count(x, false);
     sl__body_done(x);
     sl__connection_unserved(c);
 }
@@ -368,7 +368,7 @@ void sl__exchange_begin(sl__connection *c, const sl__parser *parser, sl_arena *a
     x->connection = c;
     x->keep_alive = parser->keep_alive;
     c->exchange = x;
-    server->in_flight++;
+    sl__exchange_count(x, true);
     x->task = sl__task_start(SL_HERE, "request", exchange_main, x, sl__loop_scope(server->loop));
     x->task->arena = arena;
     x->task->without_stack = without_stack;

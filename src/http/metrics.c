@@ -89,7 +89,8 @@ void sl_http_server_metrics(sl_http_server *server, sl_buffer *out)
     put_requests(counters, out);
     put_durations(counters, out);
     put_refusals(counters, out);
-    single(out, "http_in_flight", "gauge", "Requests in handlers now.", server->in_flight);
+    single(out, "http_in_flight", "gauge", "Requests in handlers now, but for those that wait for a body.",
+           server->in_flight);
     single(out, "http_connections", "gauge", "Connections open now.", server->connection_count);
     single(out, "http_connections_total", "counter", "Connections accepted.", counters->accepted);
     single(out, "http_received_bytes_total", "counter", "Bytes read from clients.", counters->bytes_in);

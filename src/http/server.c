@@ -135,7 +135,7 @@ static int check_options(const sl_http_options *options)
 {
     const sl_http_limits *limits = &options->limits;
     bool sizes = limits->request_line && limits->header_size && limits->header_count && limits->write_buffer;
-    bool counts = limits->requests && limits->connections && limits->in_flight;
+    bool counts = limits->requests && limits->connections && limits->in_flight && limits->body_rate;
     return options->handler && sizes && counts ? 0 : SL_EINVAL;
 }
 

@@ -189,6 +189,7 @@ typedef struct sl__body {
     sl__chunked chunked;
     sl_buffer current; /* taken from the connection; what the handler sees is in here */
     size_t used;
+    uint64_t taken, waited_ms; /* bytes, with the framing; and how long they were waited for */
     bool started, ended, expects_continue;
     int failed; /* the code with which it broke */
     const char *reason, *whole;
@@ -203,7 +204,8 @@ struct sl__exchange {
     sl_response *response;
     sl_scope *streaming; /* what is cancelled when the connection breaks */
     bool keep_alive, head_sent;
-    int status; /* 0: none was sent */
+    bool counted; /* in flight: its handler runs, and does not wait for the client */
+    int status;   /* 0: none was sent */
     uint64_t body_sent;
     uint64_t sent_ns;           /* when the head was made, unless sending took longer than that; else 0 */
     const char *upgrade;        /* the protocol that the client offers to change to, or NULL */
@@ -215,6 +217,15 @@ static inline sl__exchange *sl__exchange_of(const sl_request *req)
     return (sl__exchange *)req;
 }
 
+/* Whether the request counts as one in flight from now on. Gives whether it did before. */
+static inline bool sl__exchange_count(sl__exchange *exchange, bool counted)
+{
+    size_t *in_flight = &exchange->request.server->in_flight;
+    bool before = exchange->counted;
+    *in_flight = *in_flight + counted - before;
+    exchange->counted = counted;
+    return before;
+}
 /* Starts the task of a request that is parsed. The parser's buffer need not last. */
 void sl__exchange_begin(sl__connection *connection, const sl__parser *parser, sl_arena *arena, char *path);
 

@@ -3,6 +3,7 @@
 
 #include "http/server.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <zlib.h>
 
@@ -200,6 +201,28 @@ static void drips(int port)
     }
     CHECK(over);
     close(fd);
+}
+
+/* A byte now and then keeps a body from standing still, and not for ever. */
+static void trickled(int port)
+{
+    int fd = dial(port);
+    put(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    for (int i = 0; poll(&answer, 1, 10) == 0; i++) {
+        CHECK(i < 2000);
+        put(fd, "x");
+    }
+    get(fd, &r);
+    CHECK(r.status == 408 && strstr(r.body, "body_rate") && at_end(fd));
+    close(fd);
+}
+
+static void test_trickled(void **state)
+{
+    serving s = serving_with(echo);
+    s.options.limits.body_ms = 1000;
+    serve(s, trickled);
 }
 
 static void test_half_sent(void **state)
@@ -554,11 +577,12 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),       cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_large),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_half_sent),     cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_client_goes),
-        cmocka_unit_test(test_half_closed),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_lengths),     cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_large),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_half_sent),   cmocka_unit_test(test_trickled),
+        cmocka_unit_test(test_streams),     cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_client_goes), cmocka_unit_test(test_half_closed),
+        cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

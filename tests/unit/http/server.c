@@ -376,23 +376,49 @@ static void test_times(void **state)
     serve(s, times);
 }
 
-static sl_response *read_body(sl_request *req)
+static atomic_int entered, left;
+
+static sl_result stay(void *data)
 {
-    sl_body(req, 0, NULL);
+    atomic_fetch_add(&entered, 1);
+    while (!atomic_load(&left))
+        usleep(1000);
+    return sl_ok(NULL);
+}
+
+/* POST: reads the body. GET: stays until it may leave. */
+static sl_response *read_or_stay(sl_request *req)
+{
+    if (strcmp(sl_method(req), "POST") == 0)
+        return sl_text(req, 200, "%s", sl_body(req, 0, NULL));
+    sl_await(sl_in_thread(stay, NULL, NULL));
     return sl_text(req, 200, "done");
 }
 
 static void in_flight(int port)
 {
-    int first = dial(port);
-    put(first, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
-    get_head(first, &r);
-    CHECK(r.status == 100); /* so it is in its handler */
-    int second = dial(port);
+    int slow[3], first = dial(port), second = dial(port);
+    for (int i = 0; i < 3; i++) { /* who waits for a client holds no place */
+        slow[i] = dial(port);
+        put(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        get_head(slow[i], &r);
+        CHECK(r.status == 100); /* so it is in its handler */
+    }
+    put(first, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (atomic_load(&entered) == 0)
+        usleep(1000);
     put(second, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     get(second, &r);
     CHECK(r.status == 503 && field_of(&r, "Retry-After") && strstr(r.body, "in_flight") && at_end(second));
-    put(first, "x");
+    close(slow[2]); /* its handler fails */
+    for (int i = 0; i < 2; i++) {
+        put(slow[i], "x");
+        put(slow[i], "y");
+        get(slow[i], &r);
+        CHECK(r.status == 200 && strcmp(r.body, "xy") == 0);
+        close(slow[i]);
+    }
+    atomic_store(&left, 1);
     get(first, &r);
     CHECK(r.status == 200);
     ask(port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", &r);
@@ -403,7 +429,7 @@ static void in_flight(int port)
 
 static void test_in_flight(void **state)
 {
-    serving s = serving_with(read_body);
+    serving s = serving_with(read_or_stay);
     s.options.limits.in_flight = 1;
     serve(s, in_flight);
 }
