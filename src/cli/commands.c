@@ -72,7 +72,7 @@ static const sl__cli_command serve_command = {
             {"listen", 'l', "ADDRESS:PORT",
              "Where to listen; port 0 picks a free one, unix:/PATH is a socket file",
              .fallback = "the slot's address, or 127.0.0.1:8080", .environment = "SILVER_LISTEN"},
-            {"slot", 's', "N", "The slot to take, by its number in the manifest",
+            {"slot", 's', "N", "The slot to take, by its number in the manifest, 0 to 63",
              .fallback = "the first that is free", .number = true, .max = RUN_SLOTS_MAX - 1},
             {"instances", 'n', "N", "Processes that share the address; one that crashes is started again",
              .fallback = "1", .number = true, .min = 1, .max = RUN_INSTANCES_MAX},

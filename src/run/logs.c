@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int log_token_make(char token[static LOG_TOKEN_SIZE + 1])
@@ -194,13 +193,6 @@ int log_file_open(struct log_file *log, const char *name, const char *path, sl_e
             log->fd = open_path("/dev/null");
         return 0;
     }
-    char *directory = sl_strdup_heap(path);
-    char *slash = strrchr(directory, '/');
-    if (slash && slash > directory) {
-        *slash = '\0';
-        mkdir(directory, 0750); /* if that fails, opening the file does, and says why */
-    }
-    free(directory);
     log->fd = open_path(path);
     if (log->fd < 0) {
         *ret_error =

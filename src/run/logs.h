@@ -50,7 +50,7 @@ struct log_file {
     int fd;
     int echo; /* where errors are said as well (the terminal, until a daemon is ready), or -1 */
 };
-/* Opens the log `name`'s file, making its directory. On failure *ret_error says why. */
+/* Opens the log `name`'s file, whose directory must be there. On failure *ret_error says why. */
 int log_file_open(struct log_file *log, const char *name, const char *path, sl_error **ret_error);
 /* Makes the standard output and error of this process the file as well. */
 void log_file_redirect(struct log_file *log);

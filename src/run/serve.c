@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,7 +116,10 @@ static int open_listener(struct serving *serving, int activated, sl_error **ret_
         if (i + 1 < rounds)
             nanosleep(&(struct timespec){.tv_nsec = ABANDONED_STEP_MS * 1000000L}, NULL);
     }
-    if (code < 0 && !(*ret_error)->hint)
+    if (code == -EADDRINUSE)
+        sl_error_hint(*ret_error, "stop what listens there (`ss -ltnp` shows it), or take another with "
+                                  "--listen ADDRESS:PORT (port 0 finds a free one)");
+    else if (code < 0 && !(*ret_error)->hint)
         sl_error_hint(*ret_error, "give another address with --listen, or change [slots] in %s",
                       serving->manifest->path);
     return code;
@@ -132,6 +136,9 @@ static int open_log(struct serving *serving, sl_error **ret_error)
     else if (serving->options->daemon)
         path = sl_printf_heap("%s/%s.log", serving->slot.place->directory, serving->manifest->app_name);
     char *absolute = path ? absolute_path(path) : NULL;
+    const char *own = serving->slot.place->directory, *slash = absolute ? strrchr(absolute, '/') : NULL;
+    if (slash && (size_t)(slash - absolute) == strlen(own) && memcmp(absolute, own, strlen(own)) == 0)
+        mkdir(own, 0750); /* if that fails, opening the file does, and says why */
     int code = log_file_open(&serving->log, serving->manifest->app_name, absolute, ret_error);
     serving->log.logger.level = serving->manifest->level;
     if (code == 0 && serving->options->daemon) {

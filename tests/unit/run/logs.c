@@ -176,8 +176,7 @@ static void test_record_of_lines(void **state)
 static void test_file(void **state)
 {
     char *directory = scratch_make();
-    char *path = sl_printf_heap("%s/log0/chat.log", directory),
-         *old = sl_printf_heap("%s/log0/chat.log.1", directory);
+    char *path = sl_printf_heap("%s/chat.log", directory), *old = sl_printf_heap("%s/chat.log.1", directory);
     struct log_file log;
     sl_error *error = NULL;
     assert_int_equal(log_file_open(&log, "chat", path, &error), 0);
@@ -234,7 +233,16 @@ static void test_cannot_open(void **state)
     sl_error *error = NULL;
     assert_int_equal(log_file_open(&log, "chat", "/proc/nowhere/chat.log", &error), SL_ENOENT);
     assert_non_null(strstr(error->message, "/proc/nowhere/chat.log"));
+    error = sl_error_unref(error);
+    /* Where a directory's name is mistyped, none is made. */
+    char *directory = scratch_make(), *path = sl_printf_heap("%s/nowhere/chat.log", directory);
+    char *nowhere = sl_printf_heap("%s/nowhere", directory);
+    assert_int_equal(log_file_open(&log, "chat", path, &error), SL_ENOENT);
+    assert_int_equal(access(nowhere, F_OK), -1);
     sl_error_unref(error);
+    free(nowhere);
+    free(path);
+    scratch_remove(directory);
 }
 
 int main(void)
