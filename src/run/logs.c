@@ -60,7 +60,7 @@ void log_format_lines(sl_buffer *out, const char *token, const char *name, sl_le
 
 static const char *find_token(const struct log_lines *lines, const char *text, size_t size)
 {
-    return lines->token[0] ? memmem(text, size, lines->token, LOG_TOKEN_SIZE) : NULL;
+    return text && lines->token[0] ? memmem(text, size, lines->token, LOG_TOKEN_SIZE) : NULL;
 }
 
 static void note_last(struct log_lines *lines, const char *text, size_t size)
@@ -129,7 +129,7 @@ void log_lines_feed(struct log_lines *lines, const char *data, size_t size, sl_b
         }
         sl_buffer_put(&lines->pending, data, taken);
         if (newline) {
-            put_line(lines, lines->pending.data, lines->pending.size, out);
+            put_line(lines, lines->pending.size ? lines->pending.data : "", lines->pending.size, out);
             lines->pending.size = 0;
             taken++;
         } else if (lines->pending.size == LOG_RECORD_MAX) {
