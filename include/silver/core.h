@@ -384,9 +384,10 @@ SL_API void sl_scope_cancel(sl_scope *scope);
 SL_API void sl_task_dump(sl_loop *loop, sl_buffer *out);
 SL_API size_t sl_task_count(sl_loop *loop);
 
-/* Installs a handler of SIGSEGV and SIGBUS, on a stack of its own for the calling thread, that names the task whose stack
- * overflowed before the process ends; other faults go to the handler that was there. For programs, not for libraries. */
-SL_API void sl_loop_name_stack_overflows(void);
+/* Installs a handler of SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL, on a stack of its own for the calling thread, that
+ * names the task that ran, with its request, and whether its stack overflowed; then the signal goes to the handler that was
+ * there. For programs, not for libraries. */
+SL_API void sl_loop_name_crashes(void);
 
 /* ---- Channels ---------------------------------------------------------------------------------------- */
 /* A channel is a name in a root ("room/lobby"); what is emitted on it reaches who subscribed to it, here and, by the

@@ -21,6 +21,7 @@ struct sl_task {
     sl__stack *stack;
     const char *name;
     const sl_site *site; /* where it was started */
+    const char *verb, *object; /* of what it works on, for crashes ("GET", "/a"); or NULL */
     sl_task_fn *fn;
     void *data;
     sl_callback

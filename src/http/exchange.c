@@ -372,4 +372,6 @@ void sl__exchange_begin(sl__connection *c, const sl__parser *parser, sl_arena *a
     x->task = sl__task_start(SL_HERE, "request", exchange_main, x, sl__loop_scope(server->loop));
     x->task->arena = arena;
     x->task->without_stack = without_stack;
+    x->task->verb = req->method;
+    x->task->object = path;
 }

@@ -18,7 +18,9 @@
 
 /* From the instance. */
 #define SAYS_READY "ready"
+#define SAYS_ALIVE "alive" /* the answer to a heartbeat */
 /* To it. */
 #define ASKS_DRAIN "drain"
 #define ASKS_REOPEN "reopen"
 #define ASKS_DUMP "dump"
+#define ASKS_BEAT "beat"

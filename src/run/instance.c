@@ -241,9 +241,17 @@ static void dump_tasks(struct instance *instance)
     sl_buffer_done(&text);
 }
 
+static int tell(struct instance *instance, const char *line)
+{
+    uv_buf_t text = uv_buf_init((char *)line, (unsigned)strlen(line));
+    return uv_try_write((uv_stream_t *)&instance->control, &text, 1) == (int)text.len ? 0 : SL_ECLOSED;
+}
+
 static void obey(struct instance *instance, const char *line)
 {
-    if (strcmp(line, ASKS_DRAIN) == 0)
+    if (strcmp(line, ASKS_BEAT) == 0)
+        tell(instance, SAYS_ALIVE "\n"); /* if that fails, the supervisor does not hear of us, and is right */
+    else if (strcmp(line, ASKS_DRAIN) == 0)
         drain(instance);
     else if (strcmp(line, ASKS_DUMP) == 0)
         dump_tasks(instance);
@@ -415,8 +423,7 @@ static void joined(void *data)
         return;
     }
     instance->ready = true;
-    uv_buf_t text = uv_buf_init(SAYS_READY "\n", sizeof(SAYS_READY "\n") - 1);
-    if (uv_try_write((uv_stream_t *)&instance->control, &text, 1) != (int)text.len)
+    if (tell(instance, SAYS_READY "\n") < 0)
         drain(instance);
 }
 
@@ -593,6 +600,7 @@ int run_instance(int argc, char **argv)
     sl_logger_stderr()->write = write_record;
     setvbuf(stdout, NULL, _IOLBF, 0); /* it is a pipe: what is printed must be seen when it is printed */
     signal(SIGPIPE, SIG_IGN);
+    sl_loop_name_crashes();
     if (manifest_load(argv[1], &complaints, &instance.manifest) < 0) {
         say_complaints(&instance, &complaints);
         complaints_done(&complaints);

@@ -13,11 +13,16 @@
 
 #define OUTPUT_PIPE_BYTES (1 << 20) /* an instance that logs must not wait for our disk */
 #define SAID_MAX 200
+#define SAID_LATELY_MS 2000 /* what was said before has nothing to do with the end */
+#define BEATS 3             /* unanswered ones in a row are silence */
+#define ABORT_MS 1000       /* for saying which task it was, and a core dump's beginning */
 
 static void log_output(struct member *member, const char *data, size_t size)
 {
     sl_buffer lines = {0};
     log_lines_feed(&member->lines, data, size, &lines);
+    if (lines.size)
+        member->said_at = sl_monotonic_ns();
     if (lines.size)
         log_file_write(member->log, lines.data, lines.size);
     sl_buffer_done(&lines);
@@ -31,6 +36,40 @@ static void log_rest(struct member *member)
         log_file_write(member->log, lines.data, lines.size);
     sl_buffer_done(&lines);
 }
+
+/* ---- Whether it lives -------------------------------------------------------------------------------- */
+
+static void kill_now(uv_timer_t *timer)
+{
+    member_kill(timer->data);
+}
+
+/* An instance whose loop is held by something that never returns says nothing any more. It is aborted, which
+ * makes it say what that was. */
+static void beat(uv_timer_t *timer)
+{
+    struct member *member = timer->data;
+    if (member->state == MEMBER_DRAINING) { /* that has an end of its own */
+        uv_timer_stop(timer);
+    } else if (member->unanswered < BEATS) {
+        member->unanswered++;
+        member_ask(member, ASKS_BEAT);
+    } else {
+        sl_log_to(&member->log->logger, SL_ERROR, SL_HERE,
+                  "instance %u (process %d) has not answered for %llu ms: something in it computes or blocks "
+                  "and does not let others run; it is ended",
+                  member->place, (int)member->process.pid, (unsigned long long)member->silence_ms);
+        uv_process_kill(&member->process, SIGABRT);
+        uv_timer_start(timer, kill_now, ABORT_MS, 0);
+    }
+}
+
+bool member_answers(const struct member *member)
+{
+    return member->state == MEMBER_READY && member->unanswered <= 1;
+}
+
+/* ---- What it says ------------------------------------------------------------------------------------ */
 
 static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
@@ -59,9 +98,13 @@ static void control_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf
         *newline = '\0';
         size_t line_size = (size_t)(newline - member->heard.data) + 1;
         bool ready = strcmp(member->heard.data, SAYS_READY) == 0 && member->state == MEMBER_STARTING;
+        if (strcmp(member->heard.data, SAYS_ALIVE) == 0)
+            member->unanswered = 0;
         sl_buffer_consume(&member->heard, line_size);
         if (ready) {
             member->state = MEMBER_READY;
+            uint64_t every = member->silence_ms / BEATS;
+            uv_timer_start(&member->beat, beat, every, every);
             member->events->ready(member);
         }
     }
@@ -95,7 +138,8 @@ static char *describe_end(const struct member *member)
     static const char *const names[] = {[SIGKILL] = "SIGKILL", [SIGTERM] = "SIGTERM", [SIGSEGV] = "SIGSEGV",
                                         [SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",
                                         [SIGILL] = "SIGILL",   [SIGINT] = "SIGINT",   [SIGALRM] = "SIGALRM"};
-    size_t size = member->lines.last.size;
+    bool lately = sl_monotonic_ns() - member->said_at < SAID_LATELY_MS * UINT64_C(1000000);
+    size_t size = lately ? member->lines.last.size : 0;
     const char *said = member->lines.last.data;
     const char *name =
         member->signal > 0 && (size_t)member->signal < sl_array_size(names) ? names[member->signal] : NULL;
@@ -124,6 +168,7 @@ static void exited(uv_process_t *process, int64_t status, int signal_number)
     uv_close((uv_handle_t *)&member->control, handle_closed);
     uv_close((uv_handle_t *)&member->output, handle_closed);
     uv_close((uv_handle_t *)&member->patience, handle_closed);
+    uv_close((uv_handle_t *)&member->beat, handle_closed);
     uv_close((uv_handle_t *)&member->process, handle_closed);
 }
 
@@ -180,7 +225,9 @@ static int listen_to(sl_loop *loop, struct member *member, int output, int contr
     uv_pipe_init(sl_loop_uv(loop), &member->control, 0);
     uv_pipe_init(sl_loop_uv(loop), &member->output, 0);
     uv_timer_init(sl_loop_uv(loop), &member->patience);
-    member->control.data = member->output.data = member->patience.data = member->process.data = member;
+    uv_timer_init(sl_loop_uv(loop), &member->beat);
+    member->control.data = member->output.data = member->process.data = member;
+    member->patience.data = member->beat.data = member;
     int code = uv_pipe_open(&member->control, control);
     if (code < 0)
         close(control);
@@ -204,8 +251,12 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
     }
     fcntl(output[1], F_SETPIPE_SZ, OUTPUT_PIPE_BYTES); /* refused past the user's quota: then it is smaller */
     struct member *member = sl_calloc(1, sizeof(*member));
-    *member =
-        (struct member){.owner = owner, .events = events, .log = log, .place = options->place, .handles = 4};
+    *member = (struct member){.owner = owner,
+                              .events = events,
+                              .log = log,
+                              .place = options->place,
+                              .silence_ms = options->silence_ms,
+                              .handles = 5};
     member->lines.name = log->logger.name;
     int code = log_token_make(member->lines.token);
     if (code == 0 && write(control[0], member->lines.token, LOG_TOKEN_SIZE) != LOG_TOKEN_SIZE)
@@ -222,6 +273,7 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
         uv_close((uv_handle_t *)&member->control, handle_closed);
         uv_close((uv_handle_t *)&member->output, handle_closed);
         uv_close((uv_handle_t *)&member->patience, handle_closed);
+        uv_close((uv_handle_t *)&member->beat, handle_closed);
         if (member->process.type == UV_PROCESS)
             uv_close((uv_handle_t *)&member->process, handle_closed);
         else

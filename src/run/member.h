@@ -33,6 +33,10 @@ struct member {
     uv_process_t process;
     uv_pipe_t control, output;
     uv_timer_t patience; /* with its drain */
+    uv_timer_t beat;
+    uint64_t silence_ms;
+    unsigned unanswered; /* beats in a row */
+    uint64_t said_at;    /* when it printed last, of sl_monotonic_ns */
     struct log_lines lines;
     sl_buffer heard;
     unsigned handles;
@@ -42,6 +46,7 @@ struct member {
 struct member_options {
     const char *directory, *logs, *words; /* arguments of `silver instance` */
     unsigned place;
+    uint64_t silence_ms;   /* for so long it may leave heartbeats unanswered */
     int listener, metrics; /* descriptors to pass on; metrics -1: none */
 };
 
@@ -50,6 +55,8 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
                  const struct member_events *events, struct log_file *log, struct member **ret_member);
 /* Sends a line of control.h. */
 void member_ask(struct member *member, const char *line);
+/* Whether it serves, and answered when it was asked last. */
+bool member_answers(const struct member *member);
 /* Asks it to finish what it does and go, and ends it if it has not gone after `patience_ms`; one that is not
  * ready yet is ended at once. */
 void member_drain(struct member *member, uint64_t patience_ms);

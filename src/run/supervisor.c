@@ -22,6 +22,9 @@
 #define HEALTHY_MS 30000
 #define SETTLE_MS 40 /* editors write in several steps */
 #define DRAIN_GRACE_MS 2000
+#define SILENCE_MS 30000
+#define SILENCE_IN_DEVELOPMENT_MS 10000
+#define SILENCE_VARIABLE "SILVER_SILENCE_MS" /* for tests */
 
 struct place {
     struct supervisor *supervisor;
@@ -45,6 +48,7 @@ struct supervisor {
     bool announced, stopping, rolling;
     unsigned rolled;   /* how many places the roll has gone through */
     uint64_t drain_ms; /* of the manifest as it was read last */
+    uint64_t silence_ms;
     int status;
 };
 
@@ -108,6 +112,7 @@ static struct member *start(struct supervisor *supervisor, struct place *place, 
         .place = place->number,
         .listener = options->listener,
         .metrics = place->metrics,
+        .silence_ms = supervisor->silence_ms,
     };
     struct member *member = NULL;
     int code = member_start(supervisor->loop, &member_options, supervisor, &events, supervisor->log, &member);
@@ -411,7 +416,7 @@ static void pet_watchdog(uv_timer_t *timer)
 {
     struct supervisor *supervisor = timer->data;
     for (unsigned i = 0; i < supervisor->options->instances; i++) {
-        if (supervisor->places[i].current && supervisor->places[i].current->state == MEMBER_READY) {
+        if (supervisor->places[i].current && member_answers(supervisor->places[i].current)) {
             notify_send(supervisor->options->notify, "WATCHDOG=1");
             return;
         }
@@ -473,13 +478,23 @@ static int open_metrics(struct supervisor *supervisor)
     return 0;
 }
 
+static uint64_t silence_limit(bool production)
+{
+    const char *given = getenv(SILENCE_VARIABLE);
+    uint64_t ms;
+    if (given && sl_view_number((sl_view){given, strlen(given)}, INT32_MAX, &ms) == 0 && ms > 0)
+        return ms;
+    return production ? SILENCE_MS : SILENCE_IN_DEVELOPMENT_MS;
+}
+
 int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
 {
     struct supervisor *supervisor = sl_calloc(1, sizeof(*supervisor));
     *supervisor = (struct supervisor){.options = options,
                                       .loop = loop,
                                       .log = options->log,
-                                      .drain_ms = options->manifest->limits.drain_ms};
+                                      .drain_ms = options->manifest->limits.drain_ms,
+                                      .silence_ms = silence_limit(options->production)};
     for (unsigned i = 0; i < options->instances; i++)
         supervisor->places[i] =
             (struct place){.supervisor = supervisor, .number = i, .pause_ms = PAUSE_MIN_MS, .metrics = -1};

@@ -314,6 +314,32 @@ def test_a_crashed_instance_is_started_again(serve, probe_app, path, reason):
     assert before.decode() in server.said()  # the log names the process
 
 
+def test_a_crash_names_the_request(serve, probe_app):
+    server = serve(probe_app())
+    with server.connect() as connection:
+        connection.send("GET /crash?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.closed()
+    server.wait_said(r"the last that it said: silver: SIGABRT in task request: GET /crash; it is started again")
+    assert "secret" not in server.said()
+
+
+LOOP = HELLO.replace('return sl_text(req, 200, "hello\\n");', """if (strcmp(sl_path(req), "/spin") == 0)
+        for (volatile int k = 0;; k++)
+            continue;
+    return sl_text(req, 200, "hello\\n");""").replace("GET /", "GET /{rest...}")
+
+
+def test_a_handler_that_never_returns(serve, app):
+    server = serve(app(LOOP), env={"SILVER_SILENCE_MS": "600"})
+    with server.connect() as connection:
+        connection.send("GET /spin HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_said(r"\|ERROR\] instance 0 \(process \d+\) has not answered for 600 ms")
+        server.wait_said(r"SIGABRT in task request: GET /spin")
+        assert connection.closed()
+    eventually(lambda: answer(server) == b"hello\n", "the next instance")
+    assert server.stop() == 0
+
+
 def test_instances_that_crash_again_and_again_do_not_spin(serve, probe_app):
     server = serve(probe_app())
     seen = {None}

@@ -197,8 +197,19 @@ static void *overflows(void *data)
 
 static void overflow_a_stack(void)
 {
-    sl_loop_name_stack_overflows();
+    sl_loop_name_crashes();
     sl_run("test", overflows, NULL, NULL);
+}
+
+static void *aborts(void *data)
+{
+    abort();
+}
+
+static void abort_in_a_task(void)
+{
+    sl_loop_name_crashes();
+    sl_run("test", aborts, NULL, NULL);
 }
 
 /* Runs it in a process of its own; its standard error, once it has ended by a signal. */
@@ -250,6 +261,11 @@ static void test_a_stack_overflow_names_the_task(void **state)
     assert_dies_with(overflow_a_stack, "task test has used up its stack");
 }
 
+static void test_a_crash_names_the_task(void **state)
+{
+    assert_dies_with(abort_in_a_task, "silver: SIGABRT in task test, started in ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_a_failure_outside_a_task_is_told),
         cmocka_unit_test(test_an_await_outside_a_task_is_told),
         cmocka_unit_test(test_a_stack_overflow_names_the_task),
+        cmocka_unit_test(test_a_crash_names_the_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* ---- The instance ------------------------------------------------------------------------------------ */
 
@@ -37,9 +38,17 @@ static int instance(char **argv)
     if (write(CONTROL_FD, SAYS_READY "\n", sizeof(SAYS_READY)) != sizeof(SAYS_READY))
         return 4;
     char line[64];
+    if (read(CONTROL_FD, line, LOG_TOKEN_SIZE) != LOG_TOKEN_SIZE)
+        return 6;
     FILE *control = fdopen(CONTROL_FD, "r");
     while (fgets(line, sizeof(line), control)) {
         line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, ASKS_BEAT) == 0) {
+            if (!has_behaviour(directory, "silent") &&
+                write(CONTROL_FD, SAYS_ALIVE "\n", sizeof(SAYS_ALIVE)) != sizeof(SAYS_ALIVE))
+                return 5;
+            continue;
+        }
         printf("instance %s was asked to %s\n", argv[3], line);
         if (strcmp(line, ASKS_DRAIN) == 0 && !has_behaviour(directory, "stubborn"))
             return 0;
@@ -344,6 +353,35 @@ static void test_what_a_reload_does_not_reach(void **state)
     assert_int_equal(finish_quietly(), 0);
 }
 
+/* A handler that never returns: nobody else can tell. */
+static void test_silence_is_noticed(void **state)
+{
+    setenv("SILVER_SILENCE_MS", "90", 1);
+    behave("silent");
+    start(1);
+    unsetenv("SILVER_SILENCE_MS");
+    wait_for("all are ready");
+    const char *line = wait_for("has not answered for 90 ms");
+    assert_non_null(strstr(line, "|ERROR] instance 0 (process "));
+    line = wait_for("was ended by SIGABRT");
+    assert_non_null(strstr(line, "it is started again in "));
+    behave("well");
+    kill(server, SIGTERM);
+    finish_quietly(); /* the status depends on what goes on in this moment */
+}
+
+static void test_old_words_are_not_quoted(void **state)
+{
+    start(1);
+    wait_for("all are ready");
+    nanosleep(&(struct timespec){.tv_sec = 2, .tv_nsec = 100000000}, NULL); /* longer ago than "lately" */
+    kill_instance(0);
+    const char *line = wait_for("instance 0 (process ");
+    assert_non_null(strstr(line, "was ended by SIGKILL (Killed); it is started again"));
+    kill(server, SIGTERM);
+    finish_quietly();
+}
+
 static void test_death_of_the_supervisor(void **state)
 {
     char byte;
@@ -374,6 +412,8 @@ int main(int argc, char **argv)
         TEST(test_drain_has_an_end),
         TEST(test_drain_of_a_roll_has_an_end),
         TEST(test_what_a_reload_does_not_reach),
+        TEST(test_silence_is_noticed),
+        TEST(test_old_words_are_not_quoted),
         TEST(test_death_of_the_supervisor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
