@@ -23,7 +23,7 @@ typedef struct sl_app sl_app;
 typedef void sl_application_fn(sl_app *app);
 
 typedef struct sl_route_options {
-    size_t max_body; /* of forms and JSON bodies read by this route; 0: the server's body limit */
+    size_t max_body;  /* of forms and JSON bodies read by this route; 0: the server's body limit */
     bool other_sites; /* pages of other sites may send here too: see below */
     sl_websocket_options websocket;
 } sl_route_options;
@@ -32,10 +32,10 @@ typedef struct sl_route_options {
  * which is a sl_handler or a sl_websocket_fn. `{name}` matches one segment, not empty; `{name...}` at the end
  * matches the rest, slashes included, empty too. Literal segments win over `{name}`, those over `{name...}`;
  * otherwise the order of the calls does not matter. GET answers HEAD too. A path known under other methods
- * answers 405 with Allow, OPTIONS is answered likewise. What a browser sends for a page of another site (told by
- * Sec-Fetch-Site and Origin) is refused with 403, but for GET and HEAD: the user's cookies come with it, and the
- * user may know nothing of it. `.other_sites` allows it, for addresses that do not rely on cookies. The strings and options are copied. A wrong or
- * duplicate pattern or name fails, naming both places. */
+ * answers 405 with Allow, OPTIONS is answered likewise. What a browser sends for a page of another site (told
+ * by Sec-Fetch-Site and Origin) is refused with 403, but for GET and HEAD: the user's cookies come with it,
+ * and the user may know nothing of it. `.other_sites` allows it, for addresses that do not rely on cookies.
+ * The strings and options are copied. A wrong or duplicate pattern or name fails, naming both places. */
 /* clang-format off */
 #define sl_route(app, name, pattern, function, ...)                                                          \
     _Generic((function), sl_handler *: sl__route_handler, sl_websocket_fn *: sl__route_websocket)(           \
@@ -98,7 +98,9 @@ SL_API const sl_upload *sl_upload_at(sl_request *req, const char *name, size_t i
  * suspend. */
 SL_API json_t *sl_json_body(sl_request *req);
 
-SL_API const char *sl_cookie(sl_request *req, const char *name); /* or NULL */
+/* A cookie's value as sl_set_cookie was given it, or NULL. One that was set by others is decoded where it is
+ * encoded likewise (%XX), else given as it is. */
+SL_API const char *sl_cookie(sl_request *req, const char *name);
 typedef struct sl_cookie_options {
     const char *path; /* NULL is "/" */
     const char *domain;
@@ -108,8 +110,9 @@ typedef struct sl_cookie_options {
     bool insecure;         /* also over plain HTTP where the site is https (no Secure) */
 } sl_cookie_options;
 /* Sets a cookie, instead of one of the same name, path and domain set before on this response. The name must
- * be a token and the value printable ASCII without space, '"', ',', ';' and '\': anything else fails, encode
- * it first. Returns the response. */
+ * be a token. The value is any UTF-8: what no cookie can hold (spaces, '"', ',', ';', '\', '%', controls and
+ * what is not ASCII) is sent as %XX. What is not UTF-8, or larger than 4096 bytes then, fails. Returns the
+ * response. */
 #define sl_set_cookie(res, name, value, ...)                                                                 \
     sl__set_cookie(SL_HERE, (res), (name), (value), &(sl_cookie_options){__VA_ARGS__})
 SL_API sl_response *sl__set_cookie(const sl_site *site, sl_response *res, const char *name, const char *value,

@@ -1,7 +1,12 @@
 /* cookie.c: RFC 6265. What we send is strict, as section 4.1 has it; what comes is read as servers must
  * (section 4.2 with the leniency of 5.2): a piece that makes no sense is passed over and does not spoil the
- * others. */
+ * others.
+ *
+ * What a value cannot hold is sent as %XX, and so is the percent sign itself: each value that we set comes
+ * back as it was. A value that we cannot have sent, because a % in it begins no such code or the codes give
+ * no text, was set by somebody else and is given as it is. */
 
+#include "http/scan.h"
 #include "web/state.h"
 
 #include <ctype.h>
@@ -12,6 +17,34 @@
 #define COOKIES_MAX 100
 
 /* ---- In ---------------------------------------------------------------------------------------------- */
+
+/* A character, decoded; *text moves on. Negative: a % begins no code. */
+static int next_character(const char **text)
+{
+    const char *at = *text;
+    if (*at != '%') {
+        *text += 1;
+        return (uint8_t)*at;
+    }
+    int high = sl__hex(at[1]), low = high < 0 ? -1 : sl__hex(at[2]);
+    *text += 3;
+    return low < 0 ? -1 : high << 4 | low;
+}
+
+static sl_view decode_value(sl_arena *arena, sl_view value)
+{
+    const char *raw = sl_arena_strndup(arena, value.data, value.size), *from = raw;
+    char *text = sl_arena_alloc(arena, value.size + 1), *to = text;
+    while (*from) {
+        int c = next_character(&from);
+        if (c <= 0)
+            return (sl_view){raw, value.size};
+        *to++ = (char)c;
+    }
+    *to = 0;
+    sl_view decoded = {text, (size_t)(to - text)};
+    return sl_utf8_valid(decoded.data, decoded.size) ? decoded : (sl_view){raw, value.size};
+}
 
 static void read_cookie(sl_arena *arena, sl_view piece, sl__pairs *cookies)
 {
@@ -25,9 +58,9 @@ static void read_cookie(sl_arena *arena, sl_view piece, sl__pairs *cookies)
         value = (sl_view){value.data + 1, value.size - 2};
     if (name.size == 0 || !sl_utf8_valid(name.data, name.size) || !sl_utf8_valid(value.data, value.size))
         return;
+    value = decode_value(arena, value);
     cookies->items[cookies->count++] =
-        (sl__pair){sl_arena_strndup(arena, name.data, name.size),
-                   sl_arena_strndup(arena, value.data, value.size), name.size, value.size};
+        (sl__pair){sl_arena_strndup(arena, name.data, name.size), value.data, name.size, value.size};
 }
 
 static sl__pairs *read_cookies(sl_request *req)
@@ -67,12 +100,13 @@ static bool is_token(const char *text)
     return text[0] != 0;
 }
 
-static bool is_cookie_value(const char *text)
+static void put_value(sl_buffer *out, const char *text)
 {
     for (const char *c = text; *c; c++)
-        if (*c <= ' ' || *c >= 0x7f || strchr("\",;\\", *c))
-            return false;
-    return true;
+        if (*c <= ' ' || *c >= 0x7f || strchr("\",;\\%", *c))
+            sl_buffer_printf(out, "%%%02X", (uint8_t)*c);
+        else
+            sl_buffer_putc(out, *c);
 }
 
 static bool is_attribute(const char *text)
@@ -90,8 +124,8 @@ static const char *check_cookie(const char *name, const char *value, const sl_co
     const char *same_site = options->same_site ? options->same_site : "Lax";
     if (!is_token(name))
         return "its name is not a token (letters, digits and !#$%&'*+-.^_`|~)";
-    if (!is_cookie_value(value))
-        return "its value has a character that no cookie may have: encode it first";
+    if (!sl_utf8_valid(value, strlen(value)))
+        return "its value is not UTF-8";
     if ((options->path && (!is_attribute(options->path) || options->path[0] != '/')) ||
         (options->domain && !is_attribute(options->domain)))
         return "its path (which starts with a slash) or domain has a character that they may not have";
@@ -104,8 +138,6 @@ static const char *check_cookie(const char *name, const char *value, const sl_co
     if (strncmp(name, "__Host-", 7) == 0 &&
         (!secure || options->domain || (options->path && strcmp(options->path, "/") != 0)))
         return "browsers take a name with __Host- with Secure, the path \"/\" and no domain only";
-    if (strlen(name) + strlen(value) > COOKIE_SIZE_MAX)
-        return "it is larger than 4096 bytes, which browsers drop: keep the data here and send its key";
     return NULL;
 }
 
@@ -149,7 +181,15 @@ sl_response *sl__set_cookie(const sl_site *site, sl_response *res, const char *n
     drop_earlier(res, name, place.data);
 
     SL_CLEANUP(sl_buffer_done) sl_buffer line = {0};
-    sl_buffer_printf(&line, "%s=%s%s", name, value, place.data);
+    sl_buffer_printf(&line, "%s=", name);
+    put_value(&line, value);
+    if (line.size - 1 > COOKIE_SIZE_MAX)
+        sl__fail(
+            site, SL_EINVAL,
+            "the cookie \"%s\" cannot be set: it is larger than 4096 bytes, which browsers drop: keep the "
+            "data here and send its key",
+            name);
+    sl_buffer_puts(&line, place.data);
     if (options->max_age_s > 0)
         sl_buffer_printf(&line, "; Max-Age=%lld", (long long)options->max_age_s);
     else if (options->max_age_s < 0)

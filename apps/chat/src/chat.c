@@ -37,7 +37,7 @@ static history *book(sl_request *req)
 /* A name is taken on trust, as at a party, and kept in a cookie. "" is nobody yet. */
 static const char *speaker(sl_request *req)
 {
-    const char *name = tidy_line(from_cookie(sl_cookie(req, "name")));
+    const char *name = tidy_line(sl_cookie(req, "name"));
     return wrong_name(name) ? "" : name;
 }
 
@@ -164,7 +164,7 @@ static sl_response *make_room(sl_request *req)
 
 static sl_response *remember(sl_response *res, const char *name)
 {
-    return sl_set_cookie(res, "name", to_cookie(name), .max_age_s = YEAR_S);
+    return sl_set_cookie(res, "name", name, .max_age_s = YEAR_S);
 }
 
 static sl_response *ask_name(sl_request *req)

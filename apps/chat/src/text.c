@@ -2,7 +2,6 @@
 #include "text.h"
 
 #include <ctype.h>
-#include <stdio.h>
 
 /* The character at *text, which moves on. The text is valid UTF-8. */
 static uint32_t next_character(const char **text)
@@ -179,41 +178,4 @@ json_t *pieces_of(const char *body)
     }
     add_piece(pieces, plain, body + strlen(body), /* link= */ false);
     return pieces;
-}
-
-/* ---- Cookies ----------------------------------------------------------------------------------------- */
-
-const char *to_cookie(const char *text)
-{
-    char *value = sl_alloc(3 * strlen(text) + 1), *to = value;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9'))
-            *to++ = (char)*c;
-        else
-            to += sprintf(to, "%%%02X", *c);
-    }
-    *to = 0;
-    return value;
-}
-
-static int hexadecimal(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-const char *from_cookie(const char *value)
-{
-    if (!value)
-        return "";
-    char *text = sl_alloc(strlen(value) + 1), *to = text;
-    for (; *value; value++) {
-        if (*value == '%' && hexadecimal(value[1]) >= 0 && hexadecimal(value[2]) >= 0) {
-            *to++ = (char)(hexadecimal(value[1]) << 4 | hexadecimal(value[2]));
-            value += 2;
-        } else {
-            *to++ = *value;
-        }
-    }
-    *to = 0;
-    return sl_utf8_valid(text, strlen(text)) ? text : "";
 }

@@ -31,8 +31,3 @@ int colour_of(const char *name);
 /* The text in pieces, [{"text": "See ", "link": false}, {"text": "https://example.org/", "link": true}]: so
  * neither the templates nor the script ever make markup out of what somebody typed. */
 json_t *pieces_of(const char *body);
-
-/* Any text as a cookie's value, which may hold letters, digits and little else; and back. NULL stands for "".
- */
-const char *to_cookie(const char *text);
-const char *from_cookie(const char *value);
