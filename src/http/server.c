@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -208,7 +209,7 @@ static void on_connection(uv_stream_t *stream, int status)
         sl__connection_accept(listener);
 }
 
-static int open_listener(sl__listener *listener, uv_loop_t *loop, int fd)
+static int open_listener(sl__listener *listener, uv_loop_t *loop, int fd, uint64_t write_buffer)
 {
     struct sockaddr_storage where;
     socklen_t size = sizeof(where);
@@ -218,10 +219,12 @@ static int open_listener(sl__listener *listener, uv_loop_t *loop, int fd)
         uv_pipe_init(loop, &listener->pipe, /* ipc= */ 0);
         return uv_pipe_open(&listener->pipe, fd);
     }
-    /* Accepted sockets inherit this: a response that takes several writes need not wait for acknowledgements.
-     */
-    int on = 1;
+    /* Accepted sockets inherit these. A response that takes several writes need not wait for
+     * acknowledgements. And what cannot leave yet waits here, where it is limited, and not in the kernel,
+     * which would take megabytes at once. */
+    int on = 1, unsent = write_buffer < INT_MAX ? (int)write_buffer : INT_MAX;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     uv_tcp_init(loop, &listener->tcp);
     return uv_tcp_open(&listener->tcp, fd);
 }
@@ -231,7 +234,7 @@ int sl_http_server_listen(sl_http_server *server, int fd)
     if (server->draining || server->freed)
         return SL_ECLOSED;
     sl__listener *listener = sl_calloc(1, sizeof(*listener));
-    int r = open_listener(listener, sl_loop_uv(server->loop), fd);
+    int r = open_listener(listener, sl_loop_uv(server->loop), fd, server->options.limits.write_buffer);
     if (r < 0 && !listener->handle.loop) {
         free(listener);
         close(fd);

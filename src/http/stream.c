@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define GATHER 16384
+#define AT_ONCE 262144 /* bytes, and then others have their turn: a socket may take megabytes */
 
 struct sl_stream {
     sl__exchange *exchange;
@@ -15,7 +16,8 @@ struct sl_stream {
     sl__encoder *encoder;
     sl__head head;
     sl_buffer buffer;
-    uint64_t left; /* of a length that the handler gave */
+    uint64_t left;    /* of a length that the handler gave */
+    size_t unyielded; /* sent since the task last let others run */
     bool has_length;
 };
 
@@ -58,6 +60,11 @@ static void emit(sl_stream *out, const void *data, size_t size, bool last)
     if (count > 0)
         sl__send(x->connection, buffers, count);
     out->buffer.size = 0;
+    out->unyielded += whole;
+    if (out->unyielded >= AT_ONCE && !last) {
+        out->unyielded = 0;
+        sl_yield();
+    }
 }
 
 void sl_write(sl_stream *out, const void *data, size_t size)

@@ -235,6 +235,57 @@ static void test_half_sent(void **state)
 
 /* ---- Out ---- */
 
+#define SHARED ((size_t)32 * 1024 * 1024)
+static size_t given, given_before, most_at_once;
+static bool all_sent;
+
+/* Notes how much was sent between its turns. */
+static void *take_turns(void *data)
+{
+    while (!all_sent) {
+        if (given - given_before > most_at_once)
+            most_at_once = given - given_before;
+        given_before = given;
+        sl_yield();
+    }
+    return NULL;
+}
+
+static void write_at_length(sl_stream *out, void *data)
+{
+    static char block[65536];
+    sl_go(take_turns, NULL);
+    for (given = 0; given < SHARED; given += sizeof(block))
+        sl_write(out, block, sizeof(block));
+    all_sent = true;
+}
+
+static sl_response *stream_at_length(sl_request *req)
+{
+    return sl_stream_response(req, 200, "application/octet-stream", write_at_length, NULL);
+}
+
+static void read_fast(int port)
+{
+    static char room[1024 * 1024];
+    int fd = dial(port);
+    put(fd, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    size_t size = 0;
+    for (ssize_t got; (got = recv(fd, room, sizeof(room), 0)) > 0;)
+        size += (size_t)got;
+    CHECK(size > SHARED);
+    close(fd);
+}
+
+/* A socket that takes all that it is given does not keep the others from their turns. */
+static void test_sharing(void **state)
+{
+    serving s = serving_with(stream_at_length);
+    s.options.limits.write_buffer = 64 * 1024 * 1024;
+    serve(s, read_fast);
+    assert_in_range(most_at_once, 1, 262144 + 65536);
+}
+
 #define TOTAL ((size_t)100 * 1024 * 1024)
 static atomic_size_t written, client_read, most_between;
 static atomic_bool stream_ended;
@@ -577,12 +628,12 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),     cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_large),       cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_half_sent),   cmocka_unit_test(test_trickled),
-        cmocka_unit_test(test_streams),     cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_client_goes), cmocka_unit_test(test_half_closed),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_lengths),       cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_large),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_half_sent),     cmocka_unit_test(test_trickled),
+        cmocka_unit_test(test_sharing),       cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_client_goes),
+        cmocka_unit_test(test_half_closed),   cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
