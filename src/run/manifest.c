@@ -261,12 +261,15 @@ static void set_value(struct parser *parser, const struct key *key, const char *
                    "one word of letters, digits and +-._:");
         break;
     case KIND_RUNNER:
+        parser->manifest->runner_line = parser->line;
         set_string(parser, key, value, runner_ok(value), "a C file in a directory of the application");
         break;
     case KIND_ADDRESS:
         set_string(parser, key, value, address_check(value, &port) == 0, "an address");
         break;
     case KIND_LIST:
+        if (key->offset == offsetof(struct manifest, libraries))
+            parser->manifest->libraries_line = parser->line;
         set_list(parser, key, value);
         break;
     case KIND_SERVICE:
@@ -515,9 +518,40 @@ static int read_text(const char *path, sl_buffer *out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int code = sl_buffer_read(out, fd, MANIFEST_SIZE_MAX);
+    struct stat status;
+    bool directory = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    int code = directory ? -EISDIR : sl_buffer_read(out, fd, MANIFEST_SIZE_MAX);
     close(fd);
     return code == SL_E2BIG ? 0 : code; /* the parser complains */
+}
+
+static void no_directory(const char *path, struct complaints *complaints)
+{
+    struct stat status;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int code = stat(path, &status) < 0 ? -errno : 0;
+    const char *what = code == 0           ? "is a file, and not a directory"
+                       : code == SL_ENOENT ? "there is no such directory"
+                                           : strerror(-code);
+    struct complaint *complaint = complaints_add(complaints, RUN_LAYOUT_DIRECTORY, path, 0, "%s", what);
+    if (code == SL_ENOENT)
+        complaint->hint = sl_printf_heap("make an application with `silver init %s`", path);
+    else if (code == 0 && strcmp(name, "app.ini") == 0)
+        complaint->hint = sl_printf_heap("name the directory that it is in: %.*s",
+                                         slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    else
+        complaint->hint = sl_strdup_heap("name the application's directory, the one with app.ini in it");
+}
+
+static char *unreadable_hint(int code)
+{
+    if (code == -EISDIR)
+        return sl_strdup_heap("app.ini is a file; `silver init DIR` makes one to begin with");
+    if (code == SL_ENOENT)
+        return sl_strdup_heap("an application is a directory with an app.ini; `silver init DIR` makes one");
+    if (code == SL_EACCES)
+        return sl_strdup_heap("let this user read it: `chmod u+r app.ini`");
+    return NULL;
 }
 
 int manifest_load(const char *directory, struct complaints *complaints, struct manifest **ret_manifest)
@@ -525,8 +559,7 @@ int manifest_load(const char *directory, struct complaints *complaints, struct m
     char absolute[PATH_MAX];
     struct stat status;
     if (!realpath(directory, absolute) || stat(absolute, &status) < 0 || !S_ISDIR(status.st_mode)) {
-        complaints_add(complaints, RUN_LAYOUT_DIRECTORY, directory, 0, "there is no such directory")->hint =
-            sl_printf_heap("make an application with `silver init %s`", directory);
+        no_directory(directory, complaints);
         return SL_ECONFIG;
     }
     bool here = strcmp(directory, ".") == 0;
@@ -537,10 +570,7 @@ int manifest_load(const char *directory, struct complaints *complaints, struct m
     if (code < 0) {
         complaints_add(complaints, RUN_MANIFEST_UNREADABLE, path.data, 0, "cannot be read: %s",
                        strerror(-code))
-            ->hint =
-            code == SL_ENOENT
-                ? sl_strdup_heap("an application is a directory with an app.ini; `silver init DIR` makes one")
-                : NULL;
+            ->hint = unreadable_hint(code);
         code = SL_ECONFIG;
     } else {
         code = manifest_parse(text.data ? text.data : "", text.size, absolute, path.data, complaints,

@@ -36,7 +36,8 @@ struct manifest {
     char *directory; /* of the application, absolute and without links */
     char *path;      /* of app.ini, as it is shown in messages */
     char *app_name, *version, *runner;
-    struct manifest_list libraries; /* names for pkg-config */
+    struct manifest_list libraries;  /* names for pkg-config */
+    int runner_line, libraries_line; /* where they stand in app.ini, for complaints; 0: nowhere */
     struct manifest_list packages;
     bool sqlite, files;                             /* services asked for */
     struct manifest_slot slots[MANIFEST_SLOTS_MAX]; /* in the file's order; at least one */

@@ -267,7 +267,7 @@ static int look(struct work *work)
     bool there = access(file, R_OK) == 0;
     free(file);
     if (!there) {
-        complaints_add(work->complaints, RUN_LAYOUT_RUNNER, manifest->path, 0,
+        complaints_add(work->complaints, RUN_LAYOUT_RUNNER, manifest->path, manifest->runner_line,
                        "the runner %s cannot be read: %s", manifest->runner, strerror(errno))
             ->hint = sl_strdup_heap("write it, or name another file as `runner` in [production]");
         return SL_ENOENT;
@@ -293,11 +293,26 @@ static int look(struct work *work)
 
 /* ---- Tools ------------------------------------------------------------------------------------------- */
 
-static int no_tool(struct work *work, const char *name, const char *package)
+/* The compiler: because of the runner, which is a C file. */
+static int no_compiler(struct work *work, const char *name)
 {
-    complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "there is no `%s`, which building %s needs",
-                   name, work->manifest->app_name)
-        ->hint = sl_printf_heap("install it: `apt install %s`", package);
+    const char *chosen = getenv("CC");
+    struct complaint *complaint =
+        complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, work->manifest->runner_line,
+                       "there is no `%s`, which building %s needs", name, work->manifest->app_name);
+    if (chosen && strstr(chosen, name))
+        complaint->hint =
+            sl_printf_heap("CC says `%s`: name a C compiler that is there, or unset CC", chosen);
+    else
+        complaint->hint = sl_strdup_heap("install it: `apt install gcc`");
+    return SL_ENOENT;
+}
+
+static int no_pkg_config(struct work *work)
+{
+    complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, work->manifest->libraries_line,
+                   "there is no `pkg-config`, which finds the libraries of %s", work->manifest->app_name)
+        ->hint = sl_strdup_heap("install it: `apt install pkg-config`");
     return SL_ENOENT;
 }
 
@@ -307,14 +322,14 @@ static int judge(struct work *work, int status, const char *name, const char *ou
     if (status == 0)
         return 0;
     if (status == SL_ENOENT)
-        return no_tool(work, name, "gcc");
+        return no_compiler(work, name);
     if (status < 0 || status >= 1000) {
         if (status < 0)
-            complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "%s: %s", name,
+            complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, 0, "%s: %s", name,
                            sl_code_message(status));
         else
-            complaints_add(work->complaints, RUN_BUILD_TOOL, NULL, 0, "%s was ended by signal %d (%s)", name,
-                           status - 1000, strsignal(status - 1000));
+            complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, 0,
+                           "%s was ended by signal %d (%s)", name, status - 1000, strsignal(status - 1000));
         return status < 0 ? status : SL_EFAILED;
     }
     if (strstr(output, "No space left on device")) {
@@ -325,7 +340,8 @@ static int judge(struct work *work, int status, const char *name, const char *ou
     size_t before = work->complaints->count;
     diagnose(output, work->manifest->directory, work->complaints);
     if (work->complaints->count == before)
-        complaints_add(work->complaints, RUN_BUILD_FAILED, NULL, 0, "%s failed with status %d", name, status)
+        complaints_add(work->complaints, RUN_BUILD_FAILED, work->manifest->path, 0,
+                       "%s failed with status %d", name, status)
             ->detail = sl_strdup_heap(output);
     return SL_EBUILD;
 }
@@ -346,9 +362,9 @@ static int ask_pkg_config(struct work *work, const char *option, const char *lib
             arguments_put_words(into, output.data);
         code = 0;
     } else if (status == SL_ENOENT) {
-        code = no_tool(work, "pkg-config", "pkg-config");
+        code = no_pkg_config(work);
     } else {
-        complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, 0,
+        complaints_add(work->complaints, RUN_BUILD_TOOL, work->manifest->path, work->manifest->libraries_line,
                        "pkg-config does not know the library `%s`", library)
             ->hint = sl_printf_heap(
             "install its development package (on Debian its name ends in -dev: `apt-cache search %s`)",

@@ -67,12 +67,37 @@ def test_no_manifest_and_no_directory(command, tmp_path):
     assert done.returncode == 1 and str(tmp_path / "nothing") in done.stdout + done.stderr
 
 
+def test_a_file_in_the_directorys_place(command, app):
+    directory = app()
+    told = command("check", directory / "app.ini").stdout
+    assert f"{directory}/app.ini: SL0121: is a file" in told and f"it is in: {directory}/\n" in told
+    told = command("serve", directory / "src" / "probe.c").stderr
+    assert f"{directory}/src/probe.c: SL0121: is a file" in told and "init" not in told
+    (directory / "app.ini").unlink()
+    (directory / "app.ini").mkdir()
+    told = command("check", directory).stdout
+    assert f"{directory}/app.ini: SL0101: cannot be read: Is a directory\n" in told
+
+
 def test_a_source_that_is_not_there(command, app):
     directory = app()
+    (directory / "app.ini").write_text(GOOD)
     (directory / "src/probe.c").unlink()
     done = command("check", directory)
     assert done.returncode == 1
-    assert "src/probe.c" in done.stdout + done.stderr
+    assert "src/probe.c" in done.stdout
+    assert f"{directory}/app.ini:4: SL0120: " in done.stdout
+
+
+def test_what_the_build_needs_is_not_there(command, app):
+    directory = app()
+    (directory / "app.ini").write_text(GOOD)
+    told = command("check", directory, env={"CC": "nocc -O3"}).stdout
+    assert told.startswith(f"{directory}/app.ini:4: SL0131: there is no `nocc`")
+    assert "CC says `nocc -O3`" in told and "apt install" not in told
+    (directory / "app.ini").write_text(GOOD.replace("[slots]", "libraries = jansson no-such-thing\n[slots]"))
+    told = command("check", directory).stdout
+    assert f"{directory}/app.ini:6: SL0131: pkg-config does not know the library `no-such-thing`" in told
 
 
 def test_a_source_that_does_not_compile(command, app):
