@@ -207,8 +207,10 @@ static void wait_for_room(sl__connection *c)
     c->waits_to_write = false;
 }
 
-static SL_NORETURN void fail_gone(void)
+/* Nobody is told but the task: that a client goes is no error of ours. */
+static SL_NORETURN void fail_gone(sl__connection *c)
 {
+    c->broken = true;
     sl_fail(SL_EPIPE, "the client is gone");
 }
 
@@ -217,13 +219,13 @@ void sl__send(sl__connection *c, uv_buf_t *buffers, unsigned count)
     size_t limit = c->server->options.limits.write_buffer;
     for (;;) {
         if (!write_now(c, &buffers, &count))
-            fail_gone();
+            fail_gone(c);
         if (count == 0)
             return;
         if (c->outstanding < limit)
             enqueue(c, &buffers, &count, limit - c->outstanding);
         if (c->broken)
-            fail_gone();
+            fail_gone(c);
         if (count == 0)
             return;
         wait_for_room(c);
@@ -314,10 +316,10 @@ static watch *watch_new(sl__connection *c)
 static void wait_until_writable(sl__connection *c, watch *w)
 {
     if (c->broken)
-        fail_gone();
+        fail_gone(c);
     c->write_since = uv_now(c->handle.loop);
     if (uv_poll_start(&w->poll, UV_WRITABLE, on_writable) < 0)
-        fail_gone();
+        fail_gone(c);
     wait_for_room(c);
 }
 
@@ -326,7 +328,7 @@ void sl__send_file(sl__connection *c, int fd, uint64_t offset, uint64_t size)
     while (c->outstanding && !c->broken)
         wait_for_room(c);
     if (c->broken)
-        fail_gone();
+        fail_gone(c);
     if (c->exchange)
         c->exchange->sent_ns = 0;
     watch *w SL_CLEANUP(watch_freep) = watch_new(c);
@@ -344,9 +346,7 @@ void sl__send_file(sl__connection *c, int fd, uint64_t offset, uint64_t size)
             wait_until_writable(c, w);
         else if (s->code == SL_EIO)
             sl_fail(SL_EIO, "a file became shorter, or could not be read, while it was being sent");
-        else if (s->code < 0) {
-            c->broken = true;
-            fail_gone();
-        }
+        else if (s->code < 0)
+            fail_gone(c);
     }
 }
