@@ -2,12 +2,16 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define FULL_AGAIN_MS 60000 /* between two lines that say that no descriptor is left */
 
 void sl_http_limits_init(sl_http_limits *limits)
 {
@@ -62,6 +66,26 @@ static void cancel_all(sl_http_server *server)
     }
 }
 
+/* Without a descriptor libuv closes who connects, and says nothing. */
+static void look_for_descriptors(sl_http_server *server, uint64_t now)
+{
+    int fd;
+    if (now < server->full_until || !server->listeners || uv_fileno(&server->listeners->handle, &fd) < 0)
+        return;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0) {
+        close(copy);
+        return;
+    }
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    server->full_until = now + FULL_AGAIN_MS;
+    sl_warning("no descriptor is left, of %llu, with %zu connections open: who connects now is turned away "
+               "without an answer. Raise the limit of open files (ulimit -n, LimitNOFILE=), or lower "
+               "the limit \"connections\"",
+               (unsigned long long)limit.rlim_cur, server->connection_count);
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     sl_http_server *server = timer->data;
@@ -76,6 +100,7 @@ static void on_sweep(uv_timer_t *timer)
         cancel_all(server);
         fire_drained(server);
     }
+    look_for_descriptors(server, now);
     /* After a standstill (a handler that computed, a stopped process) what has come meanwhile is to be read
      * first: nobody is late for that. */
     bool stood_still = !server->skipped && now > server->swept_ms + 3 * server->sweep_ms;

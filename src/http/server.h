@@ -83,6 +83,7 @@ struct sl_http_server {
     sl_deferred *drained;
     uv_timer_t sweep;            /* runs while there are connections */
     uint64_t sweep_ms, swept_ms; /* how often, and when last */
+    uint64_t full_until;         /* when to say again that no descriptor is left */
 
     char *read_buffer;
     sl__parser parser; /* for heads that come whole */

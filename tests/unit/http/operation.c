@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -345,6 +346,44 @@ static void test_full_disk(void **state)
     unlink(log_path);
 }
 
+/* Takes all descriptors, until the log says so and for a while after. */
+static sl_response *take_descriptors(sl_request *req)
+{
+    int taken[256], count = 0;
+    struct rlimit before, few;
+    sl_root_set_logger(sl_root_current(), &kept.logger);
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = (struct rlimit){sl_array_size(taken), before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    while ((taken[count] = dup(0)) >= 0)
+        count++;
+    while (!strstr(kept.text, "no descriptor is left, of 256"))
+        sl_await(sl_sleep(5));
+    sl_await(sl_sleep(50));
+    while (count > 0)
+        close(taken[--count]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    return sl_text(req, 200, "ok");
+}
+
+static void ask_once(int port)
+{
+    ask(port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", &r);
+    CHECK(r.status == 200);
+}
+
+static void test_no_descriptors(void **state)
+{
+    kept.text[0] = '\0';
+    serving s = serving_with(take_descriptors);
+    s.options.limits.header_ms = 40; /* the sweep comes often */
+    serve(s, ask_once);
+    const char *said = strstr(kept.text, "no descriptor is left");
+    assert_non_null(said);
+    assert_non_null(strstr(said, "ulimit -n"));
+    assert_null(strstr(said + 1, "no descriptor is left")); /* once */
+}
+
 /* ---- Metrics ---- */
 
 static sl_response *show_metrics(sl_request *req)
@@ -382,9 +421,11 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_unix),       cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_freeing),   cmocka_unit_test(test_access_log), cmocka_unit_test(test_log_files),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_unix),
+        cmocka_unit_test(test_drain),      cmocka_unit_test(test_freeing),
+        cmocka_unit_test(test_access_log), cmocka_unit_test(test_log_files),
+        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
