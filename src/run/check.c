@@ -30,6 +30,26 @@ static void template_wrong(void *data, const sl__template_wrong *found)
     complaint->detail = found->detail ? sl_strdup_heap(found->detail) : NULL;
 }
 
+static void check_entry(const struct manifest *manifest, const struct build *build,
+                        struct complaints *complaints)
+{
+    if (exports_name(build->path, "sl_application") == 0)
+        complaints_add(complaints, RUN_BUILD_FAILED, manifest->runner, 0, "the application has no entry")
+            ->hint = sl_strdup_heap("one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }");
+}
+
+static void print_well(const struct manifest *manifest, const struct build *build, FILE *out)
+{
+    size_t warnings = build->output ? count_warnings(build->output) : 0;
+    if (!build->output)
+        fprintf(out, "%s: all is well\n", manifest->app_name);
+    else if (warnings == 0)
+        fprintf(out, "%s: well, and the compiler says:\n%s\n", manifest->app_name, build->output);
+    else
+        fprintf(out, "%s: well, with %zu warning%s\n%s\n", manifest->app_name, warnings,
+                warnings == 1 ? "" : "s", build->output);
+}
+
 static json_t *json_of(const struct complaint *complaint)
 {
     return json_pack("{s:s, s:s?, s:i, s:i, s:s, s:s?, s:s?}", "number", complaint_number(complaint->kind),
@@ -60,17 +80,16 @@ int run_check(const char *directory, bool json, FILE *out)
     if (manifest_load(directory ? directory : ".", &complaints, &manifest) == 0) {
         check_layout(manifest, &complaints);
         sl__app_check_templates(manifest->directory, template_wrong, &complaints);
-        runner_build(manifest, false, &complaints, &build);
+        if (runner_build(manifest, false, &complaints, &build) == 0)
+            check_entry(manifest, &build, &complaints);
     }
     bool ok = complaints.count == 0;
     if (json)
         print_json(manifest, &complaints, out);
     else if (ok)
-        fprintf(out, "%s: all is well\n", manifest->app_name);
+        print_well(manifest, &build, out);
     else
         complaints_print(&complaints, out);
-    if (ok && build.output && !json)
-        fprintf(out, "%s\n", build.output); /* warnings */
     build_done(&build);
     manifest_free(manifest);
     complaints_done(&complaints);

@@ -104,3 +104,13 @@ void diagnose(const char *output, const char *directory, struct complaints *comp
         body = rest;
     }
 }
+
+size_t count_warnings(const char *output)
+{
+    size_t count = 0;
+    for (const char *rest = output; *rest;) {
+        struct head head;
+        count += read_head(next_line(&rest), &head) && !head.error;
+    }
+    return count;
+}

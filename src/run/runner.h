@@ -28,3 +28,8 @@ int runner_digest(const struct manifest *manifest, char out[static DIGEST_TEXT_S
 /* diagnose.c: reads a compiler's or linker's output: adds a complaint for each error in it, in order, with
  * the lines that belong to it as its detail. `directory` is taken off the beginning of file names. */
 void diagnose(const char *output, const char *directory, struct complaints *complaints);
+/* How many warnings with a place are in such output. */
+size_t count_warnings(const char *output);
+
+/* entry.c: 1 if the shared object exports the name, 0 if not; or a code if it cannot be read. */
+int exports_name(const char *path, const char *name);

@@ -13,8 +13,25 @@ GOOD = "[production]\napp_name = probe\nversion = 1\nrunner = src/probe.c\n\n[sl
 def test_all_is_well(command, app):
     done = command("check", app())
     assert done.returncode == 0
-    assert "probe" in done.stdout
+    assert done.stdout == "probe: all is well\n"
     assert done.stderr == ""
+
+
+def test_well_with_warnings(command, app):
+    one = 'static void unused(void)\n{\n}\n'
+    told = command("check", app(HELLO + one)).stdout
+    assert told.startswith("probe: well, with 1 warning\n") and "src/probe.c:" in told
+    told = command("check", app(HELLO + one + one.replace("unused", "useless"), directory="more")).stdout
+    assert told.startswith("probe: well, with 2 warnings\n")
+
+
+@pytest.mark.parametrize("source", ["int nothing;\n", "void sl_application(void);\nvoid *f(void) { return sl_application; }\n",
+                                    "static void sl_application(void) {}\nvoid *f(void) { return sl_application; }\n"])
+def test_no_entry(command, app, source):
+    done = command("check", app(source))
+    assert done.returncode == 1
+    assert "src/probe.c:" in done.stdout and ("SL_APPLICATION" in done.stdout or "undefined reference" in done.stdout)
+    assert "all is well" not in done.stdout
 
 
 def test_the_current_directory_is_the_default(command, app):
