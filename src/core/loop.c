@@ -10,6 +10,8 @@
 #include "core/switch.h"
 #include "core/task.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,10 +292,30 @@ static void start_handles(sl_loop *loop)
     uv_unref((uv_handle_t *)&loop->trim);
 }
 
+/* Where there is no descriptor left libuv aborts instead of telling it: for the poll and a pipe in its once.
+ */
+static int descriptors_left(void)
+{
+    int first[2], second[2];
+    if (pipe2(first, O_CLOEXEC) < 0)
+        return -errno;
+    int code = pipe2(second, O_CLOEXEC) < 0 ? -errno : 0;
+    close(first[0]);
+    close(first[1]);
+    if (code == 0) {
+        close(second[0]);
+        close(second[1]);
+    }
+    return code;
+}
+
 int sl_loop_new(sl_loop **ret_loop)
 {
     if (sl__loop)
         return SL_EBUSY;
+    int code = descriptors_left();
+    if (code < 0)
+        return code;
     sl_loop *loop = sl_calloc(1, sizeof *loop);
     int r = uv_loop_init(&loop->uv);
     if (r < 0) {

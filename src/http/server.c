@@ -224,11 +224,15 @@ static void on_listener_closed(uv_handle_t *handle)
     free(listener);
 }
 
+static void close_listeners(sl_http_server *server);
+
 static void on_connection(uv_stream_t *stream, int status)
 {
     sl__listener *listener = (sl__listener *)stream;
     SL_IN_CONTEXT(listener->server->context);
-    if (status < 0)
+    if (status == UV_EINVAL)
+        close_listeners(listener->server); /* it was shut down, and accepts no more */
+    else if (status < 0)
         sl_warning("a connection could not be accepted: %s", uv_strerror(status));
     else
         sl__connection_accept(listener);

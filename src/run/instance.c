@@ -297,11 +297,13 @@ static void told_to_dump(uv_signal_t *handle, int number)
 /* The supervisor has died. The loop will find the control socket's end and drain; but a handler that never
  * returns would keep the address taken for ever, so that is given up here and now, and an alarm ends what
  * cannot be drained. */
-static volatile sig_atomic_t orphan_seconds, orphan_borrowed;
+static volatile sig_atomic_t orphan_seconds, orphan_borrowed, orphan_building = 1;
 
 static void orphaned(int number)
 {
     int saved = errno;
+    if (orphan_building && getpgrp() == getpid())
+        kill(0, SIGKILL); /* with the compilers and their children; nobody is served yet */
     if (!orphan_borrowed)
         shutdown(LISTEN_FD, SHUT_RDWR);
     alarm((unsigned)orphan_seconds);
@@ -522,6 +524,7 @@ static int run(struct instance *instance)
 {
     if (offer_services(instance) < 0 || prepare(instance) < 0)
         return 1;
+    orphan_building = 0;
     int code = sl_loop_new(&instance->loop);
     if (code < 0) {
         SAY(instance, SL_ERROR, "cannot make a loop: %s", sl_code_message(code));

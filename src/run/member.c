@@ -156,11 +156,20 @@ static char *describe_end(const struct member *member)
     return text.data;
 }
 
+/* An instance leads a group of processes. What is in there before it serves are compilers and their children.
+ */
+static void end_group(const struct member *member)
+{
+    kill(-member->process.pid, SIGKILL);
+}
+
 static void exited(uv_process_t *process, int64_t status, int signal_number)
 {
     struct member *member = process->data;
     member->status = (int)status;
     member->signal = signal_number;
+    if (member->state == MEMBER_STARTING)
+        end_group(member);
     read_rest(member);
     char *reason = describe_end(member);
     member->events->ended(member, reason);
@@ -310,7 +319,7 @@ void member_drain(struct member *member, uint64_t patience_ms)
     enum member_state before = member->state;
     member->state = MEMBER_DRAINING;
     if (before == MEMBER_STARTING) {
-        member_kill(member);
+        end_group(member);
     } else if (before == MEMBER_READY) {
         member_ask(member, ASKS_DRAIN);
         uv_timer_start(&member->patience, patience_is_over, patience_ms, 0);

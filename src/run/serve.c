@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
  */
 #define ABANDONED_MS 5000
 #define ABANDONED_STEP_MS 20
+#define DESCRIPTORS_LEAST 64
 
 struct serving {
     const struct run_serve_options *options;
@@ -210,6 +212,19 @@ static int serve(struct serving *serving)
     return status;
 }
 
+/* With fewer not even one instance comes up, and what fails first is never what is wrong. */
+static bool enough_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_LEAST)
+        return true;
+    fprintf(stderr,
+            "silver: only %llu files can be open at once, and it takes %d at least\n"
+            "raise the limit: `ulimit -n 1024`, or LimitNOFILE= in the systemd unit\n",
+            (unsigned long long)limit.rlim_cur, DESCRIPTORS_LEAST);
+    return false;
+}
+
 int run_serve(const struct run_serve_options *options)
 {
     struct serving serving = {
@@ -227,6 +242,8 @@ int run_serve(const struct run_serve_options *options)
                 RUN_INSTANCES_MAX);
         return 1;
     }
+    if (!enough_descriptors())
+        return 1;
     if (manifest_load(directory, &complaints, &serving.manifest) < 0) {
         complaints_print(&complaints, stderr);
         complaints_done(&complaints);

@@ -14,6 +14,7 @@
 #include <silver/io.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -83,7 +84,10 @@ static void stop(struct supervisor *supervisor, int status)
         return;
     supervisor->stopping = true;
     supervisor->status = status;
-    /* Instances close theirs too: who comes now is refused, and not left waiting. */
+    /* Who comes now is refused, and not left waiting, also where an instance does not come to closing its
+     * own. */
+    if (!supervisor->options->borrowed)
+        shutdown(supervisor->options->listener, SHUT_RDWR);
     close(supervisor->options->listener);
     notify_send(supervisor->options->notify, "STOPPING=1");
     for (size_t i = 0; i < sl_array_size(supervisor->watches); i++)

@@ -210,6 +210,13 @@ def test_a_manifest_with_mistakes(command, app):
     assert re.search(r"app\.ini:3\b", done.stderr)
 
 
+def test_too_few_descriptors(app, silver, environment):
+    done = subprocess.run(["/bin/sh", "-c", 'ulimit -n 8; exec "$0" serve "$1"', silver, str(app())], env=environment,
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "only 8 files can be open at once" in done.stderr and "ulimit -n" in done.stderr
+
+
 def test_an_application_that_refuses_to_start(serve, app):
     source = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    sl_fail(SL_EFAILED, \"the moon is in the wrong house\");")
     server = serve(app(source), "--production", ready=False)
@@ -325,7 +332,8 @@ def test_a_crash_names_the_request(serve, probe_app):
 
 LOOP = HELLO.replace('return sl_text(req, 200, "hello\\n");', """if (strcmp(sl_path(req), "/spin") == 0)
         for (volatile int k = 0;; k++)
-            continue;
+            if (k == 0)
+                sl_info("spinning");
     return sl_text(req, 200, "hello\\n");""").replace("GET /", "GET /{rest...}")
 
 
@@ -338,6 +346,19 @@ def test_a_handler_that_never_returns(serve, app):
         assert connection.closed()
     eventually(lambda: answer(server) == b"hello\n", "the next instance")
     assert server.stop() == 0
+
+
+def test_a_stop_refuses_although_a_handler_never_returns(serve, app):
+    server = serve(app(LOOP, manifest=with_slots(0, more="\n[limits]\ndrain_ms = 100\n")), "--production")
+    with server.connect() as connection:
+        connection.send("GET /spin HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_said("spinning")
+        spinning = children(server.pid)[0]
+        server.tell(signal.SIGTERM)
+        eventually(lambda: refuses(server.host, server.port), "the server to stop listening")
+        assert alive(spinning)
+        assert server.wait() == 0
+    assert "could not be accepted" not in server.said()
 
 
 def test_instances_that_crash_again_and_again_do_not_spin(serve, probe_app):
@@ -724,6 +745,24 @@ def test_a_compiler_that_is_killed(serve, app, tmp_path):
     assert re.search("signal 9|SIGKILL|[Kk]illed", server.said())
     compiler.write_text(f'#!/bin/sh\nexec {shutil.which("cc")} "$@"\n')
     assert serve(directory, env=env).get("/").body == b"hello\n"  # no half of a build was kept
+
+
+SLOW_CC = """#!/bin/sh
+case "$*" in *probe.c*) sleep 600 & echo $! >{mark}.new; mv {mark}.new {mark}; wait ;; esac
+exec {cc} "$@"
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_compiler_goes_with_all_its_children(serve, app, tmp_path, how):
+    compiler, mark = tmp_path / "cc", tmp_path / "child"
+    compiler.write_text(SLOW_CC.format(mark=mark, cc=shutil.which("cc")))
+    compiler.chmod(0o755)
+    server = serve(app(), ready=False, env={"CC": str(compiler), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    eventually(mark.exists, "the compiler's child")
+    server.tell(how)
+    server.wait()
+    eventually(lambda: not alive(int(mark.read_text())), "the compiler's child to end")
 
 
 # ---- A full disk -------------------------------------------------------------------------------------------------------------------

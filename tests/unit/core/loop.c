@@ -1,8 +1,10 @@
 /* The loop: soon, post, fairness with I/O, and its end; and the ends that only a process of its own survives to tell. */
 #include "check.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -253,6 +255,20 @@ static void test_an_await_outside_a_task_is_told(void **state)
     assert_dies_with(await_outside_a_task, "sl_await works in tasks only");
 }
 
+static void test_no_descriptors_for_a_loop(void **state)
+{
+    sl_loop *loop;
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    for (none.rlim_cur = 3; none.rlim_cur < 7; none.rlim_cur++) {
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        int code = sl_loop_new(&loop);
+        setrlimit(RLIMIT_NOFILE, &before);
+        assert_int_equal(code, -EMFILE);
+    }
+}
+
 static void test_a_stack_overflow_names_the_task(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -269,6 +285,7 @@ static void test_a_crash_names_the_task(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_descriptors_for_a_loop), /* first: libuv does some things once */
         cmocka_unit_test(test_soon_is_in_order),
         cmocka_unit_test(test_ready_work_does_not_starve_io),
         cmocka_unit_test(test_post_from_threads),
