@@ -184,8 +184,11 @@ static void say_what_is_next(const layout *all, sl_buffer *out)
 {
     bool here = strcmp(all->directory, ".") == 0;
     sl_buffer_printf(out, "Laid out %s, a small guest book. Next:\n\n", all->name);
-    sl_buffer_printf(out, "    silver serve%s%s\n", here ? "" : " ", here ? "" : all->directory);
-    sl_buffer_printf(out, "\nand open http://127.0.0.1:8080. Then change %s%ssrc/%s.c and reload the page.\n",
+    /* The command as it was called: it may not be in PATH. */
+    sl_buffer_printf(out, "    %s serve%s%s\n", program_invocation_name, here ? "" : " ",
+                     here ? "" : all->directory);
+    sl_buffer_printf(out,
+                     "\nand open the address that it prints. Then change %s%ssrc/%s.c and reload the page.\n",
                      here ? "" : all->directory, here ? "" : "/", all->name);
 }
 

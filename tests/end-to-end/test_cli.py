@@ -130,6 +130,9 @@ def test_an_installed_command_needs_nothing_beside_itself(tmp_path):
     for path in ["include/silver/silver.h", "share/man/man1/silver-serve.1", "share/bash-completion/completions/silver"]:
         assert (prefix / path).is_file()
     (package,) = prefix.rglob("pkgconfig/silver.pc")
+    (unit,) = prefix.rglob("silver@.service")
+    built_for = re.search(r"^prefix=(.*)$", package.read_text(), re.MULTILINE)[1]
+    assert f"\nExecStart={built_for}/bin/silver serve " in unit.read_text()
     library = package.parents[1]
     # The place is not the one it was built for, so the loader has to be told where its library is.
     loader = {"LD_LIBRARY_PATH": str(library), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -14,13 +15,24 @@ def laid_out(command, tmp_path):
     return directory, done.stdout
 
 
-def test_what_is_there(laid_out):
+def test_what_is_there(laid_out, silver):
     directory, said = laid_out
     for name in ("app.ini", "README.md", "src", "templates", "static", "tests"):
         assert (directory / name).exists(), name
     assert list((directory / "src").glob("*.c"))
     assert len((directory / "README.md").read_text().splitlines()) <= 15
-    assert "silver serve" in said and "greeter" in said  # what to type next
+    assert f"\n    {silver} serve {directory}\n" in said  # what to type next: the command as it was called
+    assert "address that it prints" in said and "8080" not in said
+
+
+def test_its_own_test(laid_out, silver, environment, tmp_path):
+    directory, _ = laid_out
+    words = ["/usr/bin/python3", directory / "tests" / "test_application.py"]
+    done = subprocess.run(words, env={**environment, "SILVER": silver}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(words, env={**environment, "SILVER": str(tmp_path / "none")}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "put silver into PATH or set SILVER" in done.stderr
 
 
 def test_it_is_well_and_it_runs(laid_out, command, serve):

@@ -1,9 +1,11 @@
-"""Serves the application on a free port and uses it as a browser would. Needs nothing but Python:
+"""Serves the application on a free port and uses it as a browser would. Needs nothing but Python, and silver in PATH
+or its place in SILVER:
 
     python3 tests/test_application.py"""
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -11,15 +13,18 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+SILVER = os.environ.get("SILVER", "silver")
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Application(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        if not shutil.which(SILVER):
+            raise FileNotFoundError(f"there is no command {SILVER!r}: put silver into PATH or set SILVER to where it is")
         cls.files = tempfile.TemporaryDirectory()
         cls.server = subprocess.Popen(
-            [os.environ.get("SILVER", "silver"), "serve", "--listen", "127.0.0.1:0", HERE],
+            [SILVER, "serve", "--listen", "127.0.0.1:0", HERE],
             env={**os.environ, "CONFIG_FILES": cls.files.name},
             stdout=subprocess.PIPE,
             text=True,
