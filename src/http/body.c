@@ -64,7 +64,7 @@ static void park(sl__exchange *x)
 {
     sl__connection *c = x->connection;
     uint64_t since = uv_now(c->handle.loop);
-    parked here SL_CLEANUP(unpark) = {x, sl__exchange_count(x, false)};
+    __attribute__((unused)) parked here SL_CLEANUP(unpark) = {x, sl__exchange_count(x, false)};
     c->deadline = since + x->request.server->options.limits.body_ms;
     sl__connection_resume(c);
     sl__wait(&c->reader);

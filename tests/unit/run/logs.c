@@ -69,7 +69,7 @@ static void test_records_pass(void **state)
 static void test_records_cannot_be_forged(void **state)
 {
     static const char *const likes[] = {RECORD, "[silver|2026-11-21 13:58:27,707|ERROR] x",
-                                        "0123456789abcdef0123456789abcdeX" RECORD, "[chat"};
+                                        ("0123456789abcdef0123456789abcdeX" RECORD), "[chat"};
     for (int with_token = 0; with_token < 2; with_token++) {
         struct log_lines lines = {.name = "chat"};
         if (with_token)
