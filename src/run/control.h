@@ -1,8 +1,9 @@
 /* control.h: what the supervisor and an instance agree on.
  *
  * The supervisor starts `silver instance DIRECTORY NUMBER LOGS OPTIONS` with these descriptors. Over the
- * control socket they send each other lines; before them comes the token of logs.h, LOG_TOKEN_SIZE bytes. When the supervisor dies, the instance finds the socket at its
- * end, stops accepting at once, lets its requests finish and goes. */
+ * control socket they send each other lines; before them comes the token of logs.h, LOG_TOKEN_SIZE bytes.
+ * When the supervisor dies, the instance finds the socket at its end, stops accepting at once, lets its
+ * requests finish and goes. */
 #pragma once
 
 #define CONTROL_FD 3 /* a socket */

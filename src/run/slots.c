@@ -142,7 +142,8 @@ void slot_describe(const struct slot *slot, const char *address)
     char *line = sl_printf_heap("process %d, since %s, at %s\n", (int)getpid(), since, address);
     /* What stands here is a courtesy: a full disk must not keep a server from starting. */
     if (ftruncate(slot->fd, 0) < 0 || pwrite(slot->fd, line, strlen(line), 0) < 0)
-        fprintf(stderr, "slot %d: cannot note who holds it: %s\n", slot->place->number, strerror(errno));
+        sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "slot %d: cannot note who holds it: %s",
+                  slot->place->number, strerror(errno));
     free(line);
 }
 
@@ -151,7 +152,8 @@ void slot_release(struct slot *slot)
     if (slot->fd < 0)
         return;
     if (ftruncate(slot->fd, 0) < 0)
-        fprintf(stderr, "slot %d: cannot clear its file: %s\n", slot->place->number, strerror(errno));
+        sl_log_to(sl_logger_stderr(), SL_WARNING, SL_HERE, "slot %d: cannot clear its file: %s",
+                  slot->place->number, strerror(errno));
     close(slot->fd);
     slot->fd = -1;
 }
