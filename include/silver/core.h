@@ -270,6 +270,13 @@ SL_API sl_deferred *sl__spawn(const sl_site *site, const char *name, sl_task_fn 
 #define sl_go(fn, data) sl__go(SL_HERE, #fn, (fn), (data))
 SL_API void sl__go(const sl_site *site, const char *name, sl_task_fn *fn, void *data);
 
+/* Starts a task for work that outlives whoever starts it, such as a request: no scope waits for it or cancels it, but the
+ * loop's end does. It has the root that holds here, and nothing else of the caller's context. Its failure is logged. The
+ * caller's arena may be gone before it runs: `data` must not lie there. An instance that stops waits for such tasks too, up
+ * to the limit drain_ms. */
+#define sl_background(fn, data) sl__background(SL_HERE, #fn, (fn), (data))
+SL_API void sl__background(const sl_site *site, const char *name, sl_task_fn *fn, void *data);
+
 SL_API sl_task *sl_task_current(void); /* NULL outside tasks */
 
 /* Waits for the deferred and gives its value; takes over the reference. The value lives until the task ends.

@@ -61,7 +61,8 @@ struct sl_loop {
     /* Tasks. */
     sl_task *task;  /* running now, or NULL */
     sl_scope tasks; /* the scope of those that no task started */
-    size_t task_count;
+    size_t task_count, background_count;
+    sl_deferred *background_done;  /* of who waits until there is no more of these, or NULL */
     bool cancelling;               /* sl__scope_cancel_why is at work, */
     sl_scope *to_cancel, *to_wake; /* on these */
     unsigned ready_awaits;

@@ -5,6 +5,7 @@
  * nothing ever switches from task to task directly, so the loop's stack is always the one below. Its end
  * switches away for good, and the loop then takes the stack back. */
 #include "core/task.h"
+#include "core/context.h"
 #include "core/switch.h"
 
 #include <stdio.h>
@@ -158,8 +159,19 @@ static void task_main(void *data)
     __builtin_unreachable();
 }
 
+static void background_ended(sl_loop *loop)
+{
+    sl_deferred *done = loop->background_done;
+    if (--loop->background_count > 0 || !done)
+        return;
+    loop->background_done = NULL;
+    sl_fire(done, NULL, NULL);
+}
+
 static void recycle(sl_loop *loop, sl_task *task)
 {
+    if (task->background)
+        background_ended(loop);
     sl__switch_done(task->sp);
     if (task->stack)
         sl__stack_put(loop->stacks, task->stack);
@@ -264,6 +276,28 @@ sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, v
 void sl__go(const sl_site *site, const char *name, sl_task_fn *fn, void *data)
 {
     sl__task_start(site, name, fn, data, NULL);
+}
+
+void sl__background(const sl_site *site, const char *name, sl_task_fn *fn, void *data)
+{
+    sl_loop *loop = sl__loop_needed("sl_background");
+    sl_root *root = sl_root_current();
+    SL_IN_CONTEXT(root ? &root->base : NULL);
+    sl__task_start(site, name, fn, data, &loop->tasks)->background = true;
+    loop->background_count++;
+}
+
+static sl_cancelled background_forgotten(sl_deferred *deferred, void *data)
+{
+    ((sl_loop *)data)->background_done = NULL;
+    return SL_CANCEL_DONE;
+}
+
+sl_deferred *sl__background_done(sl_loop *loop)
+{
+    if (loop->background_count == 0)
+        return sl_succeeded(NULL, NULL);
+    return loop->background_done = sl_deferred_new(background_forgotten, loop);
 }
 
 static sl_cancelled cancel_spawned(sl_deferred *deferred, void *data)

@@ -20,7 +20,7 @@ struct sl_task {
     void *sp;
     sl__stack *stack;
     const char *name;
-    const sl_site *site; /* where it was started */
+    const sl_site *site;       /* where it was started */
     const char *verb, *object; /* of what it works on, for crashes ("GET", "/a"); or NULL */
     sl_task_fn *fn;
     void *data;
@@ -32,7 +32,7 @@ struct sl_task {
     sl__cleanup *cleanups;
     void **locals;
     unsigned local_count;
-    bool started, ready, yielding;
+    bool started, ready, yielding, background;
     sl_error *exiting; /* being unwound with this error */
     unsigned exits;    /* how many unwindings have begun */
     sl__catch_frame *catch_frame;
@@ -54,6 +54,8 @@ struct sl_task {
 SL_API sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, void *data,
                                sl_scope *scope);
 SL_API void sl__task_cancel(sl_task *task);
+/* Succeeds when no task that sl_background started is left. One at a time. */
+SL_API sl_deferred *sl__background_done(sl_loop *loop);
 /* The loop's outermost scope. */
 SL_API sl_scope *sl__loop_scope(sl_loop *loop);
 /* Takes the result of the deferred that the task awaits, and makes it ready. */

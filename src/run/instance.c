@@ -4,6 +4,7 @@
  * when nothing can go wrong any more, listens and says that it is ready. In development an application that
  * does not compile is served too: every request is answered with what the compiler said. */
 #include "run/run.h"
+#include "core/task.h"
 #include "run/bus.h"
 #include "run/control.h"
 #include "run/logs.h"
@@ -48,6 +49,7 @@ struct instance {
     sl_buffer heard;
     char chunk[256];
     bool draining, ready;
+    uint64_t drain_until; /* the loop's time in ms */
     int status;
 };
 
@@ -211,11 +213,23 @@ static int offer_services(struct instance *instance)
 
 /* ---- Control ----------------------------------------------------------------------------------------- */
 
-static sl_result drained(sl_result result, void *data)
+static sl_result finished(sl_result result, void *data)
 {
     struct instance *instance = data;
     sl_result_done(&result);
     sl_loop_stop(instance->loop);
+    return sl_ok(NULL);
+}
+
+/* No request is left: what goes on in the background has the rest of the time. */
+static sl_result drained(sl_result result, void *data)
+{
+    struct instance *instance = data;
+    uint64_t now = sl_loop_now(instance->loop);
+    uint64_t left = instance->drain_until > now ? instance->drain_until - now : 0;
+    sl_result_done(&result);
+    sl_deferred *done = sl_timeout(sl__background_done(instance->loop), left);
+    sl_forget(sl_then(done, finished, finished, instance, NULL));
     return sl_ok(NULL);
 }
 
@@ -229,6 +243,7 @@ static void drain(struct instance *instance)
         sl_loop_stop(instance->loop);
         return;
     }
+    instance->drain_until = sl_loop_now(instance->loop) + instance->manifest->limits.drain_ms;
     sl_deferred *done = sl_http_server_drain(instance->server);
     sl_forget(sl_then(done, drained, drained, instance, NULL));
 }

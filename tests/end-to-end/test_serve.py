@@ -127,6 +127,16 @@ def test_draining_ends(serve, probe_app, tmp_path):
     busy.close()
 
 
+def test_draining_waits_for_the_background(serve, app, tmp_path):
+    """What a handler started for after its answer is not lost by a stop."""
+    source = (pathlib.Path(__file__).parents[2] / "docs/samples/web/letters.c").read_text()
+    server = serve(app(source), env={"CONFIG_FILES": str(tmp_path)})
+    response = server.get("/letters", "Content-Type: application/x-www-form-urlencoded", method="POST", body=b"text=hello")
+    assert response.status == 202
+    assert server.stop() == 0
+    assert (tmp_path / "letter").read_text() == "hello"
+
+
 def test_websockets_are_told_when_it_stops(serve, probe_app):
     server = serve(probe_app())
     ws = websocket.create_connection(f"ws://{server.host}:{server.port}/talk", timeout=20, http_no_proxy=["*"],

@@ -1,6 +1,8 @@
 /* Tasks: await, try, fail, owning, fairness, cancelling. */
 #include "check.h"
 
+#include "core/task.h"
+
 static void *return_seven(void *data)
 {
     return (void *) 7;
@@ -471,6 +473,63 @@ static void test_floating_point_survives_switching(void **state)
     assert_int_equal(sl_run("test", many_floats, NULL, NULL), 0);
 }
 
+/* ---- In the background ---- */
+
+SL_KEY(wish, SL_CAPTURED);
+static int worked;
+static char said[4096];
+
+static void *works(void *data)
+{
+    assert_null(sl_get(&wish)); /* the caller's context is not kept alive, */
+    assert_string_equal(sl_root_name(sl_root_current()), "test"); /* and its root is */
+    sl_await(sl_sleep(5));
+    worked++;
+    if (data)
+        sl_fail(SL_EIO, "it %s", "broke");
+    return NULL;
+}
+
+static void *starts_work(void *data)
+{
+    SL_WITH(&wish, "a");
+    sl_background(works, NULL);
+    sl_background(works, "x");
+    sl_fail(SL_EINVAL, "the one that started it ends otherwise");
+}
+
+static void keep_said(sl_logger *logger, sl_level at, const sl_site *site, const char *message, size_t size)
+{
+    snprintf(said + strlen(said), sizeof said - strlen(said), "%s\n", message);
+}
+
+static void *goes_on(void *data)
+{
+    sl_logger logger = {.name = "test", .level = SL_DEBUG, .write = keep_said};
+    sl_root_set_logger(sl_root_current(), &logger);
+    sl_error *error;
+    sl_try(sl_spawn(starts_work, NULL), &error);
+    assert_int_equal(error->code, SL_EINVAL);
+    assert_int_equal(worked, 0);
+    sl_try(sl_timeout(sl__background_done(sl_loop_current()), 1), &error);
+    assert_int_equal(error->code, SL_ETIMEDOUT);
+    sl_await(sl__background_done(sl_loop_current()));
+    assert_int_equal(worked, 2);
+    sl_await(sl__background_done(sl_loop_current())); /* there is none */
+    assert_non_null(strstr(said, "task works failed"));
+    assert_non_null(strstr(said, "it broke"));
+    sl_background(works, NULL); /* the loop's end cancels it, and does not tell of it */
+    sl_yield();
+    sl_root_set_logger(sl_root_current(), NULL);
+    return NULL;
+}
+
+static void test_background(void **state)
+{
+    assert_int_equal(sl_run("test", goes_on, NULL, NULL), 0);
+    assert_int_equal(worked, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_returning_waits_for_children),
         cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_background),
         cmocka_unit_test(test_cancelling_by_the_deferred),
         cmocka_unit_test(test_floating_point_survives_switching),
     };
