@@ -35,7 +35,7 @@ struct instance {
     struct manifest *manifest;
     char *logs;
     int number;
-    bool production, log_files, with_metrics, replaces, borrowed;
+    bool production, log_files, with_metrics, shows, borrowed;
     sl_loop *loop;
     sl_root *root;
     sl_app *app;
@@ -48,7 +48,7 @@ struct instance {
     uv_signal_t terminate, dump;
     sl_buffer heard;
     char chunk[256];
-    bool draining, ready;
+    bool draining, ready, shows_broken;
     uint64_t drain_until; /* the loop's time in ms */
     int status;
 };
@@ -112,8 +112,7 @@ static sl_error *build_error(struct instance *instance, const struct complaints 
     sl_error *error = sl__error_new(site, SL_EBUILD, "%s%s", place, first->message);
     if (build->output)
         sl_error_detail(error, build->output, strlen(build->output));
-    return sl_error_hint(error, "%s",
-                         first->hint ? first->hint : "change the source: this page goes when it compiles");
+    return sl_error_hint(error, "%s", first->hint ? first->hint : "mend it: this page goes when it starts");
 }
 
 static int load(struct instance *instance, const char *path, sl_error **ret_error)
@@ -152,7 +151,7 @@ static int prepare(struct instance *instance)
         if (code < 0) {
             say_complaints(instance, &complaints);
             error = sl_error_unref(error);
-            if (code == SL_EBUILD)
+            if (complaints.count)
                 error = build_error(instance, &complaints, &build);
         } else {
             if (build.output)
@@ -171,7 +170,7 @@ static int prepare(struct instance *instance)
         if (!again)
             break;
     }
-    if (code == SL_EBUILD && !instance->production) {
+    if (code < 0 && error && instance->shows) {
         instance->broken = error;
         return 0;
     }
@@ -440,6 +439,8 @@ static void joined(void *data)
         return;
     }
     instance->ready = true;
+    if (instance->shows_broken)
+        tell(instance, SAYS_BROKEN "\n");
     if (tell(instance, SAYS_READY "\n") < 0)
         drain(instance);
 }
@@ -479,8 +480,14 @@ static sl_result application_ran(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
-/* sl_application failed: with another one serving in development, that is shown to the developer, who made
- * the change that did it; at a start it is the end. */
+static void serve_error(struct instance *instance, sl_error *error)
+{
+    sl__app_broken(instance->app, error);
+    instance->shows_broken = true;
+    join_bus(instance);
+}
+
+/* sl_application failed: in development that is shown to the developer, who made the change that did it. */
 static sl_result application_failed(sl_result result, void *data)
 {
     struct instance *instance = data;
@@ -491,9 +498,8 @@ static sl_result application_failed(sl_result result, void *data)
     char *text = sl_error_text(result.error);
     SAY(instance, SL_ERROR, "%s does not start: %s", instance->manifest->app_name, text);
     free(text);
-    if (instance->replaces && !instance->production) {
-        sl__app_broken(instance->app, result.error);
-        join_bus(instance);
+    if (instance->shows) {
+        serve_error(instance, result.error);
     } else {
         sl_result_done(&result);
         give_up(instance, 1);
@@ -514,9 +520,9 @@ static int serve(struct instance *instance)
     instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
     int code = make_server(instance, &access, &statics);
     if (code == 0 && instance->broken) {
-        sl__app_broken(instance->app, instance->broken);
+        sl_error *error = instance->broken;
         instance->broken = NULL;
-        join_bus(instance);
+        serve_error(instance, error);
     } else if (code == 0) {
         sl_deferred *ran = sl_spawn(run_application, instance);
         sl_forget(sl_then(ran, application_ran, application_failed, instance, NULL));
@@ -537,7 +543,7 @@ static int serve(struct instance *instance)
 
 static int run(struct instance *instance)
 {
-    if (offer_services(instance) < 0 || prepare(instance) < 0)
+    if (offer_services(instance) < 0 || (!instance->broken && prepare(instance) < 0))
         return 1;
     orphan_building = 0;
     int code = sl_loop_new(&instance->loop);
@@ -591,11 +597,32 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
+/* One that is wrong is served as an error, with what a manifest says at least. */
+static int read_manifest(struct instance *instance, const char *directory, const char *app_name)
+{
+    struct complaints complaints = {0};
+    int code = manifest_load(directory, &complaints, &instance->manifest);
+    if (code < 0)
+        say_complaints(instance, &complaints);
+    if (code < 0 && instance->shows) {
+        struct complaints none = {0};
+        struct build nothing = {0};
+        char *text = sl_printf_heap("[production]\napp_name = %s\nrunner = src/none.c\n", app_name);
+        code = manifest_parse(text, strlen(text), directory, "app.ini", &none, &instance->manifest);
+        if (code == 0 && !instance->broken)
+            instance->broken = build_error(instance, &complaints, &nothing);
+        complaints_done(&none);
+        free(text);
+    }
+    complaints_done(&complaints);
+    return code;
+}
+
 int run_instance(int argc, char **argv)
 {
     int type;
     socklen_t size = sizeof(type);
-    if (argc != 5 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+    if (argc < 6 || argc > 7 || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
         recv(CONTROL_FD, log_token, LOG_TOKEN_SIZE, MSG_DONTWAIT) != LOG_TOKEN_SIZE) {
         fputs("silver instance: this is started by `silver serve`, and not by hand\n", stderr);
         return 2;
@@ -611,19 +638,19 @@ int run_instance(int argc, char **argv)
         .production = has_word(words, OPTION_PRODUCTION),
         .log_files = has_word(words, OPTION_LOG_FILES),
         .with_metrics = has_word(words, OPTION_METRICS),
-        .replaces = has_word(words, OPTION_REPLACES),
+        .shows = has_word(words, OPTION_SHOWS),
         .borrowed = has_word(words, OPTION_BORROWED),
     };
-    struct complaints complaints = {0};
     sl_logger_stderr()->write = write_record;
     setvbuf(stdout, NULL, _IOLBF, 0); /* it is a pipe: what is printed must be seen when it is printed */
     signal(SIGPIPE, SIG_IGN);
     sl_loop_name_crashes();
-    if (manifest_load(argv[1], &complaints, &instance.manifest) < 0) {
-        say_complaints(&instance, &complaints);
-        complaints_done(&complaints);
+    if (argc > 6)
+        instance.broken =
+            sl_error_hint(sl_error_new(SL_EFAILED, "the application does not start: it %s", argv[6]),
+                          "change what is wrong: this page goes when it starts");
+    if (read_manifest(&instance, argv[1], argv[5]) < 0)
         return 1;
-    }
     instance.logger.name = instance.manifest->app_name;
     instance.logger.level = instance.manifest->level;
     raise_descriptors(&instance);

@@ -98,7 +98,9 @@ static void control_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf
         *newline = '\0';
         size_t line_size = (size_t)(newline - member->heard.data) + 1;
         bool ready = strcmp(member->heard.data, SAYS_READY) == 0 && member->state == MEMBER_STARTING;
-        if (strcmp(member->heard.data, SAYS_ALIVE) == 0)
+        if (strcmp(member->heard.data, SAYS_BROKEN) == 0)
+            member->broken = true;
+        else if (strcmp(member->heard.data, SAYS_ALIVE) == 0)
             member->unanswered = 0;
         sl_buffer_consume(&member->heard, line_size);
         if (ready) {
@@ -207,6 +209,8 @@ static int spawn(sl_loop *loop, struct member *member, const struct member_optio
                          number,
                          (char *)options->logs,
                          (char *)options->words,
+                         (char *)options->app_name,
+                         (char *)options->why,
                          NULL};
     uv_stdio_container_t stdio[] = {
         {.flags = UV_IGNORE},
@@ -264,6 +268,7 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
                               .events = events,
                               .log = log,
                               .place = options->place,
+                              .explains = options->why != NULL,
                               .silence_ms = options->silence_ms,
                               .handles = 5};
     member->lines.name = log->logger.name;

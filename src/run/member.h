@@ -30,6 +30,8 @@ struct member {
     enum member_state state;
     uint64_t ready_at; /* ms, of the loop's clock */
     int status, signal;
+    bool broken;   /* it serves the page of an error */
+    bool explains; /* of the end of the one before */
     uv_process_t process;
     uv_pipe_t control, output;
     uv_timer_t patience; /* with its drain */
@@ -44,7 +46,8 @@ struct member {
 };
 
 struct member_options {
-    const char *directory, *logs, *words; /* arguments of `silver instance` */
+    const char *directory, *logs, *words, *app_name; /* arguments of `silver instance` */
+    const char *why; /* the one before ended so, at its start: that is to be served; or NULL */
     unsigned place;
     uint64_t silence_ms;   /* for so long it may leave heartbeats unanswered */
     int listener, metrics; /* descriptors to pass on; metrics -1: none */

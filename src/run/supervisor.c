@@ -12,6 +12,7 @@
 
 #include <silver/http.h>
 #include <silver/io.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -101,18 +102,27 @@ static void stop(struct supervisor *supervisor, int status)
 
 /* ---- Starting ---------------------------------------------------------------------------------------- */
 
-static struct member *start(struct supervisor *supervisor, struct place *place, bool replaces)
+/* In development who made the mistake sees it in the browser; a daemon that cannot start says so and ends. */
+static bool shows_errors(const struct supervisor *supervisor)
+{
+    return !supervisor->options->production && (supervisor->announced || supervisor->log->echo < 0);
+}
+
+/* `why` the one before did not start, for this one to serve; or NULL. */
+static struct member *start(struct supervisor *supervisor, struct place *place, const char *why)
 {
     const struct supervisor_options *options = supervisor->options;
     sl_buffer words = {0};
-    sl_buffer_printf(&words, "instance%s%s%s%s%s", options->production ? "," OPTION_PRODUCTION : "",
-                     supervisor->log->path ? "," OPTION_LOG_FILES : "",
-                     place->metrics >= 0 ? "," OPTION_METRICS : "", replaces ? "," OPTION_REPLACES : "",
-                     options->borrowed ? "," OPTION_BORROWED : "");
+    sl_buffer_printf(
+        &words, "instance%s%s%s%s%s", options->production ? "," OPTION_PRODUCTION : "",
+        supervisor->log->path ? "," OPTION_LOG_FILES : "", place->metrics >= 0 ? "," OPTION_METRICS : "",
+        shows_errors(supervisor) ? "," OPTION_SHOWS : "", options->borrowed ? "," OPTION_BORROWED : "");
     struct member_options member_options = {
         .directory = options->manifest->directory,
         .logs = options->logs,
         .words = words.data,
+        .app_name = options->manifest->app_name,
+        .why = why,
         .place = place->number,
         .listener = options->listener,
         .metrics = place->metrics,
@@ -133,7 +143,7 @@ static struct member *start(struct supervisor *supervisor, struct place *place, 
 static void pause_is_over(uv_timer_t *timer)
 {
     struct place *place = timer->data;
-    place->current = start(place->supervisor, place, place->supervisor->announced);
+    place->current = start(place->supervisor, place, NULL);
     if (!place->current)
         uv_timer_start(timer, pause_is_over, PAUSE_MAX_MS, 0);
 }
@@ -183,11 +193,37 @@ static void member_ready(struct member *member)
         announce(supervisor);
 }
 
+/* Then instances are of the new build, and we of the old. */
+static void say_if_replaced(struct supervisor *supervisor)
+{
+    char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
+    const char suffix[] = " (deleted)";
+    size_t length = sizeof(suffix) - 1;
+    if (size > (ssize_t)length && memcmp(path + size - length, suffix, length) == 0)
+        SAY(supervisor, SL_WARNING, "silver itself was rebuilt or replaced: start it again");
+}
+
 static void end_roll(struct supervisor *supervisor)
 {
     supervisor->rolling = false;
     if (!supervisor->stopping)
         notify_send(supervisor->options->notify, "READY=1");
+}
+
+/* In development one that did not come up is followed by one that serves why. */
+static bool explain_end(struct supervisor *supervisor, struct place *place, const struct member *ended,
+                        bool was_next, bool was_current, const char *reason)
+{
+    if (ended->state != MEMBER_STARTING || ended->explains || !shows_errors(supervisor))
+        return false;
+    struct member **role = was_next ? &place->next : &place->current;
+    if (!was_next && (!was_current || supervisor->announced))
+        return false;
+    SAY(supervisor, SL_ERROR, "instance %u %s before it was ready: that is served until it starts",
+        place->number, reason);
+    *role = start(supervisor, place, reason);
+    return *role != NULL;
 }
 
 static void member_ended(struct member *member, const char *reason)
@@ -207,8 +243,11 @@ static void member_ended(struct member *member, const char *reason)
         place->next = NULL;
     if (supervisor->stopping) {
         finish_if_empty(supervisor);
+    } else if (explain_end(supervisor, place, member, was_next, was_current, reason)) {
+        return;
     } else if (was_next) {
         SAY(supervisor, SL_ERROR, "the new instance %u %s; the one before goes on", member->place, reason);
+        say_if_replaced(supervisor);
         end_roll(supervisor);
     } else if (was_current && !supervisor->announced) {
         if (member->signal || member->status != 1)
@@ -226,18 +265,32 @@ static const struct member_events events = {.ready = member_ready, .ended = memb
 
 /* ---- Rolling ----------------------------------------------------------------------------------------- */
 
+static void say_reloaded(struct supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->options->instances; i++) {
+        const struct member *member = supervisor->places[i].current;
+        if (!member || !member->broken)
+            continue;
+        SAY(supervisor, SL_WARNING, "%s does not compile or start: its error is served until it does",
+            supervisor->options->manifest->app_name);
+        say_if_replaced(supervisor);
+        return;
+    }
+    SAY(supervisor, SL_INFO, "reloaded");
+}
+
 /* Starts the next one of the place whose turn it is. */
 static void roll_on(struct supervisor *supervisor)
 {
     if (supervisor->stopping || !supervisor->rolling)
         return;
     if (supervisor->rolled == supervisor->options->instances) {
-        SAY(supervisor, SL_INFO, "reloaded");
+        say_reloaded(supervisor);
         end_roll(supervisor);
         return;
     }
     struct place *place = &supervisor->places[supervisor->rolled];
-    place->next = start(supervisor, place, true);
+    place->next = start(supervisor, place, NULL);
     if (!place->next)
         end_roll(supervisor);
 }
@@ -508,7 +561,7 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
     } else {
         open_handles(supervisor);
         for (unsigned i = 0; i < options->instances && !supervisor->stopping; i++) {
-            supervisor->places[i].current = start(supervisor, &supervisor->places[i], false);
+            supervisor->places[i].current = start(supervisor, &supervisor->places[i], NULL);
             if (!supervisor->places[i].current)
                 stop(supervisor, 1);
         }

@@ -16,7 +16,7 @@ import pytest
 import websocket
 
 import probe
-from conftest import HELLO, Connection, eventually
+from conftest import HELLO, Connection, Server, eventually
 
 LINE = re.compile(r"\[probe\|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\|(DEBUG|INFO|WARNING|ERROR)\] .*")
 
@@ -709,6 +709,57 @@ def test_it_starts_with_a_compile_error_too(serve, app):
     assert b"helo_is_not_declared" in server.get("/anything").body
     (directory / "src/probe.c").write_text(HELLO)
     eventually(lambda: answer(server) == b"hello\n", "the mended application")
+
+
+MOON = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    sl_fail(SL_EFAILED, \"the moon is in the wrong house\");")
+CRASH = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    *(volatile int *)8 = 1;")
+
+
+@pytest.mark.parametrize("source, text", [(MOON, b"the moon is in the wrong house"), (CRASH, b"does not start")])
+def test_what_does_not_start_is_shown_and_mended(serve, app, source, text):
+    directory = app(source)
+    server = serve(directory)
+    assert text in server.get("/").body and text.decode() in server.get("/").body.decode()
+    (directory / "src/probe.c").write_text(HELLO)
+    eventually(lambda: answer(server) == b"hello\n", "the mended application")
+    (directory / "src/probe.c").write_text(source)
+    eventually(lambda: text in (answer(server) or b""), "the page with the error")
+    server.wait_said("probe does not compile or start: its error is served until it does")
+    assert server.stop() == 0
+
+
+def test_a_mistake_in_the_manifest_is_shown_and_mended(serve, app):
+    directory = app()
+    server = serve(directory)
+    manifest = (directory / "app.ini").read_text()
+    (directory / "app.ini").write_text(manifest + "\n[limits]\nidel_ms = 5\n")
+    eventually(lambda: b"idel_ms" in (answer(server) or b""), "the page with the mistake")
+    server.wait_said("its error is served until it does")
+    (directory / "app.ini").write_text(manifest)
+    eventually(lambda: answer(server) == b"hello\n", "the mended application")
+    assert server.stop() == 0
+
+
+def test_a_daemon_does_not_start_with_an_error(daemon, app):
+    for name, source in (("moon", MOON), ("broken", BROKEN)):
+        done = daemon(app(source, directory=name))
+        assert done.returncode == 1 and done.stderr
+
+
+def test_a_rebuilt_silver_says_so(silver, environment, app, tmp_path, tmp_path_factory, serve):
+    copy, directory = tmp_path / "silver", app()
+    shutil.copy(silver, copy)
+    libraries = f"{pathlib.Path(silver).parent}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    server = Server(str(copy), directory, (), {**environment, "LD_LIBRARY_PATH": libraries},
+                    tmp_path_factory.mktemp("logs"))
+    try:
+        server.wait_ready()
+        copy.unlink()
+        shutil.copy(silver, copy)
+        (directory / "src/probe.c").write_text(BROKEN)
+        server.wait_said("silver itself was rebuilt or replaced: start it again")
+    finally:
+        server.end()
 
 
 def test_but_not_in_production(serve, app):

@@ -29,9 +29,13 @@ static int instance(char **argv)
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("instance %s begins as %s\n", argv[3], argv[5]);
-    if (has_behaviour(directory, "fail"))
+    if (argv[7]) {
+        printf("instance %s explains: %s\n", argv[3], argv[7]);
+        if (write(CONTROL_FD, SAYS_BROKEN "\n", sizeof(SAYS_BROKEN)) != sizeof(SAYS_BROKEN))
+            return 7;
+    } else if (has_behaviour(directory, "fail"))
         return 1;
-    if (has_behaviour(directory, "abort"))
+    if (!argv[7] && has_behaviour(directory, "abort"))
         abort();
     if (fcntl(LISTEN_FD, F_GETFD) < 0 || getpgid(0) != getpid())
         return 3; /* a shared socket, and a process group of its own */
@@ -258,7 +262,7 @@ static void test_roll(void **state)
     start(2);
     wait_for("all are ready");
     kill(server, SIGHUP);
-    wait_for("instance 0 begins as instance,production,replaces");
+    wait_for("instance 0 begins as instance,production");
     wait_for("instance 1 begins"); /* not before the first one's successor was ready */
     wait_for("reloaded");
     /* One that does not come up changes nothing. */
@@ -285,6 +289,26 @@ static void test_sources_are_watched(void **state)
     write_file(scratch, "app.ini",
                "[production]\napp_name = chat\nrunner = src/chat.c\n[limits]\ndrain_ms = 100\nidle_ms = 7\n");
     wait_for("chat has changed: reloading");
+    wait_for("reloaded");
+    kill(server, SIGTERM);
+    assert_int_equal(finish_quietly(), 0);
+}
+
+/* In development what does not start is explained by an instance that serves that. */
+static void test_what_does_not_start_is_explained(void **state)
+{
+    production = false;
+    behave("abort");
+    start(1);
+    wait_for("instance 0 was ended by SIGABRT");
+    wait_for("instance 0 explains: was ended by SIGABRT");
+    wait_for("all are ready");
+    behave("fail");
+    write_file(scratch, "src/chat.c", "int y;\n");
+    wait_for("instance 0 explains: ended with status 1");
+    wait_for("chat does not compile or start: its error is served until it does");
+    behave("well");
+    write_file(scratch, "src/chat.c", "int z;\n");
     wait_for("reloaded");
     kill(server, SIGTERM);
     assert_int_equal(finish_quietly(), 0);
@@ -397,7 +421,7 @@ static void test_death_of_the_supervisor(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "instance") == 0)
+    if ((argc == 7 || argc == 8) && strcmp(argv[1], "instance") == 0)
         return instance(argv);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -407,6 +431,7 @@ int main(int argc, char **argv)
         TEST(test_crash_is_answered),
         TEST(test_roll),
         TEST(test_sources_are_watched),
+        TEST(test_what_does_not_start_is_explained),
         TEST(test_dump),
         TEST(test_stop_at_once),
         TEST(test_drain_has_an_end),
