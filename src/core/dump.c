@@ -47,6 +47,6 @@ static void dump_task(const sl_task *task, unsigned depth, sl_buffer *out)
 
 void sl_task_dump(sl_loop *loop, sl_buffer *out)
 {
-    sl_buffer_printf(out, "%zu tasks\n", loop->task_count);
+    sl_buffer_printf(out, "%zu task%s\n", loop->task_count, loop->task_count == 1 ? "" : "s");
     dump_children(&loop->tasks, 0, out);
 }

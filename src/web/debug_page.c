@@ -36,7 +36,18 @@ static const char style[] =
     "th,td{text-align:left;vertical-align:top;padding:.3rem .8rem;border-top:1px solid "
     "var(--line);font-size:.9rem;"
     "overflow-wrap:anywhere}th{width:14rem;font-weight:500;color:var(--soft)}"
-    "summary{cursor:pointer;color:var(--soft)}";
+    "summary{cursor:pointer;color:var(--soft)}"
+    "@media(max-width:40rem){th,td{display:block;width:auto}th{padding-bottom:0}"
+    "td{border-top:0;padding-top:0}}";
+
+/* Reloads the page of an application that does not compile once there is another answer. */
+static const char reload[] = "<script>"
+                             "setInterval(()=>fetch(location.href,{method:'HEAD',cache:'no-store'})"
+                             ".then(answer=>answer.status===500||location.reload(),()=>{}),1000)"
+                             "</script>";
+static const char policy[] =
+    "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; "
+    "script-src 'sha256-vdsTNduwEbf9zbSUrP8eY+ywzVJdzHF4vyBCufwgwRM='"; /* of what stands inside `reload` */
 
 static void put_pre(sl_buffer *out, const char *title, const sl_buffer *text)
 {
@@ -251,6 +262,11 @@ static void put_header(sl_buffer *out, const sl_error *error, int status)
     sl_buffer_puts(out, "</header>");
 }
 
+const char *sl__debug_page_policy(const sl_error *error)
+{
+    return error->code == SL_EBUILD ? policy : "default-src 'none'; style-src 'unsafe-inline'";
+}
+
 void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int status, sl_buffer *out)
 {
     put_header(out, error, status);
@@ -270,6 +286,8 @@ void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int sta
     put_causes(out, app, error);
     put_request(out, req);
     put_surroundings(out, req);
+    if (error->code == SL_EBUILD && req->method_id == SL__GET) /* and not what was sent with a POST */
+        sl_buffer_puts(out, reload);
     sl_buffer_puts(out,
                    "<p class=\"soft\">This page is shown in development only.</p></main></body></html>\n");
 }

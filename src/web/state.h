@@ -59,7 +59,8 @@ static inline void sl__put_html(sl_buffer *out, const char *text)
     sl_buffer_put_html(out, text, strlen(text));
 }
 
-/* debug_page.c: the page of an error for development. */
+/* debug_page.c: the page of an error for development, and its Content-Security-Policy. */
+const char *sl__debug_page_policy(const sl_error *error);
 void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int status, sl_buffer *out);
 
 /* source.c: lines of source files for such pages. Writes an ordered list of the lines around `line` with it

@@ -409,6 +409,7 @@ static void *dumps(void *data)
         sl_task_dump(sl_loop_current(), &out);
         sl_scope_cancel(all);
     }
+    assert_non_null(strstr(out.data, " tasks\n"));
     assert_non_null(strstr(out.data, "sleeps_long: waits at sleeps_long ("));
     assert_non_null(strstr(out.data, "test: running"));
     assert_non_null(strstr(out.data, "KiB"));

@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 #define BROWSER "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\n"
@@ -77,7 +78,7 @@ static void drive_development(site *s)
     assert_contains(a->body, "X-Evil</th><td>&lt;script&gt;");
     assert_contains(a->body, "looking for &lt;rooms&gt;");
     assert_contains(a->body, "a detail for the page only");
-    assert_contains(a->body, "test: running"); /* the task tree */
+    assert_contains(a->body, "<pre>1 task\ntest: running"); /* the task tree */
     assert_lacks(a->body, "<rooms>");
     assert_lacks(a->body, "<script>");
     /* What the page shows of the log went to the log as well, as far as its level goes; and only once. */
@@ -176,6 +177,23 @@ static sl_error *compile_error(site *s)
     return sl_error_detail(error, output, sizeof(output) - 1);
 }
 
+/* The page asks whether the mistake is mended; its policy allows that script and no other. */
+static void check_reload(const answer *a)
+{
+    const char *start = strstr(a->body, "<script>"), *end = strstr(a->body, "</script>");
+    assert_non_null(start);
+    assert_non_null(end);
+    start += strlen("<script>");
+    assert_non_null(memmem(start, (size_t)(end - start), "location.reload()", 17));
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    char text[128], source[160];
+    unsigned size;
+    assert_int_equal(EVP_Digest(start, (size_t)(end - start), digest, &size, EVP_sha256(), NULL), 1);
+    EVP_EncodeBlock((uint8_t *)text, digest, (int)size);
+    snprintf(source, sizeof(source), "script-src 'sha256-%s'", text);
+    assert_contains(field_of(a, "Content-Security-Policy", 0), source);
+}
+
 static void drive_broken_in_development(site *s)
 {
     sl__app_broken(s->app, compile_error(s));
@@ -187,6 +205,9 @@ static void drive_broken_in_development(site *s)
     assert_contains(a->body, "What the compiler said");
     /* Errors stand before warnings. */
     assert_true(strstr(a->body, "error: expected") < strstr(a->body, "warning: unused"));
+    check_reload(a);
+    assert_lacks(request(s, "POST /busy", .headers = BROWSER)->body,
+                 "<script>"); /* it would not be sent again */
     assert_int_equal(s->log.size, 0);
     sl__app_broken(s->app, NULL);
     assert_int_equal(request(s, "GET /missing/a")->status, 404);
