@@ -434,6 +434,43 @@ static void test_in_flight(void **state)
     serve(s, in_flight);
 }
 
+/* A child that nobody waits for fails: the answer can still be made, and sent. */
+static void *fails_alone(void *data)
+{
+    sl_fail(SL_HTTP(409), "%s", "the child broke");
+}
+
+static sl_response *starts_child(sl_request *req)
+{
+    sl_go(fails_alone, NULL);
+    sl_await(sl_sleep(1000000));
+    return sl_text(req, 200, "done");
+}
+
+static sl_response *awaits_and_tells(sl_request *req, const sl_error *error)
+{
+    sl_await(sl_sleep(1));
+    return sl_text(req, sl_code_status(error->code), "%s", error->message);
+}
+
+static void child_failure(int port)
+{
+    int fd = dial(port);
+    for (int i = 0; i < 2; i++) { /* and the connection is kept */
+        put(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        get(fd, &r);
+        CHECK(r.status == 409 && strcmp(r.body, "the child broke") == 0);
+    }
+    close(fd);
+}
+
+static void test_child_failure(void **state)
+{
+    serving s = serving_with(starts_child);
+    s.options.failure = awaits_and_tells;
+    serve(s, child_failure);
+}
+
 static void connections(int port)
 {
     int first = dial(port);
@@ -467,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_failure_pages), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_head_limits),   cmocka_unit_test(test_times),
         cmocka_unit_test(test_in_flight),     cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_child_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
