@@ -220,7 +220,7 @@ static bool explain_end(struct supervisor *supervisor, struct place *place, cons
     struct member **role = was_next ? &place->next : &place->current;
     if (!was_next && (!was_current || supervisor->announced))
         return false;
-    SAY(supervisor, SL_ERROR, "instance %u %s before it was ready: that is served until it starts",
+    SAY(supervisor, SL_ERROR, "instance %u did not become ready, and why is served until it starts: it %s",
         place->number, reason);
     *role = start(supervisor, place, reason);
     return *role != NULL;

@@ -712,7 +712,7 @@ def test_it_starts_with_a_compile_error_too(serve, app):
 
 
 MOON = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    sl_fail(SL_EFAILED, \"the moon is in the wrong house\");")
-CRASH = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    *(volatile int *)8 = 1;")
+CRASH = HELLO.replace("SL_APPLICATION(app)\n{", "SL_APPLICATION(app)\n{\n    __builtin_abort();")
 
 
 @pytest.mark.parametrize("source, text", [(MOON, b"the moon is in the wrong house"), (CRASH, b"does not start")])

@@ -300,7 +300,7 @@ static void test_what_does_not_start_is_explained(void **state)
     production = false;
     behave("abort");
     start(1);
-    wait_for("instance 0 was ended by SIGABRT");
+    wait_for("is served until it starts: it was ended by SIGABRT");
     wait_for("instance 0 explains: was ended by SIGABRT");
     wait_for("all are ready");
     behave("fail");
