@@ -4,8 +4,8 @@
  * called from any thread as long as no two threads share an object.
  *
  * Conventions of the whole library:
- *  - a function that can fail returns 0 or a negative SL_E… code; what it produces goes into ret_… parameters,
- *    which it leaves alone when it fails;
+ *  - a function that can fail returns 0 or a negative SL_E… code; what it produces goes into ret_…
+ * parameters, which it leaves alone when it fails;
  *  - ownership is in the verb: _new and _free (free takes NULL and returns NULL), _ref and _unref;
  *  - sizes are in bytes and times in milliseconds unless the name says otherwise;
  *  - running out of memory ends the process with a message, except where a peer decides about the size:
@@ -98,13 +98,13 @@ SL_API const char *sl_code_message(int code);
 typedef struct sl_error {
     int references;
     int code;
-    const sl_site *origin;                    /* where it was made */
-    unsigned hop_count;                       /* how many awaits and links it passed, also beyond the ring */
-    const sl_site *hops[SL_ERROR_HOPS];       /* a ring: hops[i % SL_ERROR_HOPS] is hop number i */
-    char *message;                            /* what was wrong, one line */
-    char *detail;                             /* more lines (a compiler's output), or NULL */
-    char *hint;                               /* what to do, or NULL */
-    struct sl_error *cause;                   /* what led to it, or NULL */
+    const sl_site *origin;              /* where it was made */
+    unsigned hop_count;                 /* how many awaits and links it passed, also beyond the ring */
+    const sl_site *hops[SL_ERROR_HOPS]; /* a ring: hops[i % SL_ERROR_HOPS] is hop number i */
+    char *message;                      /* what was wrong, one line */
+    char *detail;                       /* more lines (a compiler's output), or NULL */
+    char *hint;                         /* what to do, or NULL */
+    struct sl_error *cause;             /* what led to it, or NULL */
 } sl_error;
 
 /* Makes an error with one reference, owned by the caller. Never NULL. */
@@ -149,7 +149,8 @@ SL_API size_t sl_arena_used(const sl_arena *arena);
 SL_API void *sl_arena_alloc(sl_arena *arena, size_t size) __attribute__((malloc, alloc_size(2)));
 SL_API void *sl_arena_zalloc(sl_arena *arena, size_t size) __attribute__((malloc, alloc_size(2)));
 SL_API char *sl_arena_strdup(sl_arena *arena, const char *string);
-SL_API char *sl_arena_strndup(sl_arena *arena, const char *data, size_t size); /* NUL is added; data may hold NULs */
+SL_API char *sl_arena_strndup(sl_arena *arena, const char *data,
+                              size_t size); /* NUL is added; data may hold NULs */
 SL_API char *sl_arena_printf(sl_arena *arena, const char *format, ...) SL_PRINTF(2, 3);
 SL_API char *sl_arena_vprintf(sl_arena *arena, const char *format, va_list arguments);
 
@@ -181,7 +182,8 @@ SL_API size_t sl_word_distance(const char *a, const char *b);
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, nothing overlong). */
 SL_API bool sl_utf8_valid(const char *data, size_t size);
 
-/* A growing sequence of bytes. Zero-initialised is empty; data[size] is always NUL once something was put in. */
+/* A growing sequence of bytes. Zero-initialised is empty; data[size] is always NUL once something was put in.
+ */
 typedef struct sl_buffer {
     char *data;
     size_t size;
@@ -189,7 +191,8 @@ typedef struct sl_buffer {
 } sl_buffer;
 
 SL_API void sl_buffer_done(sl_buffer *buffer); /* frees the contents; the buffer is empty again */
-SL_API void sl_buffer_reserve(sl_buffer *buffer, size_t more); /* room for `more` bytes and a NUL after size */
+SL_API void sl_buffer_reserve(sl_buffer *buffer,
+                              size_t more); /* room for `more` bytes and a NUL after size */
 SL_API void sl_buffer_put(sl_buffer *buffer, const void *data, size_t size);
 SL_API void sl_buffer_puts(sl_buffer *buffer, const char *string);
 SL_API void sl_buffer_printf(sl_buffer *buffer, const char *format, ...) SL_PRINTF(2, 3);
@@ -212,7 +215,7 @@ SL_API void sl_buffer_put_html(sl_buffer *buffer, const char *data, size_t size)
 typedef struct sl_table sl_table;
 SL_API sl_table *sl_table_new(sl_free_fn *free_value); /* free_value may be NULL */
 SL_API sl_table *sl_table_free(sl_table *table);
-SL_API void *sl_table_get(const sl_table *table, const char *key); /* NULL where there is none */
+SL_API void *sl_table_get(const sl_table *table, const char *key);       /* NULL where there is none */
 SL_API void sl_table_set(sl_table *table, const char *key, void *value); /* replaces, freeing the old value */
 SL_API bool sl_table_remove(sl_table *table, const char *key);
 SL_API size_t sl_table_size(const sl_table *table);
@@ -235,19 +238,21 @@ typedef enum sl_level {
 
 SL_API const char *sl_level_name(sl_level level); /* "DEBUG", "INFO", "WARNING", "ERROR" */
 
-/* Where log lines go. `write` gets one record: a message without a newline at its end, perhaps of several lines.
- * It must not suspend or log. Loggers belong to whoever makes them. */
+/* Where log lines go. `write` gets one record: a message without a newline at its end, perhaps of several
+ * lines. It must not suspend or log. Loggers belong to whoever makes them. */
 typedef struct sl_logger {
     const char *name; /* the application's, as it stands in each line */
     sl_level level;   /* records below it are dropped before they are formatted */
-    void (*write)(struct sl_logger *logger, sl_level level, const sl_site *site, const char *message, size_t size);
+    void (*write)(struct sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                  size_t size);
 } sl_logger;
 
-/* Formats one record as `[name|2026-11-21 13:58:27,707|INFO] message`, newline included, in local time. Control
- * characters but tab are shown as \x1b; further lines of the message are indented. */
+/* Formats one record as `[name|2026-11-21 13:58:27,707|INFO] message`, newline included, in local time.
+ * Control characters but tab are shown as \x1b; further lines of the message are indented. */
 SL_API void sl_log_format(sl_buffer *out, const char *name, sl_level level, const char *message, size_t size);
 /* A logger that writes such lines to the standard error. Static: the one used where no root has another. */
 SL_API sl_logger *sl_logger_stderr(void);
 SL_API void sl_log_to(sl_logger *logger, sl_level level, const sl_site *site, const char *format, ...)
     SL_PRINTF(4, 5);
-SL_API void sl_log_tov(sl_logger *logger, sl_level level, const sl_site *site, const char *format, va_list arguments);
+SL_API void sl_log_tov(sl_logger *logger, sl_level level, const sl_site *site, const char *format,
+                       va_list arguments);

@@ -2,10 +2,12 @@
  *
  * A loop belongs to one thread, and so does everything made on it; only the functions called …_from_thread
  * and sl_loop_post may be called from others. A deferred is a result that comes later. A task is a coroutine
- * with a stack, an arena and a context of its own, in which code that awaits deferreds reads like blocking code.
+ * with a stack, an arena and a context of its own, in which code that awaits deferreds reads like blocking
+ * code.
  *
- * "May suspend" below means: the calling task may be parked and others run meanwhile. What is not marked so never
- * suspends. Functions that may suspend work in tasks only; called elsewhere they end the process with a message. */
+ * "May suspend" below means: the calling task may be parked and others run meanwhile. What is not marked so
+ * never suspends. Functions that may suspend work in tasks only; called elsewhere they end the process with a
+ * message. */
 #pragma once
 
 #include <silver/base.h>
@@ -22,11 +24,13 @@ struct json_t;
 
 /* ---- Loop -------------------------------------------------------------------------------------------- */
 
-/* Makes a loop and makes it the calling thread's. 0, SL_EBUSY if the thread has one, or libuv's code. SIGPIPE is ignored
- * from then on if nothing else was decided about it: writing to what the other side has closed fails with SL_EPIPE. */
+/* Makes a loop and makes it the calling thread's. 0, SL_EBUSY if the thread has one, or libuv's code. SIGPIPE
+ * is ignored from then on if nothing else was decided about it: writing to what the other side has closed
+ * fails with SL_EPIPE. */
 SL_API int sl_loop_new(sl_loop **ret_loop);
-/* Cancels the tasks that are left and waits two seconds for them, and again for those started meanwhile; names in the log
- * those that refused; cancels the sleeps and what still has a timeout; frees the loop. Takes NULL. */
+/* Cancels the tasks that are left and waits two seconds for them, and again for those started meanwhile;
+ * names in the log those that refused; cancels the sleeps and what still has a timeout; frees the loop. Takes
+ * NULL. */
 SL_API sl_loop *sl_loop_free(sl_loop *loop);
 /* Runs until sl_loop_stop or until nothing is left that could happen. */
 SL_API void sl_loop_run(sl_loop *loop);
@@ -37,28 +41,30 @@ SL_API uint64_t sl_loop_now(sl_loop *loop); /* ms, monotonic, as of this pass */
 
 typedef void sl_callback(void *data);
 
-/* Calls `callback` soon: after what runs now, in order of the calls, in the context of the call. I/O gets its turn
- * between slices of such work. */
+/* Calls `callback` soon: after what runs now, in order of the calls, in the context of the call. I/O gets its
+ * turn between slices of such work. */
 SL_API void sl_soon(sl_callback *callback, void *data);
 /* The same from any thread, in the loop's root context. 0, or SL_ECLOSED when the loop is being freed. */
 SL_API int sl_loop_post(sl_loop *loop, sl_callback *callback, void *data);
 
-/* Makes a loop and a root named `name`, runs `main` in a task, and returns when it and its children are done, with 0
- * or the code of the error that ended it (which is logged). For programs, tools and tests. */
+/* Makes a loop and a root named `name`, runs `main` in a task, and returns when it and its children are done,
+ * with 0 or the code of the error that ended it (which is logged). For programs, tools and tests. */
 typedef void *sl_task_fn(void *data);
 SL_API int sl_run(const char *name, sl_task_fn *main, void *data, void **ret_value);
 
-/* ---- Context: what is true of the work being done now --------------------------------------------------- */
+/* ---- Context: what is true of the work being done now ---------------------------------------------------
+ */
 
 typedef enum sl_key_kind {
-    SL_CAPTURED,   /* follows the work: into tasks, links, timers and listeners (request, user, transaction) */
-    SL_ROOTED,     /* read from the application's root, so setting it there sets it for all (log, configuration) */
+    SL_CAPTURED, /* follows the work: into tasks, links, timers and listeners (request, user, transaction) */
+    SL_ROOTED,   /* read from the application's root, so setting it there sets it for all (log, configuration)
+                  */
     SL_TASK_LOCAL, /* this task's alone, never inherited */
 } sl_key_kind;
 
-/* A key is a static object: `SL_KEY(user_key, SL_CAPTURED);`. With `ref` and `unref` the context holds a reference
- * to the value for as long as anything that captured it lives; without them the value must live that long anyway.
- * `show` prints a value for the debug page. */
+/* A key is a static object: `SL_KEY(user_key, SL_CAPTURED);`. With `ref` and `unref` the context holds a
+ * reference to the value for as long as anything that captured it lives; without them the value must live
+ * that long anyway. `show` prints a value for the debug page. */
 typedef struct sl_key {
     const char *name;
     sl_key_kind kind;
@@ -67,13 +73,14 @@ typedef struct sl_key {
     void (*show)(void *value, sl_buffer *out);
     int index; /* given at the first use */
 } sl_key;
-#define SL_KEY(identifier, key_kind, ...) sl_key identifier = {.name = #identifier, .kind = key_kind, __VA_ARGS__}
+#define SL_KEY(identifier, key_kind, ...)                                                                    \
+    sl_key identifier = {.name = #identifier, .kind = key_kind, __VA_ARGS__}
 
 /* The value that holds here, or NULL. */
 SL_API void *sl_get(sl_key *key);
 
-/* SL_WITH(&key, value); holds until the enclosing block is left, however it is left. For captured and task-local
- * keys; a rooted key is set on its root. */
+/* SL_WITH(&key, value); holds until the enclosing block is left, however it is left. For captured and
+ * task-local keys; a rooted key is set on its root. */
 typedef struct sl__with {
     sl_context *context;
     sl_key *key;
@@ -88,8 +95,9 @@ SL_API void sl__with_leave(sl__with *with);
     __attribute__((unused)) sl__with SL__PASTE(sl__with_, __COUNTER__) SL_CLEANUP(sl__with_leave) =          \
         sl__with_enter((key), (value))
 
-/* A root is an application: what its rooted keys say, and where its log goes. Several may share a loop, and do not see
- * each other. The first root made on a loop is the one that holds until another is entered. Counted references. */
+/* A root is an application: what its rooted keys say, and where its log goes. Several may share a loop, and
+ * do not see each other. The first root made on a loop is the one that holds until another is entered.
+ * Counted references. */
 SL_API sl_root *sl_root_new(sl_loop *loop, const char *name);
 SL_API sl_root *sl_root_ref(sl_root *root);
 SL_API sl_root *sl_root_unref(sl_root *root);
@@ -114,7 +122,8 @@ SL_API sl__with sl__context_enter(sl_context *context);
 /* "name: value" lines of what holds here. */
 SL_API void sl_context_dump(sl_buffer *out);
 
-/* Captured: a logger for just this work (a request's, in development). Where it is not set the root's holds. */
+/* Captured: a logger for just this work (a request's, in development). Where it is not set the root's holds.
+ */
 SL_API extern sl_key sl_logger_key;
 /* The log that holds here (sl_logger_stderr() outside any root). */
 SL_API sl_logger *sl_log_current(void);
@@ -128,16 +137,16 @@ SL_API sl_logger *sl_log_current(void);
 /* After Twisted's Deferred (twisted.internet.defer). A deferred has two sides:
  *
  *  - who made it fires it, once, with a value or an error;
- *  - who got it adds links, awaits it, cancels it, or releases it: one reference, given up by sl_await, sl_try, by
- *    returning it from a link, by the combinators, or by sl_deferred_unref.
+ *  - who got it adds links, awaits it, cancels it, or releases it: one reference, given up by sl_await,
+ * sl_try, by returning it from a link, by the combinators, or by sl_deferred_unref.
  *
- * Links run in the order in which they were added, each getting what the one before returned, on the success or
- * the error side, in the context in which it was added; at once, inside sl_fire or, if the result is there already,
- * inside sl_then. (Inside the links of more than 64 deferreds that fire one another, the next is put off until the
- * outermost is through.)
+ * Links run in the order in which they were added, each getting what the one before returned, on the success
+ * or the error side, in the context in which it was added; at once, inside sl_fire or, if the result is there
+ * already, inside sl_then. (Inside the links of more than 64 deferreds that fire one another, the next is put
+ * off until the outermost is through.)
  *
- * Giving up the last reference of a pending deferred cancels it; of a failed one whose error nobody handled, reports
- * the error in the log, with where it was made, fired and failed. */
+ * Giving up the last reference of a pending deferred cancels it; of a failed one whose error nobody handled,
+ * reports the error in the log, with where it was made, fired and failed. */
 
 typedef enum sl_result_kind {
     SL_VALUE,
@@ -173,11 +182,12 @@ static inline sl_result sl_later(sl_deferred *deferred) /* takes over the refere
 }
 SL_API void sl_result_done(sl_result *result); /* drops whatever it holds */
 
-/* A link gets a result, which is its own now (SL_VALUE on the success side, SL_FAILURE on the error side), and returns
- * the one for the next link. It must not suspend. */
+/* A link gets a result, which is its own now (SL_VALUE on the success side, SL_FAILURE on the error side),
+ * and returns the one for the next link. It must not suspend. */
 typedef sl_result sl_link_fn(sl_result result, void *data);
 
-/* What sl_cancel calls on a pending deferred. It may fire it, with an error or a value. What it returns tells the rest: */
+/* What sl_cancel calls on a pending deferred. It may fire it, with an error or a value. What it returns tells
+ * the rest: */
 typedef enum sl_cancelled {
     SL_CANCEL_DONE, /* nobody will fire it after this: the maker's side is given up */
     SL_CANCEL_LATE, /* whoever makes it will still fire it, once: that is swallowed and its value dropped */
@@ -195,30 +205,30 @@ SL_API void *sl_deferred_data(const sl_deferred *deferred);
 SL_API sl_deferred *sl__fired(const sl_site *site, sl_result result);
 
 /* Fires: gives up the maker's side. 0, or SL_EFIRED: fired before, which is logged naming both sites, and the
- * value is dropped. The value may be NULL. (Memory of a deferred that both sides gave up is reused: the check is sure
- * only while somebody holds it.) */
+ * value is dropped. The value may be NULL. (Memory of a deferred that both sides gave up is reused: the check
+ * is sure only while somebody holds it.) */
 #define sl_fire(deferred, value, free_value) sl__fire(SL_HERE, (deferred), sl_owned((value), (free_value)))
 #define sl_fire_error(deferred, error) sl__fire(SL_HERE, (deferred), sl_failed(error))
 SL_API int sl__fire(const sl_site *site, sl_deferred *deferred, sl_result result);
 /* The same from any thread: the deferred fires on its loop. */
 #define sl_fire_from_thread(deferred, value, free_value)                                                     \
     sl__fire_from_thread(SL_HERE, (deferred), sl_owned((value), (free_value)))
-#define sl_fire_error_from_thread(deferred, error)                                                           \
-    sl__fire_from_thread(SL_HERE, (deferred), sl_failed(error))
+#define sl_fire_error_from_thread(deferred, error) sl__fire_from_thread(SL_HERE, (deferred), sl_failed(error))
 SL_API int sl__fire_from_thread(const sl_site *site, sl_deferred *deferred, sl_result result);
 /* The maker gives up without firing: the deferred fails with SL_EABANDONED. */
 #define sl_abandon(deferred) sl__abandon(SL_HERE, (deferred))
 SL_API void sl__abandon(const sl_site *site, sl_deferred *deferred);
 
-/* Adds a link. `ok` or `failed` may be NULL: that side passes through. `data` is freed with `free_data` (may be NULL)
- * once, after the link ran, was passed by, or can never run. Returns the deferred, for chains of calls. */
+/* Adds a link. `ok` or `failed` may be NULL: that side passes through. `data` is freed with `free_data` (may
+ * be NULL) once, after the link ran, was passed by, or can never run. Returns the deferred, for chains of
+ * calls. */
 #define sl_then(deferred, ok, failed, data, free_data)                                                       \
     sl__then(SL_HERE, (deferred), (ok), (failed), (data), (free_data))
 SL_API sl_deferred *sl__then(const sl_site *site, sl_deferred *deferred, sl_link_fn *ok, sl_link_fn *failed,
                              void *data, sl_free_fn *free_data);
 
-/* A pending deferred: calls its canceller and, unless that fired it, fails it with SL_ECANCELED. One that waits for a
- * nested one: cancels that. One with its result: nothing. */
+/* A pending deferred: calls its canceller and, unless that fired it, fails it with SL_ECANCELED. One that
+ * waits for a nested one: cancels that. One with its result: nothing. */
 SL_API void sl_cancel(sl_deferred *deferred);
 /* Cancels it after `ms` unless the links added before this call have had their result by then; that
  * cancellation (and no other) becomes SL_ETIMEDOUT. Returns the deferred. */
@@ -234,10 +244,11 @@ SL_API sl_deferred *sl_deferred_unref(sl_deferred *deferred); /* takes NULL; ret
 SL_API void sl_forget(sl_deferred *deferred);
 SL_API bool sl_deferred_fired(const sl_deferred *deferred);
 
-/* Combinators. Each takes over one reference of each input; cancelling the outcome cancels the inputs that are pending.
- * Inputs may be fired already, and `count` may be 0 (all and settled then succeed at once; any fails). */
-/* `void **` of the values in input order (each still freed by its own function, together with the array); or the first
- * error, and the rest are cancelled. */
+/* Combinators. Each takes over one reference of each input; cancelling the outcome cancels the inputs that
+ * are pending. Inputs may be fired already, and `count` may be 0 (all and settled then succeed at once; any
+ * fails). */
+/* `void **` of the values in input order (each still freed by its own function, together with the array); or
+ * the first error, and the rest are cancelled. */
 #define sl_all(deferreds, count) sl__all(SL_HERE, (deferreds), (count))
 SL_API sl_deferred *sl__all(const sl_site *site, sl_deferred *const *deferreds, size_t count);
 /* The first value, and the rest are cancelled; or, when all failed, the last error. */
@@ -256,49 +267,54 @@ SL_API sl_deferred *sl__sleep(const sl_site *site, uint64_t ms);
 
 /* ---- Tasks ------------------------------------------------------------------------------------------- */
 
-/* What a task returns may lie in its arena, or be a value that it awaited: both then live as long as whoever awaits its
- * deferred.
+/* What a task returns may lie in its arena, or be a value that it awaited: both then live as long as whoever
+ * awaits its deferred.
  *
  * Starts a task, a child of the innermost open scope of the calling task (of the loop outside tasks), in the
  * context that holds here. It begins to run soon, not inside the call.
- *  - sl_spawn gives a deferred for what it returns; cancelling or releasing that cancels the task. Its failure
- *    is for whoever awaits the deferred.
- *  - sl_go gives nothing: the scope waits for it, and its failure cancels the scope's other children and is raised
- *    where the scope ends. */
+ *  - sl_spawn gives a deferred for what it returns; cancelling or releasing that cancels the task. Its
+ * failure is for whoever awaits the deferred.
+ *  - sl_go gives nothing: the scope waits for it, and its failure cancels the scope's other children and is
+ * raised where the scope ends. */
 #define sl_spawn(fn, data) sl__spawn(SL_HERE, #fn, (fn), (data))
 SL_API sl_deferred *sl__spawn(const sl_site *site, const char *name, sl_task_fn *fn, void *data);
 #define sl_go(fn, data) sl__go(SL_HERE, #fn, (fn), (data))
 SL_API void sl__go(const sl_site *site, const char *name, sl_task_fn *fn, void *data);
 
-/* Starts a task for work that outlives whoever starts it, such as a request: no scope waits for it or cancels it, but the
- * loop's end does. It has the root that holds here, and nothing else of the caller's context. Its failure is logged. The
- * caller's arena may be gone before it runs: `data` must not lie there. An instance that stops waits for such tasks too, up
- * to the limit drain_ms. */
+/* Starts a task for work that outlives whoever starts it, such as a request: no scope waits for it or cancels
+ * it, but the loop's end does. It has the root that holds here, and nothing else of the caller's context. Its
+ * failure is logged. The caller's arena may be gone before it runs: `data` must not lie there. An instance
+ * that stops waits for such tasks too, up to the limit drain_ms. */
 #define sl_background(fn, data) sl__background(SL_HERE, #fn, (fn), (data))
 SL_API void sl__background(const sl_site *site, const char *name, sl_task_fn *fn, void *data);
 
 SL_API sl_task *sl_task_current(void); /* NULL outside tasks */
 
 /* Waits for the deferred and gives its value; takes over the reference. The value lives until the task ends.
- * A failure ends the task, as sl_fail does. May suspend; does not if the result is there. In a cancelled scope it
- * cancels the deferred and fails with SL_ECANCELED (SL_ETIMEDOUT past a deadline); a result that is there wins. */
+ * A failure ends the task, as sl_fail does. May suspend; does not if the result is there. In a cancelled
+ * scope it cancels the deferred and fails with SL_ECANCELED (SL_ETIMEDOUT past a deadline); a result that is
+ * there wins. */
 #define sl_await(deferred) sl__await(SL_HERE, (deferred), NULL)
-/* The same, but a failure gives NULL and sets *ret_error (NULL on success), which the task owns: do not free it. */
+/* The same, but a failure gives NULL and sets *ret_error (NULL on success), which the task owns: do not free
+ * it. */
 #define sl_try(deferred, ret_error) sl__await(SL_HERE, (deferred), (ret_error))
 SL_API void *sl__await(const sl_site *site, sl_deferred *deferred, sl_error **ret_error);
-/* As sl_try, with the whole result, which becomes the caller's: for values that must not live as long as the task. */
+/* As sl_try, with the whole result, which becomes the caller's: for values that must not live as long as the
+ * task. */
 #define sl_take(deferred) sl__take(SL_HERE, (deferred))
 SL_API sl_result sl__take(const sl_site *site, sl_deferred *deferred);
 
-/* Ends the task with an error. Variables with a cleanup attribute are released as the stack is unwound (code is
- * compiled with -fexceptions), then what sl_defer registered, in reverse order, then the arena. Never returns.
+/* Ends the task with an error. Variables with a cleanup attribute are released as the stack is unwound (code
+ * is compiled with -fexceptions), then what sl_defer registered, in reverse order, then the arena. Never
+ * returns.
  *
- * A cleanup attribute's function may await while the stack is unwound. In code that clang compiled it must not fail then,
- * which aborts the process (clang closes such cleanups to exits): use sl_try in it, or sl_defer instead.
+ * A cleanup attribute's function may await while the stack is unwound. In code that clang compiled it must
+ * not fail then, which aborts the process (clang closes such cleanups to exits): use sl_try in it, or
+ * sl_defer instead.
  *
  * An exit cannot cross the frames of a library that does not know of libsilver (a qsort comparison, an SQLite
- * callback): that is found out before anything is released, and ends the process with a message naming it. In such
- * callbacks return an error the library's way, and fail after it has returned. */
+ * callback): that is found out before anything is released, and ends the process with a message naming it. In
+ * such callbacks return an error the library's way, and fail after it has returned. */
 #define sl_fail(code, ...) sl__fail(SL_HERE, (code), __VA_ARGS__)
 SL_API SL_NORETURN void sl__fail(const sl_site *site, int code, const char *format, ...) SL_PRINTF(3, 4);
 #define sl_fail_error(error) sl__fail_error(SL_HERE, (error)) /* takes over the error */
@@ -314,8 +330,8 @@ SL_API SL_NORETURN void sl__fail_error(const sl_site *site, sl_error *error);
         sl__code;                                                                                            \
     }))
 
-/* Calls fn(data) when the task ends, however it ends; the last registered is called first. It may suspend unless the task
- * was cancelled (then its awaits fail, but inside SL_SHIELD). */
+/* Calls fn(data) when the task ends, however it ends; the last registered is called first. It may suspend
+ * unless the task was cancelled (then its awaits fail, but inside SL_SHIELD). */
 SL_API void sl_defer(sl_free_fn *fn, void *data);
 
 /* Memory of the calling task's arena: given back when the task ends. */
@@ -325,8 +341,8 @@ SL_API void *sl_zalloc(size_t size); /* cleared */
 SL_API char *sl_printf(const char *format, ...) SL_PRINTF(1, 2);
 SL_API char *sl_strdup(const char *string);
 
-/* A block that gives its memory back: what is allocated, awaited and registered with sl_defer inside lives until the block is
- * left. For tasks that run long, each round of a loop in one:
+/* A block that gives its memory back: what is allocated, awaited and registered with sl_defer inside lives
+ * until the block is left. For tasks that run long, each round of a loop in one:
  *
  *     for (;;) SL_SCRATCH() { … }
  */
@@ -352,22 +368,22 @@ SL_API void sl__yield(const sl_site *site);
  *         sl_go(fetch, "two");
  *     }
  *
- * The first failure of a child, or of the block, cancels the others; past the deadline all are cancelled, the block too.
- * Cancelling is level-triggered: from then on each await inside fails at once. Leaving the block waits for the children
- * and then raises the first error: a child's, or SL_ETIMEDOUT. Children cancelled by sl_scope_cancel raise nothing, but an
- * await in the block itself fails after it, so leave the block then. With .shield cancelling from outside does not reach
- * in. */
+ * The first failure of a child, or of the block, cancels the others; past the deadline all are cancelled, the
+ * block too. Cancelling is level-triggered: from then on each await inside fails at once. Leaving the block
+ * waits for the children and then raises the first error: a child's, or SL_ETIMEDOUT. Children cancelled by
+ * sl_scope_cancel raise nothing, but an await in the block itself fails after it, so leave the block then.
+ * With .shield cancelling from outside does not reach in. */
 typedef struct sl_scope_options {
     uint64_t deadline_ms; /* from now; 0 is none */
     bool shield;
 } sl_scope_options;
 
 struct sl_scope {
-    sl_scope *parent;        /* the scope around it */
-    sl_task *owner;          /* whose block it is */
+    sl_scope *parent; /* the scope around it */
+    sl_task *owner;   /* whose block it is */
     sl_task *first_child;
-    sl_error *error;         /* the first failure */
-    void *deadline;          /* its timer */
+    sl_error *error;          /* the first failure */
+    void *deadline;           /* its timer */
     sl_scope *next_cancelled; /* while cancelling goes through the tree */
     const sl_site *site;
     unsigned child_count;
@@ -391,14 +407,14 @@ SL_API void sl_scope_cancel(sl_scope *scope);
 SL_API void sl_task_dump(sl_loop *loop, sl_buffer *out);
 SL_API size_t sl_task_count(sl_loop *loop);
 
-/* Installs a handler of SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL, on a stack of its own for the calling thread, that
- * names the task that ran, with its request, and whether its stack overflowed; then the signal goes to the handler that was
- * there. For programs, not for libraries. */
+/* Installs a handler of SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL, on a stack of its own for the calling
+ * thread, that names the task that ran, with its request, and whether its stack overflowed; then the signal
+ * goes to the handler that was there. For programs, not for libraries. */
 SL_API void sl_loop_name_crashes(void);
 
 /* ---- Channels ---------------------------------------------------------------------------------------- */
-/* A channel is a name in a root ("room/lobby"); what is emitted on it reaches who subscribed to it, here and, by the
- * bus, in the other instances of the application. */
+/* A channel is a name in a root ("room/lobby"); what is emitted on it reaches who subscribed to it, here and,
+ * by the bus, in the other instances of the application. */
 
 typedef struct sl_channel sl_channel;
 typedef struct sl_inbox sl_inbox;
@@ -408,21 +424,24 @@ typedef struct sl_event {
 /* SL_EVENT(message_said); at file level declares an event, whose payload is JSON. */
 #define SL_EVENT(identifier) static const sl_event identifier[1] = {{#identifier}}
 
-/* The root's channel of this name. It lives while anybody is subscribed, and after that until 1024 others that nobody
- * listens to were asked for: keep its name, not the channel. */
+/* The root's channel of this name. It lives while anybody is subscribed, and after that until 1024 others
+ * that nobody listens to were asked for: keep its name, not the channel. */
 SL_API sl_channel *sl_channel_get(sl_root *root, const char *name);
 #define sl_channel(...) sl__channel_printf(__VA_ARGS__)
 SL_API sl_channel *sl__channel_printf(const char *format, ...) SL_PRINTF(1, 2);
 SL_API const char *sl_channel_name(const sl_channel *channel);
 
-/* Tells all subscribers, here and in the other instances. Takes over the reference of `payload` (may be NULL). Order is
- * kept between one emitter and one subscriber. Never blocks: subscribers that lag are told that they missed some. */
+/* Tells all subscribers, here and in the other instances. Takes over the reference of `payload` (may be
+ * NULL). Order is kept between one emitter and one subscriber. Never blocks: subscribers that lag are told
+ * that they missed some. */
 SL_API void sl_emit(sl_channel *channel, const sl_event *event, struct json_t *payload);
 
-/* Subscribes the calling task until it ends: events wait in the inbox, 1024 at most. `event` NULL is all of them. */
+/* Subscribes the calling task until it ends: events wait in the inbox, 1024 at most. `event` NULL is all of
+ * them. */
 SL_API sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event);
-/* The next event's payload, which lives until the next call; NULL once the inbox is closed. May suspend. Where the
- * inbox overflowed, the oldest were dropped: *sl_inbox_missed* says how many since it was last asked. */
+/* The next event's payload, which lives until the next call; NULL once the inbox is closed. May suspend.
+ * Where the inbox overflowed, the oldest were dropped: *sl_inbox_missed* says how many since it was last
+ * asked. */
 #define sl_next(inbox) sl__next(SL_HERE, (inbox))
 SL_API struct json_t *sl__next(const sl_site *site, sl_inbox *inbox);
 /* The same, but gives up after `ms`: then NULL, and *ret_silent is true (else false). May suspend. */
@@ -431,8 +450,10 @@ SL_API struct json_t *sl__next_within(const sl_site *site, sl_inbox *inbox, uint
 SL_API size_t sl_inbox_missed(sl_inbox *inbox);
 SL_API void sl_inbox_close(sl_inbox *inbox);
 
-/* The bus's side: `forward` is told of all that is emitted here (text is the payload as compact JSON, or "null"), and
- * sl_bus_deliver hands in what others emitted. One bus a root. */
-typedef void sl_bus_forward_fn(void *data, const char *channel, const char *event, const char *json, size_t size);
+/* The bus's side: `forward` is told of all that is emitted here (text is the payload as compact JSON, or
+ * "null"), and sl_bus_deliver hands in what others emitted. One bus a root. */
+typedef void sl_bus_forward_fn(void *data, const char *channel, const char *event, const char *json,
+                               size_t size);
 SL_API void sl_bus_attach(sl_root *root, sl_bus_forward_fn *forward, void *data);
-SL_API void sl_bus_deliver(sl_root *root, const char *channel, const char *event, const char *json, size_t size);
+SL_API void sl_bus_deliver(sl_root *root, const char *channel, const char *event, const char *json,
+                           size_t size);

@@ -43,7 +43,8 @@ int sl_view_number(sl_view view, uint64_t max, uint64_t *ret_number)
     return 0;
 }
 
-/* The restricted Damerau-Levenshtein distance, with three rows of its table: two before, the one before, this. */
+/* The restricted Damerau-Levenshtein distance, with three rows of its table: two before, the one before,
+ * this. */
 size_t sl_word_distance(const char *a, const char *b)
 {
     enum { LONGEST = 63 };
@@ -52,10 +53,10 @@ size_t sl_word_distance(const char *a, const char *b)
         return SIZE_MAX;
     unsigned char rows[3][LONGEST + 1];
     for (size_t j = 0; j <= size_b; j++)
-        rows[0][j] = (unsigned char) j;
+        rows[0][j] = (unsigned char)j;
     for (size_t i = 1; i <= size_a; i++) {
         unsigned char *row = rows[i % 3], *above = rows[(i + 2) % 3], *higher = rows[(i + 1) % 3];
-        row[0] = (unsigned char) i;
+        row[0] = (unsigned char)i;
         for (size_t j = 1; j <= size_b; j++) {
             unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
             if (above[j] + 1u < best)
@@ -64,7 +65,7 @@ size_t sl_word_distance(const char *a, const char *b)
                 best = row[j - 1] + 1u;
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && higher[j - 2] + 1u < best)
                 best = higher[j - 2] + 1u;
-            row[j] = (unsigned char) best;
+            row[j] = (unsigned char)best;
         }
     }
     return rows[size_a % 3][size_b];
@@ -189,7 +190,7 @@ int sl_buffer_read(sl_buffer *buffer, int fd, size_t max)
         if (size < 0 && errno == EINTR)
             continue;
         int code = size < 0 ? -errno : 0;
-        buffer->size += size > 0 ? (size_t) size : 0;
+        buffer->size += size > 0 ? (size_t)size : 0;
         buffer->data[buffer->size] = '\0';
         if (size <= 0)
             return code;

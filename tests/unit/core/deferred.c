@@ -58,7 +58,7 @@ static sl_result note_and_fail(sl_result result, void *data)
 {
     strcat(trail, data);
     sl_result_done(&result);
-    return sl_failed(sl_error_new(SL_EINVAL, "%s failed", (char *) data));
+    return sl_failed(sl_error_new(SL_EINVAL, "%s failed", (char *)data));
 }
 
 static sl_result note_and_recover(sl_result result, void *data)
@@ -154,7 +154,7 @@ static void test_switching_sides(void **state)
     watch(d);
     sl_fire(d, NULL, NULL);
     assert_string_equal(trail, "123");
-    assert_value("recovered") ;
+    assert_value("recovered");
     sl_deferred_unref(d);
 }
 
@@ -226,7 +226,7 @@ static void test_link_gives_a_cancelled_one(void **state)
 
 static sl_result count(sl_result result, void *data)
 {
-    ++*(int *) data;
+    ++*(int *)data;
     return result;
 }
 
@@ -276,7 +276,7 @@ static void test_deep_nest_from_outside(void **state)
 
 static sl_result fire_next(sl_result result, void *data)
 {
-    sl_fire((sl_deferred *) data, NULL, NULL);
+    sl_fire((sl_deferred *)data, NULL, NULL);
     return result;
 }
 
@@ -340,7 +340,7 @@ static void test_firing_twice_names_both_sites(void **state)
     assert_true(was_said(strrchr(first, '/') + 1));
     assert_true(was_said(second));
     watch(d);
-    assert_value("1") ;
+    assert_value("1");
     sl_deferred_unref(d);
 }
 
@@ -543,10 +543,10 @@ static void test_user_data_is_freed_once(void **state)
 {
     frees = 0;
     sl_deferred *d = sl_deferred_new(NULL, NULL);
-    sl_then(d, note, NULL, "", count_free);             /* runs */
-    sl_then(d, NULL, note, "", count_free);             /* is passed by */
-    sl_then(d, note_and_fail, NULL, "", count_free);    /* fails */
-    sl_then(d, note, NULL, "", count_free);             /* is passed by */
+    sl_then(d, note, NULL, "", count_free);          /* runs */
+    sl_then(d, NULL, note, "", count_free);          /* is passed by */
+    sl_then(d, note_and_fail, NULL, "", count_free); /* fails */
+    sl_then(d, note, NULL, "", count_free);          /* is passed by */
     assert_int_equal(frees, 0);
     sl_fire(d, NULL, NULL);
     assert_int_equal(frees, 4);
@@ -680,7 +680,8 @@ static void test_all_frees_each_value_once(void **state)
 static void test_all_fails_with_the_first_and_cancels_the_rest(void **state)
 {
     cancellers = 0;
-    sl_deferred *in[3] = {sl_deferred_new(count_cancel, NULL), sl_deferred_new(NULL, NULL), sl_deferred_new(count_cancel, NULL)};
+    sl_deferred *in[3] = {sl_deferred_new(count_cancel, NULL), sl_deferred_new(NULL, NULL),
+                          sl_deferred_new(count_cancel, NULL)};
     sl_deferred *all = sl_all(in, 3);
     watch(all);
     sl_fire_error(in[1], sl_error_new(SL_EIO, "one"));
@@ -693,7 +694,8 @@ static void test_all_fails_with_the_first_and_cancels_the_rest(void **state)
 static void test_any(void **state)
 {
     cancellers = 0;
-    sl_deferred *in[3] = {sl_deferred_new(count_cancel, NULL), sl_deferred_new(NULL, NULL), sl_deferred_new(NULL, NULL)};
+    sl_deferred *in[3] = {sl_deferred_new(count_cancel, NULL), sl_deferred_new(NULL, NULL),
+                          sl_deferred_new(NULL, NULL)};
     sl_deferred *any = sl_any(in, 3);
     watch(any);
     sl_fire_error(in[1], sl_error_new(SL_EIO, "one"));
@@ -703,7 +705,8 @@ static void test_any(void **state)
     assert_int_equal(cancellers, 1);
     sl_deferred_unref(any);
 
-    sl_deferred *bad[2] = {sl_failing(sl_error_new(SL_EIO, "first")), sl_failing(sl_error_new(SL_EPROTO, "last"))};
+    sl_deferred *bad[2] = {sl_failing(sl_error_new(SL_EIO, "first")),
+                           sl_failing(sl_error_new(SL_EPROTO, "last"))};
     any = sl_any(bad, 2);
     watch(any);
     assert_failure(SL_EPROTO);
@@ -779,7 +782,7 @@ static void test_shielded(void **state)
 
 static void *fires(void *data)
 {
-    assert_int_equal(sl_fire_from_thread((sl_deferred *) data, "thread", NULL), 0);
+    assert_int_equal(sl_fire_from_thread((sl_deferred *)data, "thread", NULL), 0);
     return NULL;
 }
 
@@ -824,7 +827,7 @@ static void test_links_run_in_their_context(void **state)
     watch(d);
     SL_WITH(&colour, "blue");
     sl_fire(d, NULL, NULL);
-    assert_value("red") ;
+    assert_value("red");
     assert_string_equal(sl_get(&colour), "blue");
     sl_deferred_unref(d);
 }

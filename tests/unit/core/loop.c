@@ -1,4 +1,5 @@
-/* The loop: soon, post, fairness with I/O, and its end; and the ends that only a process of its own survives to tell. */
+/* The loop: soon, post, fairness with I/O, and its end; and the ends that only a process of its own survives
+ * to tell. */
 #include "check.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static void readable(uv_poll_t *poll, int status, int events)
 {
     stopped = true;
     uv_poll_stop(poll);
-    sl_fire((sl_deferred *) poll->data, NULL, NULL);
+    sl_fire((sl_deferred *)poll->data, NULL, NULL);
 }
 
 static void *starves(void *data)
@@ -65,7 +66,7 @@ static void *starves(void *data)
     sl_soon(again, NULL);
     assert_int_equal(write(ends[1], "x", 1), 1);
     sl_await(poll.data);
-    uv_close((uv_handle_t *) &poll, NULL);
+    uv_close((uv_handle_t *)&poll, NULL);
     sl_await(sl_sleep(1)); /* lets the handle close before its memory goes */
     close(ends[0]);
     close(ends[1]);
@@ -84,7 +85,7 @@ static int posted;
 static void count_post(void *data)
 {
     if (++posted == 4000)
-        sl_fire((sl_deferred *) data, NULL, NULL);
+        sl_fire((sl_deferred *)data, NULL, NULL);
 }
 
 static struct poster {
@@ -139,7 +140,7 @@ static void test_a_thread_has_one_loop(void **state)
 
 static void *runs_own_loop(void *data)
 {
-    return (void *) (intptr_t) sl_run("thread", nests, NULL, NULL);
+    return (void *)(intptr_t)sl_run("thread", nests, NULL, NULL);
 }
 
 static void test_threads_have_loops_of_their_own(void **state)
@@ -150,7 +151,7 @@ static void test_threads_have_loops_of_their_own(void **state)
     for (int i = 0; i < 2; i++) {
         void *code;
         pthread_join(threads[i], &code);
-        assert_int_equal((intptr_t) code, 0);
+        assert_int_equal((intptr_t)code, 0);
     }
 }
 
@@ -188,13 +189,13 @@ static void await_outside_a_task(void)
 static int dig(int depth)
 {
     volatile char room[1024];
-    room[0] = (char) depth;
+    room[0] = (char)depth;
     return depth == 0 ? 0 : dig(depth - 1) + room[0];
 }
 
 static void *overflows(void *data)
 {
-    return (void *) (intptr_t) dig(100000);
+    return (void *)(intptr_t)dig(100000);
 }
 
 static void overflow_a_stack(void)
@@ -232,12 +233,13 @@ static void assert_dies_with(void (*fn)(void), const char *text)
     close(ends[1]);
     size_t size = 0;
     for (ssize_t n; (n = read(ends[0], said + size, sizeof said - 1 - size)) > 0;)
-        size += (size_t) n;
+        size += (size_t)n;
     close(ends[0]);
     int status;
     waitpid(pid, &status, 0);
     if (!WIFSIGNALED(status) || !strstr(said, text))
-        fail_msg("wanted an end by a signal with \"%s\", got status %x and: %s", text, (unsigned) status, said);
+        fail_msg("wanted an end by a signal with \"%s\", got status %x and: %s", text, (unsigned)status,
+                 said);
 }
 
 static void test_an_exit_across_a_foreign_frame_is_refused(void **state)

@@ -5,7 +5,7 @@
 
 static void *return_seven(void *data)
 {
-    return (void *) 7;
+    return (void *)7;
 }
 
 static void *sleep_and_return(void *data)
@@ -17,16 +17,16 @@ static void *sleep_and_return(void *data)
 static void *awaits(void *data)
 {
     assert_ptr_equal(sl_await(sl_succeeded("x", NULL)), "x");
-    assert_ptr_equal(sl_await(sl_spawn(return_seven, NULL)), (void *) 7);
-    assert_ptr_equal(sl_await(sl_spawn(sleep_and_return, (void *) 9)), (void *) 9);
-    return (void *) 1;
+    assert_ptr_equal(sl_await(sl_spawn(return_seven, NULL)), (void *)7);
+    assert_ptr_equal(sl_await(sl_spawn(sleep_and_return, (void *)9)), (void *)9);
+    return (void *)1;
 }
 
 static void test_await(void **state)
 {
     void *value = NULL;
     assert_int_equal(sl_run("test", awaits, NULL, &value), 0);
-    assert_ptr_equal(value, (void *) 1);
+    assert_ptr_equal(value, (void *)1);
 }
 
 /* ---- Failing ---- */
@@ -45,7 +45,9 @@ static void note_cleanup(const char **name)
 
 static void deeper(int depth)
 {
-    __attribute__((unused)) SL_CLEANUP(note_cleanup) const char *mine = depth == 2 ? "v" : depth == 1 ? "w" : "x";
+    __attribute__((unused)) SL_CLEANUP(note_cleanup) const char *mine = depth == 2   ? "v"
+                                                                        : depth == 1 ? "w"
+                                                                                     : "x";
     if (depth > 0)
         deeper(depth - 1);
     else if (depth == 0)
@@ -140,7 +142,8 @@ static void *scratches(void *data)
     char *kept = sl_printf("kept");
     order[0] = '\0';
     for (int i = 0; i < 3; i++)
-        SL_SCRATCH() {
+        SL_SCRATCH()
+        {
             sl_defer(note, "d");
             strcat(order, sl_printf("%d", i));
             assert_string_equal(sl_await(sl_succeeded(sl_strdup_heap("value"), count_free)), "value");
@@ -149,7 +152,8 @@ static void *scratches(void *data)
     assert_string_equal(order, "0d1d2d");
     assert_int_equal(freed, 3);
     assert_string_equal(kept, "kept");
-    SL_SCRATCH() {
+    SL_SCRATCH()
+    {
         sl_defer(note, "!");
         sl_fail(SL_EINVAL, "out of the block");
     }
@@ -170,15 +174,16 @@ static int sum;
 static void *adds(void *data)
 {
     sl_yield();
-    sum += (int) (intptr_t) data;
+    sum += (int)(intptr_t)data;
     return NULL;
 }
 
 static void *starts_many(void *data)
 {
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         for (int i = 0; i < 20000; i++)
-            sl_go(adds, (void *) 1);
+            sl_go(adds, (void *)1);
     }
     assert_int_equal(sum, 20000);
     return NULL;
@@ -204,7 +209,8 @@ static void *takes_turns(void *data)
 static void *in_order(void *data)
 {
     turns[0] = '\0';
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(takes_turns, "a");
         sl_go(takes_turns, "b");
         sl_go(takes_turns, "c");
@@ -231,7 +237,8 @@ static void *spins(void *data)
 static void *stops_spinner(void *data)
 {
     stop_spinning = false;
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(spins, NULL);
         sl_await(sl_sleep(2));
         stop_spinning = true;
@@ -262,7 +269,8 @@ static void *fails_soon(void *data)
 static void *family(void *data)
 {
     order[0] = '\0';
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(sleeps_long, "a");
         sl_go(sleeps_long, "b");
         sl_go(fails_soon, NULL);
@@ -288,7 +296,8 @@ static void test_a_failure_cancels_the_siblings(void **state)
 
 static void *awaits_in_block(void *data)
 {
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(fails_soon, NULL);
         sl_await(sl_sleep(60000)); /* ends because the child failed */
         fail();
@@ -319,7 +328,8 @@ static void *ignores_cancel(void *data)
         if (error)
             level++;
     }
-    SL_SHIELD(.deadline_ms = 1000) {
+    SL_SHIELD(.deadline_ms = 1000)
+    {
         sl_try(sl_sleep(1), &error);
         assert_null(error); /* in a shield awaits work */
     }
@@ -331,7 +341,8 @@ static void *ignores_cancel(void *data)
 static void *cancels(void *data)
 {
     level = 0;
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(ignores_cancel, NULL);
         sl_yield();
         sl_scope_cancel(all);
@@ -347,7 +358,8 @@ static void test_cancelling_is_level_triggered(void **state)
 
 static void *too_slow(void *data)
 {
-    SL_SCOPE(all, .deadline_ms = 2) {
+    SL_SCOPE(all, .deadline_ms = 2)
+    {
         sl_await(sl_sleep(60000));
     }
     return NULL;
@@ -355,7 +367,8 @@ static void *too_slow(void *data)
 
 static void *children_too_slow(void *data)
 {
-    SL_SCOPE(all, .deadline_ms = 2) {
+    SL_SCOPE(all, .deadline_ms = 2)
+    {
         sl_go(sleeps_long, "");
     }
     return NULL;
@@ -368,7 +381,8 @@ static void *deadlines(void *data)
     assert_int_equal(error->code, SL_ETIMEDOUT);
     sl_try(sl_spawn(children_too_slow, NULL), &error);
     assert_int_equal(error->code, SL_ETIMEDOUT);
-    SL_SCOPE(all, .deadline_ms = 60000) {
+    SL_SCOPE(all, .deadline_ms = 60000)
+    {
         sl_await(sl_sleep(1));
     }
     return NULL;
@@ -382,7 +396,7 @@ static void test_deadlines(void **state)
 static void *forgets_children(void *data)
 {
     for (int i = 0; i < 10; i++)
-        sl_go(adds, (void *) 1);
+        sl_go(adds, (void *)1);
     return NULL;
 }
 
@@ -402,7 +416,8 @@ static void test_returning_waits_for_children(void **state)
 static void *dumps(void *data)
 {
     sl_buffer out = {0};
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         sl_go(sleeps_long, "");
         sl_yield();
         sl_yield();
@@ -462,7 +477,8 @@ static void *floats(void *data)
 
 static void *many_floats(void *data)
 {
-    SL_SCOPE(all) {
+    SL_SCOPE(all)
+    {
         for (int i = 0; i < 10; i++)
             sl_go(floats, NULL);
     }
