@@ -167,16 +167,27 @@ static void on_moment(uv_timer_t *timer)
 
 /* ---- Formatting ---- */
 
-/* What a client sent, so that no line can be forged and no terminal be moved: quotes, backslashes, control
- * characters and what is not ASCII are escaped. */
+/* Whether a byte of well-formed UTF-8 may stand as it is: any but those of control characters (U+0080 to
+ * U+009F are some too). */
+static bool harmless(const char *at, const char *text)
+{
+    unsigned char c = (unsigned char)at[0];
+    if (c == 0xC2)
+        return (unsigned char)at[1] >= 0xA0;
+    return c > 0x7f && !(at > text && (unsigned char)at[-1] == 0xC2 && c < 0xA0);
+}
+
+/* What a client sent, so that no line can be forged and no terminal be moved: quotes, backslashes and control
+ * characters are escaped, and so is what is not ASCII, but for well-formed UTF-8 in JSON. */
 static void put_text(sl_buffer *out, const char *text, bool json)
 {
+    bool utf8 = json && sl_utf8_valid(text, strlen(text));
     for (const char *at = text; *at; at++) {
         unsigned char c = (unsigned char)*at;
         if (c == '"' || c == '\\') {
             sl_buffer_putc(out, '\\');
             sl_buffer_putc(out, *at);
-        } else if (c < 0x20 || c >= 0x7f) {
+        } else if ((c < 0x20 || c >= 0x7f) && !(utf8 && harmless(at, text))) {
             sl_buffer_printf(out, json ? "\\u%04x" : "\\x%02x", c);
         } else {
             sl_buffer_putc(out, *at);

@@ -260,8 +260,10 @@ static int open_listener(sl__listener *listener, uv_loop_t *loop, int fd, uint64
 
 int sl_http_server_listen(sl_http_server *server, int fd)
 {
-    if (server->draining || server->freed)
+    if (server->draining || server->freed) {
+        close(fd); /* it was taken over all the same */
         return SL_ECLOSED;
+    }
     sl__listener *listener = sl_calloc(1, sizeof(*listener));
     int r = open_listener(listener, sl_loop_uv(server->loop), fd, server->options.limits.write_buffer);
     if (r < 0 && !listener->handle.loop) {

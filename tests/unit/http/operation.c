@@ -222,6 +222,7 @@ static void logged(int port)
     get_head(fd, &r);
     CHECK(at_end(fd));
     close(fd);
+    ask(port, "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: Moz\xc3\xaflla \xc2\x9b\r\n\r\n", &r);
     ask(port, "BAD\r\n\r\n", &r);
 }
 
@@ -246,6 +247,7 @@ static void test_access_log(void **state)
         text, "\"peer\":\"127.0.0.1\",\"method\":\"GET\",\"target\":\"/plain\",\"protocol\":\"HTTP/1.1\","
               "\"status\":200,\"bytes\":14,\"ms\":"));
     assert_non_null(strstr(text, "\"agent\":\"te\\\\st \\u00ff\\\"\"}\n"));
+    assert_non_null(strstr(text, "\"agent\":\"Moz\xc3\xaflla \\u00c2\\u009b\"}\n"));
     unlink(log_path);
 }
 
