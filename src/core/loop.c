@@ -403,7 +403,7 @@ static void cancel_tasks(sl_loop *loop)
 {
     /* Cleaning up may start more work, so it gets two rounds. */
     for (int round = 0; round < 2 && loop->task_count; round++) {
-        sl__scope_cancel_all(&loop->tasks);
+        sl_scope_cancel(&loop->tasks);
         wait_for_tasks(loop);
         loop->tasks.cancelled = 0;
     }

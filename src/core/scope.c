@@ -132,11 +132,6 @@ void sl__scope_cancel_why(sl_scope *scope, sl__why why)
     loop->cancelling = false;
 }
 
-void sl__scope_cancel_all(sl_scope *scope)
-{
-    sl__scope_cancel_why(scope, SL__WHY_CANCELLED);
-}
-
 void sl_scope_cancel(sl_scope *scope)
 {
     sl__scope_cancel_why(scope, SL__WHY_CANCELLED);

@@ -32,7 +32,7 @@ struct sl_task {
     sl__cleanup *cleanups;
     void **locals;
     unsigned local_count;
-    bool started, ready, yielding, background;
+    bool started, ready, background;
     sl_error *exiting; /* being unwound with this error */
     unsigned exits;    /* how many unwindings have begun */
     sl__catch_frame *catch_frame;
@@ -64,7 +64,6 @@ void sl__task_resume_with(sl_task *task, sl_deferred *deferred);
 void sl__task_ready(sl_task *task);
 /* Parks the running task until sl__task_ready. */
 void sl__task_park(sl_task *task, const sl_site *site);
-void sl__scope_cancel_all(sl_scope *scope);
 /* scope.c */
 void sl__scope_cancel_why(sl_scope *scope, sl__why why);
 void sl__scope_add(sl_scope *scope, sl_task *task);
