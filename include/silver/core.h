@@ -412,48 +412,6 @@ SL_API size_t sl_task_count(sl_loop *loop);
  * goes to the handler that was there. For programs, not for libraries. */
 SL_API void sl_loop_name_crashes(void);
 
-/* ---- Channels ---------------------------------------------------------------------------------------- */
-/* A channel is a name in a root ("room/lobby"); what is emitted on it reaches who subscribed to it, here and,
- * by the bus, in the other instances of the application. */
-
-typedef struct sl_channel sl_channel;
-typedef struct sl_inbox sl_inbox;
-typedef struct sl_event {
-    const char *name;
-} sl_event;
-/* SL_EVENT(message_said); at file level declares an event, whose payload is JSON. */
-#define SL_EVENT(identifier) static const sl_event identifier[1] = {{#identifier}}
-
-/* The root's channel of this name. It lives while anybody is subscribed, and after that until 1024 others
- * that nobody listens to were asked for: keep its name, not the channel. */
-SL_API sl_channel *sl_channel_get(sl_root *root, const char *name);
-#define sl_channel(...) sl__channel_printf(__VA_ARGS__)
-SL_API sl_channel *sl__channel_printf(const char *format, ...) SL_PRINTF(1, 2);
-SL_API const char *sl_channel_name(const sl_channel *channel);
-
-/* Tells all subscribers, here and in the other instances. Takes over the reference of `payload` (may be
- * NULL). Order is kept between one emitter and one subscriber. Never blocks: subscribers that lag are told
- * that they missed some. */
-SL_API void sl_emit(sl_channel *channel, const sl_event *event, struct json_t *payload);
-
-/* Subscribes the calling task until it ends: events wait in the inbox, 1024 at most. `event` NULL is all of
- * them. */
-SL_API sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event);
-/* The next event's payload, which lives until the next call; NULL once the inbox is closed. May suspend.
- * Where the inbox overflowed, the oldest were dropped: *sl_inbox_missed* says how many since it was last
- * asked. */
-#define sl_next(inbox) sl__next(SL_HERE, (inbox))
-SL_API struct json_t *sl__next(const sl_site *site, sl_inbox *inbox);
-/* The same, but gives up after `ms`: then NULL, and *ret_silent is true (else false). May suspend. */
-#define sl_next_within(inbox, ms, ret_silent) sl__next_within(SL_HERE, (inbox), (ms), (ret_silent))
-SL_API struct json_t *sl__next_within(const sl_site *site, sl_inbox *inbox, uint64_t ms, bool *ret_silent);
-SL_API size_t sl_inbox_missed(sl_inbox *inbox);
-SL_API void sl_inbox_close(sl_inbox *inbox);
-
-/* The bus's side: `forward` is told of all that is emitted here (text is the payload as compact JSON, or
- * "null"), and sl_bus_deliver hands in what others emitted. One bus a root. */
-typedef void sl_bus_forward_fn(void *data, const char *channel, const char *event, const char *json,
-                               size_t size);
-SL_API void sl_bus_attach(sl_root *root, sl_bus_forward_fn *forward, void *data);
-SL_API void sl_bus_deliver(sl_root *root, const char *channel, const char *event, const char *json,
-                           size_t size);
+#include <silver/facet.h>
+#include <silver/channel.h>
+#include <silver/plugin.h>

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <silver/base.h>
+#include <silver/record.h>
 #include <silver/core.h>
 #include <silver/io.h>
+#include <silver/subsystem.h>
 #include <silver/http.h>
 #include <silver/web.h>

@@ -153,7 +153,7 @@ static void tell(sl_channel *channel, const char *event, json_t *payload)
     }
 }
 
-void sl_emit(sl_channel *channel, const sl_event *event, json_t *payload)
+void sl__emit(const sl_site *site, sl_channel *channel, const sl_event *event, json_t *payload)
 {
     if (!payload)
         payload = json_null();
