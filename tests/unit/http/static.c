@@ -227,6 +227,30 @@ IN_TASK(links_and_dots_do_not_leave)
     assert_body(get("/inside"), "file");
 }
 
+/* A link to a directory that the application's maker put beside the other files. */
+IN_TASK(a_link_to_a_directory_is_a_mount)
+{
+    set_up();
+    char *library = sl_printf("%s/library", base);
+    mkdir(library, 0755);
+    mkdir(sl_printf("%s/css", library), 0755);
+    put_aged(sl_printf("%s/css/base.css", library), "body {}", 7, 100);
+    put_aged(sl_printf("%s/secret", base), "secret", 6, 100);
+    assert_int_equal(symlink("../../secret", sl_printf("%s/css/out", library)), 0);
+    assert_int_equal(symlink("css/base.css", sl_printf("%s/in.css", library)), 0);
+    mkdir(path_of("sub"), 0755);
+    assert_int_equal(symlink("../library", path_of("media")), 0);
+    assert_int_equal(symlink(library, path_of("whole")), 0);
+    assert_int_equal(symlink("../../library", path_of("sub/media")), 0);
+    assert_body(get("/media/css/base.css"), "body {}");
+    assert_body(get("/whole/css/base.css"), "body {}");
+    assert_body(get("/media/in.css"), "body {}");
+    static const char *const refused[] = {"/media/css/out", "/media/css/../../secret",
+                                          "/sub/media/css/base.css", "/media/nothing", "/media/css"};
+    for (size_t i = 0; i < sl_array_size(refused); i++)
+        is_absent(refused[i]);
+}
+
 IN_TASK(what_is_opened_is_beneath)
 {
     set_up();
@@ -632,6 +656,7 @@ int main(void)
         cmocka_unit_test(directories),
         cmocka_unit_test(other_methods_are_the_handlers),
         cmocka_unit_test(links_and_dots_do_not_leave),
+        cmocka_unit_test(a_link_to_a_directory_is_a_mount),
         cmocka_unit_test(what_is_opened_is_beneath),
         cmocka_unit_test(encoded_slashes_are_no_slashes),
         cmocka_unit_test(dot_files_are_hidden),
