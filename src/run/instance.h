@@ -1,0 +1,69 @@
+/* instance.h: one process that serves one application with one loop, as the files that make it up see it:
+ * load.c builds the application and finds its entry, services.c gives it what its manifest asks for,
+ * instance.c starts it and serves it, control.c hears the supervisor, drain.c ends it. */
+#pragma once
+
+#include "run/logs.h"
+#include "run/manifest.h"
+#include "run/runner.h"
+#include "web/app.h"
+
+#include <uv.h>
+
+struct instance {
+    sl_logger logger; /* first: write_record gets it */
+    struct manifest *manifest;
+    char *logs;
+    int number;
+    bool production, log_files, with_metrics, shows, borrowed;
+    sl_loop *loop;
+    sl_root *root;
+    sl_app *app;
+    sl_application_fn *entry;
+    sl_error *broken;    /* why there is no application to serve */
+    sl_site broken_site; /* where, for its page */
+    sl_http_server *server, *metrics;
+    struct bus *bus;
+    uv_pipe_t control;
+    uv_signal_t terminate, dump;
+    sl_buffer heard;
+    char chunk[256];
+    bool draining, ready, shows_broken;
+    uint64_t drain_until; /* the loop's time in ms */
+    int status;
+};
+
+#define SAY(instance, level, ...) sl_log_to(&(instance)->logger, (level), SL_HERE, __VA_ARGS__)
+
+void say_complaints(struct instance *instance, const struct complaints *complaints);
+
+/* ---- load.c ------------------------------------------------------------------------------------------ */
+
+/* Reads the manifest. One that is wrong is served as an error where that is shown, with what a manifest says
+ * at least. 0 or a code, which was told. */
+int load_manifest(struct instance *instance, const char *directory, const char *app_name);
+/* Builds and loads the application. 0: instance->entry, or instance->broken in its place; negative: told, and
+ * there is nothing to serve. */
+int load_application(struct instance *instance);
+
+/* ---- services.c -------------------------------------------------------------------------------------- */
+
+/* Makes what the manifest asks for, and sets the variables CONFIG_… by which the application finds it; what
+ * the environment says already holds. 0 or a code, which was told. */
+int services_offer(const struct manifest *manifest, sl_logger *logger);
+
+/* ---- control.c --------------------------------------------------------------------------------------- */
+
+/* From now on this process ends when its parent does, at the latest when a drain would have. 0 or a code. */
+int control_guard(struct instance *instance);
+/* There are no compilers any more that would have to go with it. */
+void control_built(void);
+int control_open(struct instance *instance);
+void control_close(struct instance *instance);
+/* Sends the supervisor a line. 0 or SL_ECLOSED. */
+int control_tell(struct instance *instance, const char *line);
+
+/* ---- drain.c ----------------------------------------------------------------------------------------- */
+
+/* Accepts nothing any more, and stops the loop when what was begun is done or its time is over. */
+void instance_drain(struct instance *instance);
