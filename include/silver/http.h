@@ -43,8 +43,7 @@ SL_API const char *sl_body_read(sl_request *req, size_t *ret_size);
 SL_API const char *sl_trailer(const sl_request *req, const char *name);
 
 /* ---- Response ---------------------------------------------------------------------------------------- */
-/* Made in the request's arena (but not inside an SL_SCRATCH block that ends before the handler does: a file
- * would be closed with it). What the library adds by itself unless it is there: Date, Content-Length or
+/* Made in the request's arena. What the library adds by itself unless it is there: Date, Content-Length or
  * chunked coding, Content-Encoding with Vary where the client accepts it and the type is text, and for
  * successful GET with an ETag or Last-Modified, the answers to conditional and range requests. HEAD gets the
  * same without the body. */
@@ -57,6 +56,11 @@ SL_API sl_response *sl_text(sl_request *req, int status, const char *format, ...
 /* A file's contents: fails with SL_HTTP(404) if it cannot be opened or is not a regular file. `type` NULL: by
  * its name. */
 SL_API sl_response *sl_file_response(sl_request *req, const char *path, const char *type);
+/* The part of an open regular file from `offset`, `size` bytes (UINT64_MAX: to its end), which the kernel
+ * sends from the descriptor. Takes the descriptor over, also when it fails: with SL_EINVAL for what is no
+ * regular file or ends before that. It has no ETag: the file may be any. */
+SL_API sl_response *sl_open_file_response(sl_request *req, int status, const char *type, int fd,
+                                          uint64_t offset, uint64_t size);
 /* A body written as it is made: `write` runs in the request's task after the head was decided. */
 typedef void sl_stream_fn(sl_stream *out, void *data);
 SL_API sl_response *sl_stream_response(sl_request *req, int status, const char *type, sl_stream_fn *write,

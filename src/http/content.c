@@ -144,7 +144,7 @@ static void mark_encoded(sl_response *res, sl__coding coding)
 /* ---- Compressing what is known in full --------------------------------------------------------------- */
 
 struct job {
-    const sl__segment *segments;
+    const sl__piece *segments;
     size_t segment_count;
     sl__coding coding;
     sl_buffer out;
@@ -167,7 +167,7 @@ static int read_exactly(int fd, char *data, size_t size, uint64_t offset)
     return 0;
 }
 
-static int encode_file(sl__encoder *encoder, const sl__segment *segment, sl_buffer *out)
+static int encode_file(sl__encoder *encoder, const sl__piece *segment, sl_buffer *out)
 {
     char *data = sl_malloc(READ_SIZE);
     int code = 0;
@@ -190,7 +190,7 @@ static void encode_job(struct job *job)
     sl__encoder *encoder = sl__encoder_open(job->coding, SL__EFFORT_LIVE, size);
     sl_buffer_reserve(&job->out, size / 3);
     for (size_t i = 0; i < job->segment_count && job->code == 0; i++) {
-        const sl__segment *segment = &job->segments[i];
+        const sl__piece *segment = &job->segments[i];
         if (segment->data)
             sl__encode(encoder, segment->data, segment->size, SL__ENCODE_MORE, &job->out);
         else
@@ -230,8 +230,8 @@ static void encode_whole(sl_response *res, sl__coding coding, uint64_t size)
         }
     }
     sl_check(job->code, "cannot read the contents to compress them");
-    sl__segment *segment = sl_arena_alloc(res->request->arena, sizeof(*segment));
-    *segment = (sl__segment){.data = job->out.data, .fd = -1, .size = job->out.size};
+    sl__piece *segment = sl_arena_alloc(res->request->arena, sizeof(*segment));
+    *segment = (sl__piece){.data = job->out.data, .fd = -1, .size = job->out.size};
     res->segments = segment;
     res->segment_count = 1;
 }
@@ -262,7 +262,7 @@ static sl_result read_piece(void *data)
     return sl_ok(NULL);
 }
 
-static void write_file(sl_stream *out, const sl__segment *segment, struct piece *piece)
+static void write_file(sl_stream *out, const sl__piece *segment, struct piece *piece)
 {
     piece->fd = segment->fd;
     for (uint64_t done = 0; done < segment->size;) {

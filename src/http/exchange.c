@@ -170,7 +170,7 @@ static void send_large(sl__exchange *x, const sl_response *res, const sl__head *
         return;
     }
     for (size_t i = 0; i < segments; i++) {
-        const sl__segment *segment = &res->segments[i];
+        const sl__piece *segment = &res->segments[i];
         if (segment->data) {
             buffers[count++] = (uv_buf_t){(char *)segment->data, (size_t)segment->size};
             if (count < SEGMENTS_AT_ONCE)
@@ -279,6 +279,7 @@ static void end(sl__exchange *x)
         tell_log(x, duration_ns);
     drain(x);
     sl__body_done(x);
+    sl__request_release(&x->request);
     x->connection = NULL;
     sl__connection_done(c, x->keep_alive);
 }

@@ -157,11 +157,11 @@ sl_response *sl__file_respond(sl_request *req, sl__file *file, const char *type)
     };
     struct block {
         sl_response response;
-        sl__segment segment;
+        sl__piece segment;
         sl__field fields[FIELDS];
     } *block = sl_arena_alloc(req->arena, sizeof(*block));
-    sl_defer(release, sl__file_ref(file));
-    block->segment = (sl__segment){.data = file->data, .fd = file->fd, .size = file->id.size};
+    sl__request_defer(req, release, sl__file_ref(file));
+    block->segment = (sl__piece){.data = file->data, .fd = file->fd, .size = file->id.size};
     block->fields[0] = (sl__field){"ETag", file->etag, 4, (uint32_t)strlen(file->etag)};
     block->fields[1] = (sl__field){"Last-Modified", file->last_modified, 13, 29};
     block->fields[2] = (sl__field){"Accept-Ranges", "bytes", 13, 5};

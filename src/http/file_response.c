@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct opening {
     const char *path;
@@ -40,4 +42,32 @@ sl_response *sl_file_response(sl_request *req, const char *path, const char *typ
         sl_fail(SL_HTTP(404), "cannot send the file %s: %s", path, strerror(-opening->code));
     sl_check(opening->code, "cannot send the file %s: %s", path, strerror(-opening->code));
     return sl__file_respond(req, opening->file, type ? sl_arena_strdup(req->arena, type) : NULL);
+}
+
+static void close_descriptor(void *data)
+{
+    close((int)(intptr_t)data);
+}
+
+sl_response *sl_open_file_response(sl_request *req, int status, const char *type, int fd, uint64_t offset,
+                                   uint64_t size)
+{
+    sl__request_defer(req, close_descriptor, (void *)(intptr_t)fd);
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        sl_fail(-errno, "cannot look at the file to send: %s", strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        sl_fail(SL_EINVAL, "what is to be sent is no regular file");
+    uint64_t whole = (uint64_t)info.st_size;
+    if (offset > whole || (size != UINT64_MAX && size > whole - offset))
+        sl_fail(SL_EINVAL, "the file to send has %llu bytes, which ends before byte %llu + %llu",
+                (unsigned long long)whole, (unsigned long long)offset, (unsigned long long)size);
+    sl_response *res = sl_respond(req, status);
+    sl__piece *piece = sl_arena_alloc(req->arena, sizeof(*piece));
+    *piece = (sl__piece){.fd = fd, .offset = offset, .size = size == UINT64_MAX ? whole - offset : size};
+    res->type = type ? sl_arena_strdup(req->arena, type) : NULL;
+    res->body = SL__BODY_SEGMENTS;
+    res->segments = piece;
+    res->segment_count = piece->size ? 1 : 0;
+    return res;
 }

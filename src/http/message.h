@@ -25,6 +25,13 @@ typedef struct sl__fields {
     size_t count, capacity;
 } sl__fields;
 
+/* What must be released when the request has been answered, the last first. */
+typedef struct sl__release {
+    struct sl__release *next;
+    sl_free_fn *fn;
+    void *data;
+} sl__release;
+
 struct sl_request {
     sl_arena *arena; /* the task's */
     sl_http_server *server;
@@ -39,15 +46,21 @@ struct sl_request {
     sl__fields trailers;
     struct sl__body *body; /* the server's: how far the body was read */
     void *web;             /* the web room's: routes, parameters, forms */
+    sl__release *releases;
 };
 
+/* Calls fn(data) when the response has been sent or given up. (What sl_defer registers inside an SL_SCRATCH
+ * block goes with the block.) */
+void sl__request_defer(sl_request *req, sl_free_fn *fn, void *data);
+void sl__request_release(sl_request *req);
+
 /* A body is made of segments, sent one after the other. */
-typedef struct sl__segment {
+typedef struct sl__piece {
     const char *data; /* or, if NULL, */
     int fd;           /* of a file: bytes [offset, offset + size) */
     uint64_t offset;
     uint64_t size;
-} sl__segment;
+} sl__piece;
 
 typedef enum sl__body_kind {
     SL__BODY_NONE,     /* no content: 204, 304, or just a head */
@@ -62,7 +75,7 @@ struct sl_response {
     sl__fields fields;
     const char *type; /* Content-Type, unless it is among the fields */
     sl__body_kind body;
-    sl__segment *segments;
+    sl__piece *segments;
     size_t segment_count;
     sl_stream_fn *write;
     void *write_data;

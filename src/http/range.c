@@ -83,8 +83,7 @@ int sl__ranges_parse(const char *value, uint64_t size, sl__range ranges[static S
 }
 
 /* Appends the part [first, last] of the segments. */
-static void slice(const sl__segment *segments, size_t count, sl__range range, sl__segment *out,
-                  size_t *out_count)
+static void slice(const sl__piece *segments, size_t count, sl__range range, sl__piece *out, size_t *out_count)
 {
     uint64_t start = 0;
     for (size_t i = 0; i < count && start <= range.last; start += segments[i++].size) {
@@ -93,7 +92,7 @@ static void slice(const sl__segment *segments, size_t count, sl__range range, sl
             continue;
         uint64_t skip = range.first > start ? range.first - start : 0;
         uint64_t stop = range.last + 1 < end ? range.last + 1 : end;
-        sl__segment part = segments[i];
+        sl__piece part = segments[i];
         if (part.data)
             part.data += skip;
         else
@@ -103,15 +102,15 @@ static void slice(const sl__segment *segments, size_t count, sl__range range, sl
     }
 }
 
-static sl__segment text_segment(char *text)
+static sl__piece text_segment(char *text)
 {
-    return (sl__segment){.data = text, .fd = -1, .size = strlen(text)};
+    return (sl__piece){.data = text, .fd = -1, .size = strlen(text)};
 }
 
 static void make_multipart(sl_response *res, const sl__range *ranges, int count, uint64_t size)
 {
     sl_arena *arena = res->request->arena;
-    sl__segment *out = sl_arena_alloc(arena, ((size_t)count * (res->segment_count + 1) + 1) * sizeof(*out));
+    sl__piece *out = sl_arena_alloc(arena, ((size_t)count * (res->segment_count + 1) + 1) * sizeof(*out));
     size_t out_count = 0;
     uint64_t random[2];
     /* Chosen at random, so that nobody can write contents in which it occurs. */
@@ -139,7 +138,7 @@ static void make_multipart(sl_response *res, const sl__range *ranges, int count,
 static void make_single(sl_response *res, sl__range range, uint64_t size)
 {
     sl_arena *arena = res->request->arena;
-    sl__segment *out = sl_arena_alloc(arena, res->segment_count * sizeof(*out));
+    sl__piece *out = sl_arena_alloc(arena, res->segment_count * sizeof(*out));
     size_t out_count = 0;
     slice(res->segments, res->segment_count, range, out, &out_count);
     res->segments = out;

@@ -81,3 +81,18 @@ const char *sl_trailer(const sl_request *req, const char *name)
     const sl__field *field = sl__fields_find(&req->trailers, name);
     return field ? field->value : NULL;
 }
+
+void sl__request_defer(sl_request *req, sl_free_fn *fn, void *data)
+{
+    sl__release *release = sl_arena_alloc(req->arena, sizeof(*release));
+    *release = (sl__release){.next = req->releases, .fn = fn, .data = data};
+    req->releases = release;
+}
+
+void sl__request_release(sl_request *req)
+{
+    for (sl__release *release; (release = req->releases);) {
+        req->releases = release->next;
+        release->fn(release->data);
+    }
+}

@@ -34,7 +34,7 @@ static sl_response *with_bytes(sl_request *req, int status, const char *type, co
     sl_response *res = sl_set_status(response_new(req, status), status);
     res->type = type;
     res->segments = sl_arena_alloc(req->arena, sizeof(*res->segments));
-    *res->segments = (sl__segment){.data = data ? data : "", .fd = -1, .size = size};
+    *res->segments = (sl__piece){.data = data ? data : "", .fd = -1, .size = size};
     res->segment_count = size > 0;
     return res;
 }

@@ -204,10 +204,10 @@ IN_TASK(ranges_cross_segments)
 {
     sl_request *req = request("GET", "/", "Range", "bytes=1-6", NULL);
     sl_response *res = bytes(req, "text/plain", "", 0);
-    sl__segment segments[] = {{.data = "abc", .size = 3},
-                              {.data = "", .size = 0},
-                              {.data = "d", .size = 1},
-                              {.data = "efgh", .size = 4}};
+    sl__piece segments[] = {{.data = "abc", .size = 3},
+                            {.data = "", .size = 0},
+                            {.data = "d", .size = 1},
+                            {.data = "efgh", .size = 4}};
     res->segments = segments;
     res->segment_count = 4;
     sl__fields_put(req->arena, &res->fields, "ETag", "\"v1\"");
@@ -466,7 +466,7 @@ IN_TASK(files_are_compressed_and_cut)
 {
     const char *data = page(300000);
     int fd = file_of(data, 300000);
-    sl__segment segment = {.fd = fd, .offset = 1000, .size = 200000};
+    sl__piece segment = {.fd = fd, .offset = 1000, .size = 200000};
     sl_response *res = bytes(request("GET", "/", "Accept-Encoding", "zstd", NULL), "text/plain", "", 0);
     res->segments = &segment;
     res->segment_count = 1;
@@ -489,7 +489,7 @@ IN_TASK(files_are_compressed_and_cut)
 static void *compress_a_cut_file(void *data)
 {
     int fd = *(int *)data;
-    sl__segment segment = {.fd = fd, .size = 200000};
+    sl__piece segment = {.fd = fd, .size = 200000};
     sl_response *res = bytes(GZIP, "text/plain", "", 0);
     res->segments = &segment;
     res->segment_count = 1;

@@ -13,6 +13,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
+static inline void release_request(void *req)
+{
+    sl__request_release(req);
+}
+
 /* A request with header fields given as pairs of name and value, then NULL. In the calling task's arena. */
 __attribute__((sentinel)) static inline sl_request *request(const char *method, const char *path, ...)
 {
@@ -42,14 +47,15 @@ __attribute__((sentinel)) static inline sl_request *request(const char *method, 
             (sl__field){name, value, (uint32_t)strlen(name), (uint32_t)strlen(value)};
     }
     va_end(pairs);
+    sl_defer(release_request, req);
     return req;
 }
 
 static inline sl_response *bytes(sl_request *req, const char *type, const void *data, size_t size)
 {
     sl_response *res = sl_zalloc(sizeof(*res));
-    sl__segment *segment = sl_zalloc(sizeof(*segment));
-    *segment = (sl__segment){.data = data, .fd = -1, .size = size};
+    sl__piece *segment = sl_zalloc(sizeof(*segment));
+    *segment = (sl__piece){.data = data, .fd = -1, .size = size};
     *res = (sl_response){.request = req,
                          .status = 200,
                          .type = type,
@@ -73,7 +79,7 @@ static inline sl_view body(const sl_response *res)
         size += res->segments[i].size;
     char *data = sl_alloc(size + 1);
     for (size_t i = 0; i < res->segment_count; i++) {
-        const sl__segment *segment = &res->segments[i];
+        const sl__piece *segment = &res->segments[i];
         if (segment->data)
             memcpy(data + done, segment->data, segment->size);
         else

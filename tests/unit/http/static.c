@@ -600,6 +600,51 @@ IN_TASK(a_file_as_a_response)
     assert_body(large, data);
 }
 
+/* What a file's response needs is the request's, not the block's in which it was made. */
+IN_TASK(a_file_response_from_a_scratch_block)
+{
+    set_up();
+    char *data = letters(200000);
+    put("large.bin", data);
+    sl_request *req = request("GET", "/download", NULL);
+    sl_response *res = NULL;
+    SL_SCRATCH()
+    {
+        res = sl_file_response(req, sl_printf("%s", path_of("large.bin")), NULL);
+    }
+    assert_body(res, data);
+}
+
+IN_TASK(a_part_of_an_open_file)
+{
+    set_up();
+    put("digits", "0123456789");
+    sl_request *req = request("GET", "/download", NULL);
+    int fd = open(path_of("digits"), O_RDONLY | O_CLOEXEC);
+    assert_body(sl_open_file_response(req, 200, "text/plain", dup(fd), 2, 3), "234");
+    assert_body(sl_open_file_response(req, 200, NULL, dup(fd), 7, UINT64_MAX), "789");
+    assert_body(sl_open_file_response(req, 200, NULL, fd, 10, 0), "");
+}
+
+static void *respond_past_the_end(void *path)
+{
+    return sl_open_file_response(request("GET", "/download", NULL), 200, NULL,
+                                 open(path, O_RDONLY | O_CLOEXEC), 8, 3);
+}
+
+IN_TASK(an_open_file_that_is_too_short)
+{
+    set_up();
+    put("digits", "0123456789");
+    const char *const paths[] = {path_of("digits"), "/dev/null"};
+    for (size_t i = 0; i < sl_array_size(paths); i++) {
+        sl_error *error = NULL;
+        sl_try(sl_spawn(respond_past_the_end, (void *)paths[i]), &error);
+        assert_non_null(error);
+        assert_int_equal(error->code, SL_EINVAL);
+    }
+}
+
 static void *respond_with(void *path)
 {
     return sl_file_response(request("GET", "/download", NULL), path, NULL);
@@ -673,6 +718,9 @@ int main(void)
         cmocka_unit_test(the_directory_itself_is_replaced),
         cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(a_file_as_a_response),
+        cmocka_unit_test(a_file_response_from_a_scratch_block),
+        cmocka_unit_test(a_part_of_an_open_file),
+        cmocka_unit_test(an_open_file_that_is_too_short),
         cmocka_unit_test(a_response_that_is_no_file),
         cmocka_unit_test(media_types),
     };
