@@ -1,21 +1,46 @@
 /* web_talk.h: what an instance and a worker in Python say to each other about one request: a long call
- * (subsystem/talk.h) of the service WEB_SERVICE.
+ * (subsystem/talk.h) of the service WEB_SERVICE, method WEB_SERVE.
  *
- *   instance → worker   SL__CALL    struct web_request, flat
- *                       SL__DATA    word WEB_BODY: a piece of the request's body, where it comes as a stream
- * (ASGI); WEB_TEXT, WEB_BINARY: a WebSocket message; WEB_CLOSE: struct web_close, the peer has closed SL__END
- * the request's body has ended SL__CANCEL  the client is gone, or the time is up worker → instance   SL__DATA
- * word WEB_HEAD: struct web_response, flat; WEB_BODY: a piece of the response's body; WEB_TRAILER…; for
- * WebSockets WEB_ACCEPT: struct web_accept, then WEB_TEXT and WEB_BINARY, and WEB_CLOSE SL__END     the
- * response's body has ended (the application may still be working) SL__RESULT  the worker is done with the
- * request SL__FAILED  the application failed: struct sl__trouble. Before WEB_HEAD it becomes the 500
+ *   instance → worker
+ *     SL__CALL    struct web_request, flat
+ *     SL__DATA    WEB_BODY: a piece of the request's body, where it comes as a stream (ASGI);
+ *                 WEB_TEXT, WEB_BINARY: a WebSocket message; WEB_CLOSE: struct web_close, the peer has closed
+ *     SL__END     the request's body has ended; nothing more comes
+ *     SL__CANCEL  the client is gone, or the time is up
+ *   worker → instance
+ *     SL__DATA    WEB_HEAD: struct web_response, flat; WEB_BODY: a piece of the response's body;
+ *                 for WebSockets WEB_ACCEPT: struct web_accept, then WEB_TEXT, WEB_BINARY and WEB_CLOSE
+ *                 (or WEB_HEAD: it is refused with that response)
+ *     SL__END     the response's body has ended (the application may still be working)
+ *     SL__RESULT  the worker is done with the request
+ *     SL__FAILED  the application failed: struct sl__trouble. Before WEB_HEAD it becomes the 500
  *
- * A small response is one packet, WEB_HEAD with `body` and `last`, followed by SL__RESULT. */
+ * A small response is one packet, WEB_HEAD with `body` and `last`, followed by SL__RESULT.
+ *
+ * Method WEB_ABOUT is a call without arguments whose result is struct web_about, flat: the instance asks it
+ * once, when the first worker is to have loaded the application, and is ready when that is answered. What
+ * keeps the application from loading (an import that fails) is the call's failure.
+ *
+ * A worker finds in its environment what it is to serve; it works in the application's directory. */
 #pragma once
 
 #include <silver/record.h>
 
 #define WEB_SERVICE "silver.web" /* offered by the instance itself, its module the application's */
+enum {
+    WEB_SERVE,
+    WEB_ABOUT,
+};
+
+#define WEB_ENV_DIRECTORY "SILVER_APPLICATION" /* the application's directory */
+#define WEB_ENV_OBJECT "SILVER_OBJECT"         /* the callable's name in the module: "application" */
+#define WEB_ENV_VENV "SILVER_VENV"             /* the virtualenv's directory; unset: there is none */
+#define WEB_ENV_THREADS "SILVER_THREADS"       /* of a WSGI application in one process */
+
+#define WEB_ABOUT_FIELDS(F)                                                                                  \
+    F(interface, text) /* "wsgi" or "asgi" */                                                                \
+    F(python, text)    /* its version: "3.11.2" */
+SL_RECORD(web_about, WEB_ABOUT_FIELDS);
 
 enum {
     WEB_HEAD = 1,
@@ -26,7 +51,8 @@ enum {
     WEB_CLOSE,
 };
 
-#define WEB_HEADER(F) F(name, text) F(value, text)
+/* The value is bytes: HTTP allows others than UTF-8 in it. */
+#define WEB_HEADER(F) F(name, text) F(value, bytes)
 SL_RECORD(web_header, WEB_HEADER);
 
 #define WEB_REQUEST(F)                                                                                       \
