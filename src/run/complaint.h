@@ -19,6 +19,7 @@
     X(MANIFEST_OUTSIDE, "SL0109", "a key stands before the first section")                                   \
     X(LAYOUT_RUNNER, "SL0120", "the runner's file is missing or of no kind that can be run")                 \
     X(LAYOUT_DIRECTORY, "SL0121", "the application's directory is missing or not laid out as one")           \
+    X(LAYOUT_PLUGIN, "SL0122", "a plug-in is missing, or there are two of its name")                         \
     X(BUILD_FAILED, "SL0130", "the application does not compile or link")                                    \
     X(BUILD_TOOL, "SL0131", "the compiler or a library that the build needs is missing")                     \
     X(TEMPLATE_WRONG, "SL0140", "a template cannot be parsed, or names a file that is not there")

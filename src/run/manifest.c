@@ -25,6 +25,7 @@ enum kind {
     KIND_WORD,    /* some text without spaces */
     KIND_RUNNER,  /* src/NAME.c */
     KIND_LIST,    /* words between spaces or commas */
+    KIND_PLUGINS, /* likewise, each a file's name */
     KIND_SERVICE, /* nothing: to be there is all */
     KIND_ACCESS,
     KIND_LEVEL,
@@ -46,8 +47,11 @@ static const struct key keys[] = {
     {"production", "runner", KIND_RUNNER, true, offsetof(struct manifest, runner), "src/chat.c"},
     {"production", "libraries", KIND_LIST, false, offsetof(struct manifest, libraries), "sqlite3 libxml-2.0"},
     {"production", "packages", KIND_LIST, false, offsetof(struct manifest, packages), "libsqlite3-dev"},
+    {"production", "plugins", KIND_PLUGINS, false, offsetof(struct manifest, plugins), "search"},
     {"production", "service.sqlite", KIND_SERVICE, false, offsetof(struct manifest, sqlite), ""},
     {"production", "service.files", KIND_SERVICE, false, offsetof(struct manifest, files), ""},
+    {"production", "service.postgres", KIND_SERVICE, false, offsetof(struct manifest, postgres), ""},
+    {"production", "service.secret", KIND_SERVICE, false, offsetof(struct manifest, secret), ""},
 #define LIMIT_KEY(name, value, unit, beyond)                                                                 \
     {"limits", #name, KIND_LIMIT, false, offsetof(struct manifest, limits.name), #value},
     SL_HTTP_LIMITS(LIMIT_KEY)
@@ -202,6 +206,13 @@ static bool word_ok(const char *word, size_t size)
     return size > 0 && size <= 64 && strspn(word, allowed) >= size && word[0] != '-';
 }
 
+static bool plugin_name_ok(const char *word)
+{
+    size_t size = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    return size > 0 && size <= 32 && word[size] == '\0' && word[0] != '-' &&
+           !(word[0] >= '0' && word[0] <= '9');
+}
+
 static void set_list(struct parser *parser, const struct key *key, const char *value)
 {
     struct manifest_list *list = (struct manifest_list *)((char *)parser->manifest + key->offset);
@@ -219,6 +230,23 @@ static void set_list(struct parser *parser, const struct key *key, const char *v
             list->items[list->count++] = sl_arena_strndup(parser->manifest->arena, p, size);
         }
         p += size;
+    }
+}
+
+/* The names of plug-ins name files, and each once. */
+static void check_plugins(struct parser *parser, const struct manifest_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!plugin_name_ok(list->items[i]))
+            COMPLAIN(parser, RUN_MANIFEST_VALUE, "`%s` is not the name of a plug-in", list->items[i])->hint =
+                sl_printf_heap(
+                    "write the name alone, at most 32 letters, digits, - and _: `plugins = search` is "
+                    "%s/search/, %s/search.c or %s/search.py",
+                    PLUGINS_FOLDER, PLUGINS_FOLDER, PLUGINS_FOLDER);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(list->items[i], list->items[j]) == 0)
+                COMPLAIN(parser, RUN_MANIFEST_DUPLICATE, "the plug-in %s is named twice", list->items[i])
+                    ->hint = sl_strdup_heap("keep one of them");
     }
 }
 
@@ -271,6 +299,11 @@ static void set_value(struct parser *parser, const struct key *key, const char *
         if (key->offset == offsetof(struct manifest, libraries))
             parser->manifest->libraries_line = parser->line;
         set_list(parser, key, value);
+        break;
+    case KIND_PLUGINS:
+        parser->manifest->plugins_line = parser->line;
+        set_list(parser, key, value);
+        check_plugins(parser, &parser->manifest->plugins);
         break;
     case KIND_SERVICE:
         if (*value)

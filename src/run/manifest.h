@@ -11,6 +11,7 @@
 #define MANIFEST_SIZE_MAX 65536
 #define MANIFEST_SLOTS_MAX RUN_SLOTS_MAX
 #define MANIFEST_LIST_MAX 64
+#define PLUGINS_FOLDER "plugins"
 
 /* A list of words: NULL-terminated. */
 struct manifest_list {
@@ -39,7 +40,9 @@ struct manifest {
     struct manifest_list libraries;  /* names for pkg-config */
     int runner_line, libraries_line; /* where they stand in app.ini, for complaints; 0: nowhere */
     struct manifest_list packages;
-    bool sqlite, files;                             /* services asked for */
+    struct manifest_list plugins; /* names: PLUGINS_FOLDER/NAME/, NAME.c or NAME.py */
+    int plugins_line;
+    bool sqlite, files, postgres, secret;           /* services asked for */
     struct manifest_slot slots[MANIFEST_SLOTS_MAX]; /* in the file's order; at least one */
     size_t slot_count;
     sl_http_limits limits;
