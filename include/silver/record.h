@@ -21,17 +21,21 @@ struct json_t;
 typedef struct sl_record sl_record;
 typedef const sl_record *sl_record_fn(void);
 
-/* The types of fields: X(name in a list, kind, the struct's member). Besides these, record(r) is a nested
- * `struct r`, and list(r) is `struct { size_t count; struct r *items; }`. */
-#define SL_FIELD_TYPES(X)                                                                                    \
-    X(integer, SL_INTEGER, int64_t)                                                                          \
-    X(real, SL_REAL, double)                                                                                 \
-    X(boolean, SL_BOOLEAN, bool)                                                                             \
-    X(time, SL_TIME, int64_t)            /* microseconds since 1970, UTC; in JSON the same number */         \
-    X(text, SL_TEXT_FIELD, const char *) /* UTF-8 without NULs; or NULL, which is null in JSON */            \
-    X(bytes, SL_BYTES, sl_view)          /* anything; in JSON base64 */                                      \
-    X(json, SL_JSON, struct json_t *)    /* or NULL, which is null in JSON */                                \
-    X(file, SL_FILE, int)                /* an open descriptor, or -1; travels between processes only */
+/* The types of fields, as they stand in a list, and what they are in the struct:
+ *
+ *     integer    int64_t
+ *     real       double
+ *     boolean    bool
+ *     time       int64_t: microseconds since 1970, UTC; in JSON the same number
+ *     text       const char *: UTF-8 without NULs; or NULL, which is null in JSON
+ *     bytes      sl_view: anything; in JSON base64, and null where its data is NULL
+ *     json       struct json_t *, or NULL, which is null in JSON
+ *     file       int: an open descriptor, or -1; travels between processes only, and is null in JSON
+ *     record(r)  struct r
+ *     list(r)    struct { size_t count; struct r *items; }
+ *
+ * Records may contain themselves through lists (a tree), SL_RECORD_DEPTH levels at most. */
+#define SL_RECORD_DEPTH 64
 
 typedef enum sl_field_kind {
     SL_INTEGER,
@@ -112,12 +116,20 @@ SL_API uint64_t sl_record_digest(const sl_record *record);
  * *ret_error names the field by its path ("hits[3].room"). */
 SL_API int sl_record_check(const sl_record *record, const void *value, sl_error **ret_error);
 
-/* A codec makes bytes of values and values of bytes. Encoding appends to `out`; open files are appended to
- * `files` by number (NULL: files are refused). Decoding gives a value in the arena; with `borrow` its text
- * and bytes may point into `data`, which must then live as long. Hostile bytes are refused with SL_EPARSE,
- * and never make more than a small multiple of their size. */
+/* A codec makes bytes of values and values of bytes.
+ *
+ * Encoding appends to `out` and refuses what sl_record_check refuses (SL_EINVAL, with the field's path); then
+ * `out` is as it was. The numbers of open files are appended to `files`, still the value's own (NULL: files
+ * are refused). `size`, if there is one, says how many bytes it will be, at most.
+ *
+ * Decoding gives a value in the arena, which keeps what its record demands. With `borrow` its bytes may point
+ * into `data`, which must then live as long; `data` may be memory that somebody else writes to meanwhile:
+ * then such bytes may change, and nothing worse. Hostile bytes are refused with SL_EPARSE, and never make
+ * more than a small multiple of their size. Each of `files` must occur once, in order; those of a value
+ * that was decoded, and its references to JSON, are the value's own: sl_record_done. */
+#define SL_FILES_MAX 16
 typedef struct sl_files {
-    int numbers[16];
+    int numbers[SL_FILES_MAX];
     unsigned count;
 } sl_files;
 typedef struct sl_codec {
@@ -126,10 +138,14 @@ typedef struct sl_codec {
                   sl_error **ret_error);
     int (*decode)(const sl_record *record, sl_view data, bool borrow, const sl_files *files, sl_arena *arena,
                   void **ret_value, sl_error **ret_error);
+    size_t (*size)(const sl_record *record, const void *value);
 } sl_codec;
-SL_API extern const sl_codec
-    sl_codec_flat; /* for both ends of one machine: as it lies in memory, but for pointers */
+/* For two ends on one machine: values as they lie in memory, but for pointers. */
+SL_API extern const sl_codec sl_codec_flat;
 SL_API extern const sl_codec sl_codec_json;
+/* Gives back what a decoded value holds besides memory: its files are closed (the fields are -1 then), its
+ * references to JSON released (NULL then). For a value that was not decoded: if it owns these itself. */
+SL_API void sl_record_done(const sl_record *record, void *value);
 
 /* JSON of a value; a new reference. Files become null. */
 SL_API struct json_t *sl_record_to_json(const sl_record *record, const void *value);

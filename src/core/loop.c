@@ -116,6 +116,34 @@ static void run_slice(sl_loop *loop)
     }
 }
 
+/* ---- Before the poll ---- */
+
+void sl__loop_before_poll(sl_loop *loop, sl__before_poll *hook)
+{
+    hook->next = loop->hooks;
+    hook->link = &loop->hooks;
+    if (hook->next)
+        hook->next->link = &hook->next;
+    loop->hooks = hook;
+}
+
+void sl__loop_not_before_poll(sl_loop *loop, sl__before_poll *hook)
+{
+    if (loop->next_hook == hook)
+        loop->next_hook = hook->next;
+    *hook->link = hook->next;
+    if (hook->next)
+        hook->next->link = hook->link;
+}
+
+static void run_hooks(sl_loop *loop)
+{
+    for (sl__before_poll *hook = loop->hooks; hook; hook = loop->next_hook) {
+        loop->next_hook = hook->next;
+        hook->run(hook);
+    }
+}
+
 static void trim_stacks(uv_timer_t *timer)
 {
     sl_loop *loop = timer->data;
@@ -128,6 +156,7 @@ static void on_before_poll(uv_prepare_t *prepare)
 {
     sl_loop *loop = prepare->data;
     run_slice(loop);
+    run_hooks(loop);
     if (sl__stacks_idle(loop->stacks) > 2 * IDLE_STACKS && !uv_is_active((uv_handle_t *)&loop->trim))
         uv_timer_start(&loop->trim, trim_stacks, TRIM_AFTER_MS, 0);
 }

@@ -17,6 +17,13 @@ typedef struct sl__job {
     void (*run)(struct sl__job *job);
 } sl__job;
 
+/* Run once in each pass, after the queue and before the loop looks for events: for those who gather what they
+ * send. May enqueue jobs: then the loop does not wait. */
+typedef struct sl__before_poll {
+    struct sl__before_poll *next, **link;
+    void (*run)(struct sl__before_poll *hook);
+} sl__before_poll;
+
 typedef struct sl__timer {
     uv_timer_t handle;
     struct sl__timer *next, **link; /* among those that run, or in the pool */
@@ -40,7 +47,8 @@ struct sl_loop {
 
     /* The run queue, first in first out. */
     sl__job *first, **last;
-    bool awake; /* `busy` is active */
+    bool awake;                         /* `busy` is active */
+    sl__before_poll *hooks, *next_hook; /* the one that is run after the running one */
     uint64_t slice_end_ns;
 
     /* Posted from other threads. */
@@ -99,6 +107,10 @@ static inline void sl__enqueue(sl_loop *loop, sl__job *job)
     *loop->last = job;
     loop->last = &job->next;
 }
+
+/* Puts a hook in; takes it out again, also while it runs. */
+void sl__loop_before_poll(sl_loop *loop, sl__before_poll *hook);
+void sl__loop_not_before_poll(sl_loop *loop, sl__before_poll *hook);
 
 #define SL__POOL_KEEPS 100000
 

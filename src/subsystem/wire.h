@@ -15,6 +15,7 @@
 #pragma once
 
 #include <silver/core.h>
+#include <silver/record.h>
 #include <sys/uio.h>
 
 #define SL__WIRE_PROTOCOL 1
@@ -22,7 +23,7 @@
 #define SL__WIRE_SOCKET_FD 4
 #define SL__INLINE_MAX 16384
 #define SL__WIRE_VALUE_MAX (1024u * 1024 * 1024)
-#define SL__PACKET_FILES 4
+#define SL__PACKET_FILES SL_FILES_MAX
 
 typedef struct sl__wire sl__wire;
 typedef struct sl__segment sl__segment;
@@ -43,6 +44,7 @@ typedef enum sl__packet_kind {
     SL__HEAR,      /* child: tell me the events of this channel and below */
     SL__UNHEAR,
     SL__LOG, /* child: a record of the log: `word` is the level */
+    SL__LAST_KIND = SL__LOG,
 } sl__packet_kind;
 
 typedef struct sl__packet {
