@@ -23,14 +23,15 @@
 enum kind {
     KIND_NAME,    /* lower case letters, digits, - and _ */
     KIND_WORD,    /* some text without spaces */
-    KIND_RUNNER,  /* src/NAME.c */
+    KIND_RUNNER,  /* src/NAME.c, src/NAME.py or src/NAME.py#OBJECT */
+    KIND_PATH,    /* of a file or directory, relative to the application or not */
     KIND_LIST,    /* words between spaces or commas */
     KIND_PLUGINS, /* likewise, each a file's name */
     KIND_SERVICE, /* nothing: to be there is all */
     KIND_ACCESS,
     KIND_LEVEL,
     KIND_ADDRESS,
-    KIND_LIMIT, /* a number, at least 1 */
+    KIND_NUMBER, /* from `least` to `most` */
 };
 
 struct key {
@@ -39,12 +40,14 @@ struct key {
     bool required;
     size_t offset;
     const char *example;
+    uint64_t least, most;
 };
 
 static const struct key keys[] = {
     {"production", "app_name", KIND_NAME, true, offsetof(struct manifest, app_name), "chat"},
     {"production", "version", KIND_WORD, false, offsetof(struct manifest, version), "1"},
     {"production", "runner", KIND_RUNNER, true, offsetof(struct manifest, runner), "src/chat.c"},
+    {"production", "virtualenv", KIND_PATH, false, offsetof(struct manifest, virtualenv), "venv"},
     {"production", "libraries", KIND_LIST, false, offsetof(struct manifest, libraries), "sqlite3 libxml-2.0"},
     {"production", "packages", KIND_LIST, false, offsetof(struct manifest, packages), "libsqlite3-dev"},
     {"production", "plugins", KIND_PLUGINS, false, offsetof(struct manifest, plugins), "search"},
@@ -53,15 +56,19 @@ static const struct key keys[] = {
     {"production", "service.postgres", KIND_SERVICE, false, offsetof(struct manifest, postgres), ""},
     {"production", "service.secret", KIND_SERVICE, false, offsetof(struct manifest, secret), ""},
 #define LIMIT_KEY(name, value, unit, beyond)                                                                 \
-    {"limits", #name, KIND_LIMIT, false, offsetof(struct manifest, limits.name), #value},
+    {"limits", #name, KIND_NUMBER, false, offsetof(struct manifest, limits.name), #value, 1, INT64_MAX},
     SL_HTTP_LIMITS(LIMIT_KEY)
 #undef LIMIT_KEY
-        {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
+#define WORKERS_KEY(name, value, least, most, unit, meaning)                                                 \
+    {"workers", #name, KIND_NUMBER, false, offsetof(struct manifest, workers.name), #value, least, most},
+        RUN_WORKERS(WORKERS_KEY)
+#undef WORKERS_KEY
+            {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
     {"log", "level", KIND_LEVEL, false, offsetof(struct manifest, level), "info"},
     {"metrics", "listen", KIND_ADDRESS, false, offsetof(struct manifest, metrics), "127.0.0.1:9100"},
 };
 
-static const char *const sections[] = {"production", "slots", "limits", "log", "metrics"};
+static const char *const sections[] = {"production", "slots", "limits", "workers", "log", "metrics"};
 
 /* A choice's position in its list is its value. */
 static const char *const access_words[] = {
@@ -134,7 +141,7 @@ static char *section_hint(const char *name)
         nearer(name, sections[i], &best, &best_distance);
     if (best)
         return sl_printf_heap("did you mean [%s]?", best);
-    return sl_strdup_heap("sections are [production], [slots], [limits], [log] and [metrics]");
+    return sl_strdup_heap("sections are [production], [slots], [limits], [workers], [log] and [metrics]");
 }
 
 /* ---- Values ------------------------------------------------------------------------------------------ */
@@ -191,12 +198,20 @@ static bool name_ok(const char *value)
     return size > 0 && size <= 32 && value[size] == '\0' && value[0] >= 'a' && value[0] <= 'z';
 }
 
-/* A C file directly in a directory of the application: "src/chat.c". */
-static bool runner_ok(const char *value)
+/* A file of this kind in a directory of the application: "src/chat.c". */
+static bool source_ok(const char *value, size_t size, const char *suffix)
 {
-    size_t size = strlen(value);
-    return size > 2 && strcmp(value + size - 2, ".c") == 0 && value[0] != '/' && !strstr(value, "..") &&
-           strchr(value, '/') && !strpbrk(value, " \t#") && value[size - 3] != '/';
+    size_t suffix_size = strlen(suffix);
+    return size > suffix_size && memcmp(value + size - suffix_size, suffix, suffix_size) == 0 &&
+           value[0] != '/' && !strstr(value, "..") && memchr(value, '/', size) && !strpbrk(value, " \t") &&
+           value[size - suffix_size - 1] != '/';
+}
+
+/* Python's names, as far as ASCII goes. */
+static bool object_ok(const char *name)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return size > 0 && size <= 64 && name[size] == '\0' && !(name[0] >= '0' && name[0] <= '9');
 }
 
 /* Whether a word can be given to pkg-config or apt without being an option or worse. */
@@ -274,6 +289,39 @@ static void set_string(struct parser *parser, const struct key *key, const char 
         *(char **)((char *)parser->manifest + key->offset) = sl_arena_strdup(parser->manifest->arena, value);
 }
 
+static void set_runner(struct parser *parser, const struct key *key, const char *value)
+{
+    struct manifest *manifest = parser->manifest;
+    size_t size = strcspn(value, "#");
+    manifest->runner_line = parser->line;
+    manifest->python = source_ok(value, size, ".py");
+    if (!manifest->python && !(source_ok(value, size, ".c") && !value[size]))
+        wrong_value(parser, key, value, "a C or Python file in a directory of the application");
+    else if (value[size] && !object_ok(value + size + 1))
+        COMPLAIN(parser, RUN_MANIFEST_VALUE, "runner is `%s`, and `%s` is not a name in Python", value,
+                 value + size + 1)
+            ->hint = sl_strdup_heap("after the # stands the name of the WSGI or ASGI callable in the file; "
+                                    "without it that is `application`");
+    manifest->runner = sl_arena_strndup(manifest->arena, value, size);
+    manifest->object = sl_arena_strdup(manifest->arena, value[size] ? value + size + 1 : "application");
+}
+
+static void set_number(struct parser *parser, const struct key *key, const char *value)
+{
+    uint64_t number;
+    if (sl_view_number(sl_view_of(value), key->most, &number) == 0 && number >= key->least) {
+        *(uint64_t *)((char *)parser->manifest + key->offset) = number;
+        return;
+    }
+    char wanted[96];
+    if (key->most >= INT32_MAX)
+        snprintf(wanted, sizeof(wanted), "a whole number from %llu", (unsigned long long)key->least);
+    else
+        snprintf(wanted, sizeof(wanted), "a whole number from %llu to %llu", (unsigned long long)key->least,
+                 (unsigned long long)key->most);
+    wrong_value(parser, key, value, wanted);
+}
+
 static void set_value(struct parser *parser, const struct key *key, const char *value)
 {
     char *place = (char *)parser->manifest + key->offset;
@@ -289,8 +337,10 @@ static void set_value(struct parser *parser, const struct key *key, const char *
                    "one word of letters, digits and +-._:");
         break;
     case KIND_RUNNER:
-        parser->manifest->runner_line = parser->line;
-        set_string(parser, key, value, runner_ok(value), "a C file in a directory of the application");
+        set_runner(parser, key, value);
+        break;
+    case KIND_PATH:
+        set_string(parser, key, value, *value != '\0', "a path");
         break;
     case KIND_ADDRESS:
         set_string(parser, key, value, address_check(value, &port) == 0, "an address");
@@ -325,14 +375,9 @@ static void set_value(struct parser *parser, const struct key *key, const char *
         else
             *(sl_level *)place = (sl_level)number;
         break;
-    case KIND_LIMIT: {
-        uint64_t limit;
-        if (sl_view_number(sl_view_of(value), INT64_MAX, &limit) < 0 || limit == 0)
-            wrong_value(parser, key, value, "a whole number from 1");
-        else
-            *(uint64_t *)place = limit;
+    case KIND_NUMBER:
+        set_number(parser, key, value);
         break;
-    }
     }
 }
 
@@ -515,6 +560,11 @@ int manifest_parse(const char *text, size_t size, const char *directory, const c
 #define LIMIT_DEFAULT(name, value, unit, beyond) .name = value,
         SL_HTTP_LIMITS(LIMIT_DEFAULT)
 #undef LIMIT_DEFAULT
+    };
+    manifest->workers = (struct manifest_workers){
+#define WORKERS_DEFAULT(name, value, least, most, unit, meaning) .name = value,
+        RUN_WORKERS(WORKERS_DEFAULT)
+#undef WORKERS_DEFAULT
     };
     struct parser parser = {.manifest = manifest, .complaints = complaints, .text = text, .end = text + size};
     if (size > MANIFEST_SIZE_MAX) {

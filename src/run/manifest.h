@@ -32,11 +32,34 @@ enum manifest_access {
     MANIFEST_ACCESS_JSON,
 };
 
+/* How the workers of a Python application are kept: the keys of [workers]. X(name, default, least, most,
+ * unit, meaning) */
+#define RUN_WORKERS(X)                                                                                       \
+    X(processes, 1, 1, 64, "processes", "of each instance")                                                  \
+    X(threads, 1, 1, 64, "threads", "of a WSGI application in each process")                                 \
+    X(concurrency, 1000, 1, 100000, "requests", "of an ASGI application at once in each process")            \
+    X(memory, 536870912, 1048576, INT64_MAX, "bytes", "a process that holds more is replaced")               \
+    X(calls, 0, 0, INT32_MAX, "requests", "a process is replaced after so many; 0: never")                   \
+    X(timeout_ms, 30000, 1, INT32_MAX, "ms", "504, and the process is ended: without a response")            \
+    X(upload_size, 67108864, 1, INT64_MAX, "bytes", "413: of a request's body")                              \
+    X(spool_size, 67108864, 1, INT64_MAX, "bytes", "the worker waits: of a response ahead of its client")
+
+struct manifest_workers {
+#define RUN__WORKERS_FIELD(name, value, least, most, unit, meaning) uint64_t name;
+    RUN_WORKERS(RUN__WORKERS_FIELD)
+#undef RUN__WORKERS_FIELD
+};
+
 struct manifest {
     sl_arena *arena; /* holds all strings */
     char *directory; /* of the application, absolute and without links */
     char *path;      /* of app.ini, as it is shown in messages */
-    char *app_name, *version, *runner;
+    char *app_name, *version;
+    char *runner;     /* its file */
+    bool python;      /* and not C, */
+    char *object;     /* whose name in the file is this: "application" */
+    char *virtualenv; /* as it was given, or NULL */
+    struct manifest_workers workers;
     struct manifest_list libraries;  /* names for pkg-config */
     int runner_line, libraries_line; /* where they stand in app.ini, for complaints; 0: nowhere */
     struct manifest_list packages;

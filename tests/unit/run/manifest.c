@@ -148,8 +148,9 @@ static void test_values(void **state)
         refuse(text, "SL0108", 3, "app_name is", "app_name = chat");
         free(text);
     }
-    static const char *const runners[] = {"src/chat.py", "chat.c",    "/src/chat.c",   "../src/chat.c",
-                                          "src/.c",      "src/a b.c", "command: node", ""};
+    static const char *const runners[] = {
+        "src/chat.rb",   "chat.c", "src/chat.c#it", "src/.py",       "/src/chat.c",
+        "../src/chat.c", "src/.c", "src/a b.c",     "command: node", ""};
     for (size_t i = 0; i < sl_array_size(runners); i++) {
         char *text = sl_printf_heap("[production]\napp_name = chat\nrunner = %s\n", runners[i]);
         refuse(text, "SL0108", 3, "runner is", "src/chat.c");
@@ -174,6 +175,49 @@ static void test_values(void **state)
     refuse(GOOD "service.sqlite = here\n", "SL0108", 4, "`here`", "it takes none");
     refuse(GOOD "libraries = sqlite3 --evil\n", "SL0108", 4, "`--evil`", "spaces between");
     refuse(GOOD "libraries = $(reboot)\n", "SL0108", 4, "`$(reboot)`", NULL);
+}
+
+static struct manifest *parse_good(const char *text)
+{
+    struct complaints complaints = {0};
+    struct manifest *manifest = parse(text, &complaints);
+    complaints_print(&complaints, stderr);
+    assert_non_null(manifest);
+    return manifest;
+}
+
+static void test_python(void **state)
+{
+    struct manifest *manifest = parse_good("[production]\napp_name = wiki\nrunner = src/runner.py\n");
+    assert_true(manifest->python);
+    assert_string_equal(manifest->runner, "src/runner.py");
+    assert_string_equal(manifest->object, "application");
+    assert_null(manifest->virtualenv);
+    assert_int_equal(manifest->workers.processes, 1);
+    assert_int_equal(manifest->workers.timeout_ms, 30000);
+    assert_true(manifest->workers.memory > 0); /* recycled by default */
+    manifest_free(manifest);
+    manifest =
+        parse_good("[production]\napp_name = wiki\nrunner = src/runner.py#wiki_app\nvirtualenv = ../env\n"
+                   "[workers]\nprocesses = 4\nthreads = 2\ncalls = 0\nmemory = 100000000\n");
+    assert_string_equal(manifest->runner, "src/runner.py");
+    assert_string_equal(manifest->object, "wiki_app");
+    assert_string_equal(manifest->virtualenv, "../env");
+    assert_int_equal(manifest->workers.processes, 4);
+    assert_int_equal(manifest->workers.threads, 2);
+    assert_int_equal(manifest->workers.calls, 0);
+    assert_int_equal(manifest->workers.memory, 100000000);
+    manifest_free(manifest);
+    manifest = parse_good(GOOD);
+    assert_false(manifest->python);
+    manifest_free(manifest);
+    refuse("[production]\napp_name = w\nrunner = src/runner.py#2nd\n", "SL0108", 3, "`2nd`", "callable");
+    refuse("[production]\napp_name = w\nrunner = src/runner.py#\n", "SL0108", 3, "not a name", "callable");
+    refuse(GOOD "virtualenv =\n", "SL0108", 4, "virtualenv is", "virtualenv = venv");
+    refuse(GOOD "[workers]\nprocesses = 0\n", "SL0108", 5, "a whole number from 1 to 64", "processes = 1");
+    refuse(GOOD "[workers]\nmemory = 512M\n", "SL0108", 5, "a whole number from 1048576", NULL);
+    refuse(GOOD "[workers]\nthread = 2\n", "SL0105", 5, "no key `thread`", "did you mean `threads`?");
+    refuse(GOOD "[worker]\nthreads = 2\n", "SL0104", 4, "no section [worker]", "did you mean [workers]?");
 }
 
 static void test_syntax(void **state)
@@ -266,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_twice),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_python),
         cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_limits),
