@@ -42,6 +42,8 @@ void manifest_unreached(const struct manifest *old, const struct manifest *now, 
         put(out, "app_name");
     if (!same_folder(old->runner, now->runner))
         put(out, "the runner's directory");
+    if (old->python != now->python)
+        put(out, "the runner's language");
     if (!same_slots(old, now))
         put(out, "[slots]");
     if (!same_text(old->metrics, now->metrics))

@@ -30,14 +30,6 @@ static void template_wrong(void *data, const sl__template_wrong *found)
     complaint->detail = found->detail ? sl_strdup_heap(found->detail) : NULL;
 }
 
-static void check_entry(const struct manifest *manifest, const struct build *build,
-                        struct complaints *complaints)
-{
-    if (exports_name(build->path, "sl_application") == 0)
-        complaints_add(complaints, RUN_BUILD_FAILED, manifest->runner, 0, "the application has no entry")
-            ->hint = sl_strdup_heap("one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }");
-}
-
 static void print_well(const struct manifest *manifest, const struct build *build, FILE *out)
 {
     size_t warnings = build->output ? count_warnings(build->output) : 0;
@@ -81,7 +73,7 @@ int run_check(const char *directory, bool json, FILE *out)
         check_layout(manifest, &complaints);
         sl__app_check_templates(manifest->directory, template_wrong, &complaints);
         if (runner_build(manifest, false, &complaints, &build) == 0)
-            check_entry(manifest, &build, &complaints);
+            runner_check(manifest, &build, &complaints);
     }
     bool ok = complaints.count == 0;
     if (json)

@@ -22,6 +22,9 @@
     X(LAYOUT_PLUGIN, "SL0122", "a plug-in is missing, or there are two of its name")                         \
     X(BUILD_FAILED, "SL0130", "the application does not compile or link")                                    \
     X(BUILD_TOOL, "SL0131", "the compiler or a library that the build needs is missing")                     \
+    X(PYTHON_PACKAGE, "SL0132",                                                                              \
+      "a Python package that the application asks for is missing, or too old or new")                        \
+    X(PYTHON_VIRTUALENV, "SL0133", "the virtualenv is missing, or made for another Python")                  \
     X(TEMPLATE_WRONG, "SL0140", "a template cannot be parsed, or names a file that is not there")
 
 enum run_complaint {

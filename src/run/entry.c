@@ -1,6 +1,10 @@
-/* entry.c: whether a shared object exports a name. It is read as a file and not loaded: loading would run
- * what the application does before its entry, and `silver check` runs nothing of it. */
-#include "run/runner.h"
+/* entry.c: from a C application's shared object to its entry.
+ *
+ * For `silver check` it is read as a file and not loaded: loading would run what the application does before
+ * its entry, and a check runs nothing of it. */
+#include "run/entry.h"
+
+#include <dlfcn.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +48,8 @@ static int find(sl_view file, const char *name)
     return SL_EINVAL;
 }
 
-int exports_name(const char *path, const char *name)
+/* 1 if it exports the name, 0 if not; or a code if it cannot be read. */
+static int exports_name(const char *path, const char *name)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -60,4 +65,46 @@ int exports_name(const char *path, const char *name)
     int found = find((sl_view){map, size}, name);
     munmap(map, size);
     return found;
+}
+
+#define MISSING_HINT "one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }"
+
+void check_entry(const struct manifest *manifest, const struct build *build, struct complaints *complaints)
+{
+    if (exports_name(build->path, "sl_application") == 0)
+        complaints_add(complaints, RUN_BUILD_FAILED, manifest->runner, 0, "the application has no entry")
+            ->hint = sl_strdup_heap(MISSING_HINT);
+}
+
+static void start(sl_app *app, void *data)
+{
+    sl_application_fn *entry;
+    *(void **)&entry = data;
+    entry(app);
+}
+
+int load_entry(const struct manifest *manifest, const struct build *build, struct loaded *ret_loaded,
+               sl_error **ret_error)
+{
+    void *library = dlopen(build->path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        *ret_error = sl_error_new(SL_EBUILD, "the application cannot be loaded: %s", dlerror());
+        return SL_EBUILD;
+    }
+    const unsigned *abi = dlsym(library, "sl_application_abi");
+    void *entry = dlsym(library, "sl_application");
+    if (!abi || !entry) {
+        *ret_error =
+            sl_error_hint(sl_error_new(SL_EBUILD, "%s has no entry", manifest->runner), MISSING_HINT);
+    } else if (*abi != SL_ABI) {
+        *ret_error = sl_error_new(SL_EBUILD,
+                                  "the application was built for version %u of libsilver's binary interface; "
+                                  "this is version %u",
+                                  *abi, SL_ABI);
+    } else {
+        *ret_loaded = (struct loaded){.start = start, .data = entry};
+        return 0;
+    }
+    dlclose(library); /* or the next one of this path would be this one again */
+    return SL_EBUILD;
 }

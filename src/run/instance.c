@@ -88,8 +88,8 @@ static int make_server(struct instance *instance, char **ret_access, char **ret_
     }
     sl_http_options options = {
         .limits = manifest->limits,
-        .handler = sl__app_handle,
-        .failure = sl__app_failure,
+        .handler = instance->loaded.handler ? instance->loaded.handler : sl__app_handle,
+        .failure = instance->loaded.failure ? instance->loaded.failure : sl__app_failure,
         .websocket = {.max_message = manifest->limits.websocket_message},
         .static_directory = has_static ? *ret_static : NULL,
         .access_log = *ret_access,
@@ -164,7 +164,7 @@ static void join_bus(struct instance *instance)
 static void *run_application(void *data)
 {
     struct instance *instance = data;
-    instance->entry(instance->app);
+    instance->loaded.start(instance->app, instance->loaded.data);
     return NULL;
 }
 

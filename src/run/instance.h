@@ -19,7 +19,7 @@ struct instance {
     sl_loop *loop;
     sl_root *root;
     sl_app *app;
-    sl_application_fn *entry;
+    struct loaded loaded;
     sl_error *broken;    /* why there is no application to serve */
     sl_site broken_site; /* where, for its page */
     sl_http_server *server, *metrics;
@@ -42,8 +42,8 @@ void say_complaints(struct instance *instance, const struct complaints *complain
 /* Reads the manifest. One that is wrong is served as an error where that is shown, with what a manifest says
  * at least. 0 or a code, which was told. */
 int load_manifest(struct instance *instance, const char *directory, const char *app_name);
-/* Builds and loads the application. 0: instance->entry, or instance->broken in its place; negative: told, and
- * there is nothing to serve. */
+/* Builds and loads the application. 0: instance->loaded, or instance->broken in its place; negative: told,
+ * and there is nothing to serve. */
 int load_application(struct instance *instance);
 
 /* ---- services.c -------------------------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
  * said. */
 #include "run/instance.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 
@@ -29,30 +28,6 @@ static sl_error *build_error(struct instance *instance, const struct complaints 
     return sl_error_hint(error, "%s", first->hint ? first->hint : "mend it: this page goes when it starts");
 }
 
-static int load(struct instance *instance, const char *path, sl_error **ret_error)
-{
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        *ret_error = sl_error_new(SL_EBUILD, "the application cannot be loaded: %s", dlerror());
-        return SL_EBUILD;
-    }
-    const unsigned *abi = dlsym(library, "sl_application_abi");
-    *(void **)&instance->entry = dlsym(library, "sl_application");
-    if (!abi || !instance->entry)
-        *ret_error = sl_error_hint(sl_error_new(SL_EBUILD, "%s has no entry", instance->manifest->runner),
-                                   "one of the sources must say SL_APPLICATION(app) { sl_route(app, …); }");
-    else if (*abi != SL_ABI)
-        *ret_error = sl_error_new(SL_EBUILD,
-                                  "the application was built for version %u of libsilver's binary interface; "
-                                  "this is version %u",
-                                  *abi, SL_ABI);
-    else
-        return 0;
-    instance->entry = NULL;
-    dlclose(library); /* or the next one of this path would be this one again */
-    return SL_EBUILD;
-}
-
 int load_application(struct instance *instance)
 {
     int code = 0;
@@ -72,8 +47,8 @@ int load_application(struct instance *instance)
             /* What cannot be loaded may have been linked against a library that has changed since: once more,
              * anew. */
             error = sl_error_unref(error);
-            code = load(instance, build.path, &error);
-            if (code < 0 && round > 0)
+            code = runner_load(instance->manifest, &build, &instance->loaded, &error);
+            if (code < 0 && (round > 0 || !build.path))
                 SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
                     error->hint ? error->hint : "");
         }

@@ -4,6 +4,7 @@
  * instances that start together from compiling the same thing; nothing depends on it but speed. */
 #include "run/work.h"
 #include "run/cache.h"
+#include "run/entry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -325,8 +326,8 @@ static struct target whole_application(const struct manifest *manifest)
         .line = manifest->runner_line};
 }
 
-int runner_build(const struct manifest *manifest, bool anew, struct complaints *complaints,
-                 struct build *ret_build)
+static int build_c(const struct manifest *manifest, bool anew, struct complaints *complaints,
+                   struct build *ret_build)
 {
     *ret_build = (struct build){0};
     char *file = sl_printf_heap("%s/%s", manifest->directory, manifest->runner);
@@ -344,7 +345,7 @@ int runner_build(const struct manifest *manifest, bool anew, struct complaints *
     return code;
 }
 
-int runner_digest(const struct manifest *manifest, char out[static DIGEST_TEXT_SIZE])
+static int digest_c(const struct manifest *manifest, char out[static DIGEST_TEXT_SIZE])
 {
     struct target target = whole_application(manifest);
     int code = runner_name(manifest, &target, out);
@@ -352,9 +353,14 @@ int runner_digest(const struct manifest *manifest, char out[static DIGEST_TEXT_S
     return code;
 }
 
-void build_done(struct build *build_result)
+static void watched_c(const struct manifest *manifest, struct arguments *trees, struct arguments *folders)
 {
-    free(build_result->path);
-    free(build_result->output);
-    *build_result = (struct build){0};
+    const char *slash = strrchr(manifest->runner, '/');
+    char *path =
+        sl_printf_heap("%s/%.*s", manifest->directory, (int)(slash - manifest->runner), manifest->runner);
+    arguments_put(trees, path);
+    free(path);
 }
+
+const struct runner runner_c = {
+    .build = build_c, .digest = digest_c, .check = check_entry, .load = load_entry, .watched = watched_c};

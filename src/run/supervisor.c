@@ -22,6 +22,7 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 10000
 #define HEALTHY_MS 30000
+#define WATCHES_MAX 8
 #define SETTLE_MS 40 /* editors write in several steps */
 #define DRAIN_GRACE_MS 2000
 #define SILENCE_MS 30000
@@ -45,7 +46,7 @@ struct supervisor {
     struct member *members; /* all, also those that drain */
     uv_signal_t signals[4];
     uv_timer_t settle, watchdog;
-    sl_watch *watches[2];
+    sl_watch *watches[WATCHES_MAX];
     char digest[DIGEST_TEXT_SIZE], manifest_digest[DIGEST_TEXT_SIZE];
     bool announced, stopping, rolling;
     unsigned rolled;   /* how many places the roll has gone through */
@@ -409,24 +410,31 @@ static void watch_on(struct supervisor *supervisor, size_t index)
     sl_forget(sl_then(sl_watch_next(supervisor->watches[index]), changed, watch_failed, watching, free));
 }
 
+static void watch(struct supervisor *supervisor, size_t index, const char *path, bool recursive)
+{
+    int code = sl_watch_new(path, recursive, &supervisor->watches[index]);
+    if (code == 0)
+        watch_on(supervisor, index);
+    else
+        SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", path, sl_code_message(code));
+}
+
 static void watch_sources(struct supervisor *supervisor)
 {
     const struct manifest *manifest = supervisor->options->manifest;
-    const char *slash = strrchr(manifest->runner, '/');
-    char *paths[] = {
-        sl_printf_heap("%s/%.*s", manifest->directory, (int)(slash - manifest->runner), manifest->runner),
-        sl_printf_heap("%s/app.ini", manifest->directory),
-    };
+    struct arguments trees = {0}, folders = {0};
+    char *own = sl_printf_heap("%s/app.ini", manifest->directory);
+    size_t index = 0;
     note_sources(supervisor);
-    for (size_t i = 0; i < sl_array_size(paths); i++) {
-        int code = sl_watch_new(paths[i], i == 0, &supervisor->watches[i]);
-        if (code == 0)
-            watch_on(supervisor, i);
-        else
-            SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", paths[i],
-                sl_code_message(code));
-        free(paths[i]);
-    }
+    watch(supervisor, index++, own, /* recursive= */ false);
+    runner_watched(manifest, &trees, &folders);
+    for (size_t i = 0; i < trees.count && index < WATCHES_MAX; i++)
+        watch(supervisor, index++, trees.items[i], /* recursive= */ true);
+    for (size_t i = 0; i < folders.count && index < WATCHES_MAX; i++)
+        watch(supervisor, index++, folders.items[i], /* recursive= */ false);
+    arguments_done(&trees);
+    arguments_done(&folders);
+    free(own);
 }
 
 /* ---- Signals ----------------------------------------------------------------------------------------- */

@@ -2,9 +2,7 @@
  * what it is made of and how that is called, runner_c.c compiles it. */
 #pragma once
 
-#include "run/digest.h"
 #include "run/runner.h"
-#include "run/tool.h"
 
 #define WORK_FLAGS                                                                                           \
     "-std=gnu17 -O2 -g -fPIC -fexceptions -fasynchronous-unwind-tables -fno-omit-frame-pointer "             \
