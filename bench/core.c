@@ -135,6 +135,116 @@ static void with_block(size_t n)
     }
 }
 
+struct shape {
+    int corners;
+};
+SL_INTERFACE(shape);
+struct round_shape {
+    struct shape base;
+};
+SL_INTERFACE_EXTENDS(round_shape, shape);
+struct colour {
+    int value;
+};
+SL_INTERFACE(colour);
+
+static void facet_loop(sl_object *object, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct shape *found = sl_facet(object, shape);
+        __asm__ volatile("" : : "r"(found) : "memory");
+    }
+}
+
+static void own_facet(size_t n)
+{
+    struct shape square = {.corners = 4};
+    struct colour red = {1};
+    sl_object *object = sl_object_new("square");
+    sl_object_add(object, colour, &red, NULL);
+    sl_object_add(object, shape, &square, NULL);
+    facet_loop(object, n);
+    sl_object_unref(object);
+}
+
+static void base_facet(size_t n)
+{
+    struct round_shape circle = {0};
+    sl_object *object = sl_object_new("circle");
+    sl_object_add(object, round_shape, &circle, NULL);
+    facet_loop(object, n);
+    sl_object_unref(object);
+}
+
+static void *shape_of_colour(void *facet, sl_object *object)
+{
+    static struct shape blot;
+    return &blot;
+}
+
+static void adapted_facet(size_t n)
+{
+    struct colour red = {1};
+    sl_root *root = sl_root_current();
+    sl_adapter_add(root, colour, shape, shape_of_colour, NULL);
+    sl_object *object = sl_object_new("red");
+    sl_object_add(object, colour, &red, NULL);
+    facet_loop(object, n);
+    sl_object_unref(object);
+    sl_adapter_remove(root, colour, shape);
+}
+
+SL_LOCAL_EVENT(moved, int);
+SL_EVENT(said);
+
+static sl_result hears(const sl_told *told, void *data)
+{
+    ++*(size_t *)data;
+    return sl_ok(NULL);
+}
+
+static void with_listeners(size_t n, const char *name, void (*tell)(sl_channel *channel, size_t n))
+{
+    size_t heard = 0;
+    sl_object *owner = sl_object_new("owner");
+    sl_channel *channel = sl_channel("%s", name);
+    for (int i = 0; i < 8; i++)
+        sl_listen_to(channel, NULL, hears, &heard, .owner = owner);
+    sl_channel *told = sl_channel("%s", "bench/room");
+    tell(told, n);
+    sl_object_unref(owner);
+    if (heard != 8 * n)
+        abort();
+}
+
+static void emit(sl_channel *channel, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sl_emit(channel, said, NULL);
+}
+
+static void tell(sl_channel *channel, size_t n)
+{
+    int payload = 1;
+    for (size_t i = 0; i < n; i++)
+        sl_tell(channel, moved, &payload);
+}
+
+static void emit_to_eight(size_t n)
+{
+    with_listeners(n, "bench/room", emit);
+}
+
+static void tell_eight(size_t n)
+{
+    with_listeners(n, "bench/room", tell);
+}
+
+static void emit_to_eight_above(size_t n)
+{
+    with_listeners(n, "bench", emit);
+}
+
 static void *fails(void *data)
 {
     sl_fail(SL_EINVAL, "no");
@@ -191,6 +301,12 @@ static void *run(void *data)
     report("task: failed (unwound) and tried", fail_and_try, 20000, 20000);
     report("context: look-up", look_up, 10000000, 2);
     report("context: SL_WITH entered and left", with_block, 1000000, 40);
+    report("facet: the object's own", own_facet, 10000000, 10);
+    report("facet: of an interface that extends it", base_facet, 10000000, 10);
+    report("facet: adapted", adapted_facet, 10000000, 10);
+    report("channel: emit to 8 listeners", emit_to_eight, 1000000, 60);
+    report("channel: emit to 8 listeners of the one above", emit_to_eight_above, 1000000, 60);
+    report("channel: tell 8 listeners a local event", tell_eight, 1000000, 60);
     if (!*wanted)
         park_many(100000);
     return NULL;

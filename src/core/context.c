@@ -1,5 +1,6 @@
 /* context.c: what is true of the work being done now. See context.h for the idea. */
 #include "core/context.h"
+#include "core/facet.h"
 #include "core/task.h"
 
 #include <stdatomic.h>
@@ -51,10 +52,28 @@ static void unlink_root(sl_root *root)
     *at = root->next;
 }
 
+/* Takes apart what works in the root. What stops a plug-in may do so in a task, which keeps the root. */
+static void root_shut(sl_root *root)
+{
+    sl__plugins_unload(root);
+    if (root->plugins)
+        return;
+    while (root->object) {
+        sl_object *object = root->object;
+        root->object = NULL;
+        sl_object_unref(object);
+    }
+    sl__channels_free(root);
+    sl__adapters_free(root);
+}
+
 static void root_free(sl_root *root)
 {
+    root->base.references++;
+    root_shut(root);
+    if (--root->base.references)
+        return;
     unlink_root(root);
-    sl__channels_free(root);
     for (unsigned i = 0; i < root->count; i++)
         if (root->slots[i] && root->keys[i] && root->keys[i]->unref)
             root->keys[i]->unref(root->slots[i]);
@@ -192,6 +211,7 @@ sl_root *sl_root_new(sl_loop *loop, const char *name)
     root->base = (sl_context){.references = 1, .root = root};
     root->loop = loop;
     root->name = sl_strdup_heap(name);
+    root->epoch = sl__next_epoch();
     root->next = loop->roots;
     loop->roots = root;
     if (!loop->root) {
@@ -214,12 +234,29 @@ sl_root *sl_root_unref(sl_root *root)
     return NULL;
 }
 
+static void for_each_root(sl_loop *loop, void (*function)(sl_root *root))
+{
+    sl_root *next;
+    for (sl_root *root = loop->roots; root; root = next) {
+        sl_root_ref(root);
+        function(root);
+        next = root->next;
+        sl_root_unref(root);
+    }
+}
+
+void sl__roots_unload(sl_loop *loop)
+{
+    for_each_root(loop, sl__plugins_unload);
+}
+
 void sl__context_done(sl_loop *loop)
 {
     sl_context *context = loop->context;
     loop->context = NULL;
     sl__context_unref(context);
     loop->root = sl_root_unref(loop->root);
+    for_each_root(loop, root_shut); /* what they have may be all that refers to them */
     while (loop->roots) { /* those that somebody still holds must not look for their loop any more */
         sl_root *root = loop->roots;
         loop->roots = root->next;

@@ -26,9 +26,14 @@ struct sl_root {
     unsigned count;
     sl_key **keys;
     sl_logger *logger;
+    sl_object *object;            /* what it provides; NULL until somebody asks */
+    struct sl__adapter *adapters; /* in order of registration */
+    uint64_t epoch;               /* changes with them */
+    sl_loaded *plugins, *last_plugin;
     sl_table *channels;
     sl_channel *idle, *last_idle; /* channels that nobody listens to, the one idle for longest first */
     size_t idle_count;
+    sl_table *sticky; /* the names of the sticky events that were seen */
     sl_bus_forward_fn *forward;
     void *forward_data;
 };
@@ -48,5 +53,9 @@ static inline void sl__context_unref(sl_context *context)
 
 /* Gives back the loop's own references when it ends. */
 void sl__context_done(sl_loop *loop);
+/* Unloads the plug-ins of all roots, while their tasks can still run. */
+void sl__roots_unload(sl_loop *loop);
+/* plugin.c: unloads the root's plug-ins. */
+void sl__plugins_unload(sl_root *root);
 /* channel.c: the channels of a root that goes. */
 void sl__channels_free(sl_root *root);

@@ -479,6 +479,9 @@ sl_loop *sl_loop_free(sl_loop *loop)
     if (!loop)
         return NULL;
     cancel_tasks(loop);
+    sl__roots_unload(loop);
+    wait_for_tasks(loop);
+    cancel_tasks(loop);
     run_exit_callbacks(loop);
     run_out(loop);
     cancel_timers(loop);
