@@ -497,6 +497,7 @@ sl_loop *sl_loop_free(sl_loop *loop)
     free_timers(loop->free_timers);
     while (loop->arena_count)
         sl_arena_free(loop->arenas[--loop->arena_count]);
+    sl_table_free(loop->sites);
     sl__pool_done(&loop->deferreds);
     sl__pool_done(&loop->links);
     sl__pool_done(&loop->control_blocks);

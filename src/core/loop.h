@@ -65,6 +65,7 @@ struct sl_loop {
     sl_deferred *put_off, **put_off_last;
     sl__pool deferreds, links;
     sl__timer *timers, *free_timers;
+    sl_table *sites; /* of errors that came from other processes */
 
     /* Tasks. */
     sl_task *task;  /* running now, or NULL */

@@ -73,11 +73,18 @@ SL_API int sl__wire_new(const sl__wire_options *options, sl__wire **ret_wire, in
 SL_API int sl__wire_join(int memory, int socket, sl__wire **ret_wire);
 SL_API sl__wire *sl__wire_free(sl__wire *wire); /* takes NULL. Segments that are held live on */
 
-/* Puts a packet in: `head` (its kind, codec, word, call and files), the payload from pieces. Never blocks and
- * never refuses: what finds no room in the ring waits in our memory (sl__wire_backlog bytes), in order. The
- * files are duplicated: the caller's stay its own. Gives the packet's position, for sl__wire_taken. */
+/* Puts a packet in: `head` (its kind, codec, word, call and files), the payload from pieces (of
+ * SL__WIRE_VALUE_MAX bytes at most together). Never blocks and never refuses: what finds no room in the ring
+ * waits in our memory (sl__wire_backlog bytes), in order; what is put after the end of the other side is
+ * lost. The files are duplicated: the caller's stay its own. Gives the packet's position, for sl__wire_taken.
+ */
 SL_API uint64_t sl__wire_put(sl__wire *wire, const sl__packet *head, const struct iovec *pieces,
                              unsigned count);
+/* Encodes a value and puts it as the packet's payload, with its files; large ones are encoded straight into a
+ * segment, so that they are copied once. 0; or a code with *ret_error, and nothing was put. */
+SL_API int sl__wire_put_value(sl__wire *wire, const sl__packet *head, const sl_codec *codec,
+                              const sl_record *record, const void *value, uint64_t *ret_position,
+                              sl_error **ret_error);
 /* Room in a segment of at least `size` bytes, to be filled in and put as the packet's `segment` (with
  * `size`): no copy is made then. NULL if there is no memory for it. */
 SL_API sl__segment *sl__segment_get(sl__wire *wire, size_t size);
@@ -89,16 +96,17 @@ SL_API size_t sl__wire_backlog(const sl__wire *wire);
 SL_API void sl__wire_flush(sl__wire *wire);
 
 /* The next packet: 1; 0: none is there; SL_EPROTO: the other end broke the rules; SL_ECLOSED: it is gone and
- * all was read. Its data lives until the next call, or, in a segment, until sl__segment_release if
- * sl__segment_hold was called. */
+ * all was read; any other code: it cannot be used any more (-EMFILE: no descriptor was left for a file). Its
+ * data lives until the next call, or, in a segment, until sl__segment_release if sl__segment_hold was called.
+ */
 SL_API int sl__wire_next(sl__wire *wire, sl__packet *ret_packet);
 SL_API void sl__segment_hold(sl__segment *segment);
 SL_API void sl__segment_release(
     sl__segment *segment); /* an sl_free_fn may be made of it; works after sl__wire_free too */
 
-/* For those without a loop: waits until there is a packet (spinning first, where that pays): 1; 0 after
- * `timeout_ms`
- * (-1: never), SL_ECLOSED. Flushes first. */
+/* For those without a loop: waits until there is something for sl__wire_next (spinning first, where that
+ * pays): 1; 0 after `timeout_ms` (-1: never) or when a signal came; SL_ECLOSED, or what else sl__wire_next
+ * gives. Flushes first. */
 SL_API int sl__wire_wait(sl__wire *wire, int timeout_ms);
 /* For other loops (asyncio): wait until this descriptor is readable, then call sl__wire_awake, then
  * sl__wire_next until there is nothing, then sl__wire_sleep; while that says false there is something again.
@@ -107,7 +115,7 @@ SL_API int sl__wire_descriptor(const sl__wire *wire);
 SL_API void sl__wire_awake(sl__wire *wire);
 SL_API bool sl__wire_sleep(sl__wire *wire);
 /* For our loop: calls back when there is something to take, once for a batch; flushes before each poll by
- * itself. */
+ * itself. To be detached before the loop is freed; the callback may do so, and free the wire. */
 SL_API int sl__wire_attach(sl__wire *wire, sl_loop *loop, sl_callback *callback, void *data);
 SL_API void sl__wire_detach(sl__wire *wire);
 

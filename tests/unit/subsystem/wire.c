@@ -196,8 +196,10 @@ static void on_packets(void *data)
     while ((code = sl__wire_next(p->wire, &packet)) > 0)
         assert_int_equal(packet.call, p->got++);
     assert_int_equal(code, 0);
-    if (p->got == p->wanted)
+    if (p->got == p->wanted && p->done) {
         sl_fire(p->done, NULL, NULL);
+        p->done = NULL;
+    }
 }
 
 static void *pumps(void *data)
