@@ -1,0 +1,9 @@
+/* module.h: the built-in module `_silver`: what the package `silver` is made of. */
+#pragma once
+
+#include "gil.h"
+#include "port.h"
+
+PyObject *module_init(void);
+/* Who this worker is; before the interpreter starts. `application` is its directory. */
+void module_set(struct port *port, const char *application);

@@ -1,0 +1,166 @@
+"""How a worker begins: the path, the application's module, what kind of application it is, and the log."""
+
+import os
+import sys
+
+CO_COROUTINE = 0x80
+CO_ITERABLE_COROUTINE = 0x100
+
+
+class Refused(Exception):
+    """The application cannot be used as it is; what is wrong, and what to do."""
+
+    def __init__(self, message, hint=""):
+        super().__init__(message)
+        self.hint = hint
+
+
+def prepare(application):
+    """What travels with the application comes first on the path, its .pth files honoured."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    library = os.path.join(application, "lib", "python")
+    if os.path.isdir(library):
+        import site
+
+        before = list(sys.path)
+        site.addsitedir(library)
+        added = [path for path in sys.path if path not in before]
+        sys.path[:] = added + before
+    _log_here()
+
+
+def _package_of(path):
+    """(directory for the path, dotted name) of a module's file: a file in a package is that package's module."""
+    directory, file = os.path.split(os.path.abspath(path))
+    names = [os.path.splitext(file)[0]]
+    while os.path.isfile(os.path.join(directory, "__init__.py")) and os.path.basename(directory).isidentifier():
+        directory, name = os.path.split(directory)
+        names.insert(0, name)
+    return directory, ".".join(names)
+
+
+def load(path):
+    """The module of a file, imported as any other; its directory is importable."""
+    if not os.path.isfile(path):
+        raise Refused("there is no file %s" % path, "write it, or mend the key runner in app.ini")
+    directory, name = _package_of(path)
+    if directory in sys.path:
+        sys.path.remove(directory)
+    sys.path.insert(0, directory)
+    import importlib
+
+    if "." in name:
+        return importlib.import_module(name)
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(name, os.path.abspath(path))
+    if spec is None:
+        raise Refused("%s is no Python file" % path, "its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def find(module, name):
+    """The object of this (dotted) name in the module."""
+    found = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            break
+    else:
+        if not callable(found):
+            raise Refused("%s in %s is no application: it is %s and cannot be called" % (
+                name, module.__file__, type(found).__name__), "name the application: runner = FILE.py#NAME")
+        return found
+    others = [each for each in ("application", "app", "asgi", "wsgi", "handler", "create_app")
+              if callable(getattr(module, each, None))]
+    hint = "name the application in app.ini: runner = FILE.py#NAME"
+    if others:
+        hint = "the file has %s: name it in app.ini: runner = FILE.py#%s" % (others[0], others[0])
+    raise Refused("%s has no object named %s" % (module.__file__, name), hint)
+
+
+def _function_of(callable_):
+    """The plain function that a call of it runs, or None; and how many arguments it is given before the caller's."""
+    given = 0
+    for _ in range(16):
+        if hasattr(callable_, "__func__"):
+            callable_, given = callable_.__func__, given + 1
+        elif hasattr(callable_, "func") and hasattr(callable_, "args"):  # functools.partial
+            callable_, given = callable_.func, given + len(callable_.args)
+        elif hasattr(callable_, "__code__"):
+            return callable_, given
+        elif isinstance(callable_, type):
+            return None, given
+        else:
+            callable_ = getattr(callable_, "__call__", None)
+            if callable_ is None or type(callable_).__name__ == "method-wrapper":
+                return None, given
+    return None, given
+
+
+def interface(application):
+    """ "asgi" or "wsgi", found out by looking: ASGI is a coroutine function, or takes three arguments."""
+    function, given = _function_of(application)
+    if function is None:
+        return "wsgi"
+    code = function.__code__
+    if code.co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
+        return "asgi"
+    if getattr(application, "_is_coroutine_mark", None) or getattr(application, "_is_coroutine", None):
+        return "asgi"  # inspect.markcoroutinefunction, asgiref's
+    most = code.co_argcount - given
+    least = most - len(function.__defaults__ or ())
+    takes_all = code.co_flags & 0x04
+    if least <= 2 and (most >= 2 or takes_all):
+        return "wsgi"
+    if least == 3:
+        return "asgi"
+    raise Refused("%r is neither WSGI nor ASGI: it takes %d arguments" % (application, least),
+                  "WSGI applications take (environ, start_response), ASGI applications (scope, receive, send)")
+
+
+def application(path, name):
+    """(the application, "wsgi" or "asgi") for web.c."""
+    found = find(load(path), name)
+    kind = interface(found)
+    import gc
+
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    return found, kind
+
+
+def threads(function, count):
+    """So many threads that run the function."""
+    import threading
+
+    started = [threading.Thread(target=function, name="silver-%d" % number, daemon=True)
+               for number in range(1, count + 1)]
+    for thread in started:
+        thread.start()
+    return started
+
+
+def join(started):
+    for thread in started:
+        thread.join()
+
+
+def watch(signal, descriptor):
+    """From now on this signal makes the thread that gets it write the stacks of all threads."""
+    import faulthandler
+
+    faulthandler.register(signal, file=descriptor, all_threads=True, chain=True)
+
+
+def _log_here():
+    from silver import _logging
+
+    _logging.install()

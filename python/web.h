@@ -1,0 +1,39 @@
+/* web.h: a worker that serves a web application: what its parts share. The contract with the instance is in
+ * src/run/web_talk.h. */
+#pragma once
+
+#include "embed.h"
+#include "port.h"
+#include "run/web_talk.h"
+
+/* One thread that runs handlers, and what it uses again for each. */
+struct web_thread {
+    struct web *web;
+    struct waiter *waiter;
+    sl_arena *arena; /* of the request; emptied after it */
+    sl_buffer out;
+    struct work *work;                 /* the request that runs, or NULL */
+    const struct web_request *request; /* likewise */
+    PyObject *exchange, *input;        /* of the last request, used again if nobody else kept them */
+};
+
+struct web {
+    struct port *port;
+    PyObject *application;
+    unsigned threads;
+    PyObject *environ; /* what each request's begins with */
+};
+
+/* The thread's own; NULL in a thread that runs no handlers. */
+struct web_thread *web_thread_here(void);
+
+/* Loads the application of a file and serves it until the parent says stop or is gone. The exit status. */
+int web_run(struct port *port, const char *path, const char *object);
+
+/* wsgi.c: makes the template of environments; 0, or -1 with an exception. */
+int wsgi_open(struct web *web);
+/* One request. The thread has its work. */
+void wsgi_serve(struct web_thread *thread);
+
+/* What is answered to WEB_ABOUT. */
+void web_put_about(struct web *web, uint64_t call, const char *interface);
