@@ -2,7 +2,8 @@
  * instances of the application.
  *
  * Channels are hierarchical: what is told on "site/pool/added" reaches those who listen to "site/pool" and to
- * "site" as well. There are two ways to hear:
+ * "site" as well. (Names have 16 levels at most: what has more is directly below its first 16.) There are two
+ * ways to hear:
  *  - a *listener* is a function that is called inside the telling; what it returns matters to the teller;
  *  - an *inbox* keeps events for a task, which takes them when it likes. */
 #pragma once
@@ -14,9 +15,9 @@ typedef struct sl_inbox sl_inbox;
 typedef struct sl_listener sl_listener;
 
 /* SL_EVENT(message_said); at file level declares an event, whose payload is JSON, and which the bus carries.
- * With .sticky = true who listens later is told the last one at once. SL_LOCAL_EVENT(row_added, struct row)
- * declares one whose payload is a pointer, and which stays in the process. Events are the same when their
- * names are. */
+ * With .sticky = true who listens later is told the last one at once, as long as the channel has lived since.
+ * SL_LOCAL_EVENT(row_added, struct row) declares one whose payload is a pointer, and which stays in the
+ * process and out of inboxes. Events are the same when their names are. */
 typedef struct sl_event {
     const char *name;
     bool sticky, local;
@@ -76,7 +77,7 @@ SL_API sl_deferred *sl__collect(const sl_site *site, sl_channel *channel, const 
 
 /* ---- Listeners --------------------------------------------------------------------------------------- */
 
-/* What is told, as a listener gets it. */
+/* What is told, as a listener gets it; it lives as long as the call. */
 typedef struct sl_told {
     const sl_event *event;
     const char *channel; /* the one it was told on, perhaps below the one listened to */
@@ -85,7 +86,8 @@ typedef struct sl_told {
     bool late;           /* a sticky one from before */
     bool elsewhere;      /* told in another instance */
 } sl_told;
-/* Returns as a link does: sl_ok(NULL), a value for those who collect, a failure, or a deferred. */
+/* Returns as a link does: sl_ok(NULL), a value for those who collect, a failure, or a deferred. As a link it
+ * must not suspend, and should return its failure rather than exit. */
 typedef sl_result sl_listener_fn(const sl_told *told, void *data);
 
 typedef struct sl_listen_options {
@@ -97,17 +99,18 @@ typedef struct sl_listen_options {
     sl_free_fn *free_data;
 } sl_listen_options;
 /* Begins to listen; `event` NULL is all of them. The listener frees itself with its owner; sl_listener_end
- * ends it earlier, also from inside an emit. */
+ * ends it earlier, also from inside an emit. What this gives holds until then; it is NULL if a sticky event
+ * has ended a `once` listener already. */
 #define sl_listen_to(channel, event, function, data, ...)                                                    \
     sl__listen_to(SL_HERE, (channel), (event), (function), (data), &(sl_listen_options){__VA_ARGS__})
 SL_API sl_listener *sl__listen_to(const sl_site *site, sl_channel *channel, const sl_event *event,
                                   sl_listener_fn *function, void *data, const sl_listen_options *options);
-SL_API void sl_listener_end(sl_listener *listener);
+SL_API void sl_listener_end(sl_listener *listener); /* takes NULL */
 
 /* ---- Inboxes ------------------------------------------------------------------------------------------ */
 
-/* Subscribes the calling task until it ends: events wait in the inbox, 1024 at most. `event` NULL is all of
- * them. */
+/* Subscribes the calling task until it ends: events wait in the inbox, 1024 at most, those that other
+ * instances tell too. `event` NULL is all of them. */
 SL_API sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event);
 /* The next event's payload, which lives until the next call; NULL once the inbox is closed. May suspend.
  * Where the inbox overflowed, the oldest were dropped: *sl_inbox_missed* says how many since it was last
@@ -123,7 +126,8 @@ SL_API void sl_inbox_close(sl_inbox *inbox);
 /* ---- The bus ----------------------------------------------------------------------------------------- */
 
 /* The bus's side: `forward` is told of all that is emitted here (text is the payload as compact JSON, or
- * "null"), and sl_bus_deliver hands in what others emitted. One bus a root. */
+ * "null"), and sl_bus_deliver hands in what others emitted, as sl_emit_safely would tell it, to inboxes and
+ * to who listens everywhere. One bus a root. */
 typedef void sl_bus_forward_fn(void *data, const char *channel, const char *event, const char *json,
                                size_t size);
 SL_API void sl_bus_attach(sl_root *root, sl_bus_forward_fn *forward, void *data);

@@ -65,10 +65,12 @@ SL_API void *sl__facet_needed(const sl_site *site, sl_object *object, sl_interfa
 /* ---- Adapters ---------------------------------------------------------------------------------------- */
 
 /* Makes a facet for `to` of an object's facet for `from`; NULL if it cannot for this one. What it gives is
- * freed with the adapter's free_facet when the object or the adapter goes. It must not suspend. */
+ * freed with the adapter's free_facet when the object, the facet it was made of, or the adapter goes. It must
+ * not suspend. It may look at the object; inside its call for an object it is not asked about that again. */
 typedef void *sl_adapt_fn(void *facet, sl_object *object);
-/* Registers an adapter in a root. 0; or SL_EEXIST where there is one between these two interfaces already,
- * with both sites in the log. */
+/* Registers an adapter in a root. It also serves objects that have an interface which extends `from`. Of
+ * several adapters to one interface the first registered that can is the one. 0; or SL_EEXIST where there is
+ * one between these two interfaces already, with both sites in the log. */
 #define sl_adapter_add(root, from, to, adapt, free_facet)                                                    \
     sl__adapter_add(SL_HERE, (root), from##_interface, to##_interface, (adapt), (free_facet))
 SL_API int sl__adapter_add(const sl_site *site, sl_root *root, sl_interface *from, sl_interface *to,
@@ -76,9 +78,9 @@ SL_API int sl__adapter_add(const sl_site *site, sl_root *root, sl_interface *fro
 #define sl_adapter_remove(root, from, to) sl__adapter_remove((root), from##_interface, to##_interface)
 SL_API bool sl__adapter_remove(sl_root *root, sl_interface *from, sl_interface *to);
 
-/* ---- What an application provides ------------------------------------------------------------------------
- */
-/* A root is an object too: what it carries is there for everybody who works in it. */
+/* ---- What an application provides -------------------------------------------------------------------- */
+
+/* A root is an object too: what it carries is there for everybody who works in it, until the root goes. */
 
 SL_API sl_object *sl_root_object(sl_root *root);
 /* The current root's facet for the interface, or NULL. */

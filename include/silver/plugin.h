@@ -42,10 +42,11 @@ typedef struct sl_plugin {
 } sl_plugin;
 
 #define SL_PLUGIN_ABI 1u
-/* The descriptor, found by its name in the shared object. */
+/* The descriptor, found by its name in the shared object; or by the linker, where a test links the plug-in
+ * in. */
+SL_API extern const sl_plugin sl_plugin_descriptor;
 #define SL_PLUGIN(identifier, ...)                                                                           \
     static const sl_interest sl__interests[] = {__VA_ARGS__};                                                \
-    SL_API extern const sl_plugin sl_plugin_descriptor;                                                      \
     const sl_plugin sl_plugin_descriptor = {.abi = SL_PLUGIN_ABI,                                            \
                                             .name = #identifier,                                             \
                                             .interest_count = sl_array_size(sl__interests),                  \
@@ -92,7 +93,8 @@ SL_API extern const sl_interest_kind sl_adapts_kind;
             .from = source##_interface, .to = target##_interface, .adapt = (function), __VA_ARGS__})
 
 /* SL_STARTS(start): called in a task, when all plug-ins are loaded; failing there keeps the application from
- * starting. SL_STOPS(stop) likewise when the plug-in is unloaded, before what it registered is removed. */
+ * starting. SL_STOPS(stop) likewise when the plug-in is unloaded, before what it registered is removed; not
+ * for one whose SL_STARTS were not called, or failed. */
 typedef void sl_plugin_fn(sl_loaded *plugin);
 typedef struct sl_calls {
     sl_plugin_fn *function;
@@ -126,12 +128,12 @@ SL_API const sl_command *sl_command_at(sl_root *root, size_t i);
  * the interest. The descriptor must live as long. */
 SL_API int sl_plugin_load(sl_root *root, const sl_plugin *descriptor, const char *path,
                           sl_loaded **ret_plugin, sl_error **ret_error);
-/* Calls the SL_STARTS of all the root's plug-ins, in the order in which they were loaded. In a task; fails if
- * one does. */
+/* Calls the SL_STARTS of all the root's plug-ins that were not started yet, in the order in which they were
+ * loaded. In a task, which owns what they allocate; fails if one does. */
 SL_API void sl_plugins_start(sl_root *root);
 /* Calls its SL_STOPS and removes what it registered, the last first. In a task or outside all tasks (then
- * SL_STOPS are run by a task of their own, which is waited for by nobody). Roots unload what is left when
- * they go. */
+ * SL_STOPS are run by a task of their own, which is waited for by nobody). A failure to stop is logged. Roots
+ * unload what is left when they go, the last loaded first. */
 SL_API void sl_plugin_unload(sl_loaded *plugin);
 
 SL_API const char *sl_plugin_name(const sl_loaded *plugin);

@@ -31,10 +31,21 @@ static inline void after_call(sl__telling *telling, sl_listener *listener)
         sl__listener_release(listener);
 }
 
+/* An exit passes. */
+static void after_exit(sl__telling *telling, sl_listener *listener)
+{
+    sl_error *error = telling->loop->task->exiting;
+    if (error) {
+        sl_error_hop(error, listener->site);
+        sl_error_hop(error, telling->told->site);
+    }
+    after_call(telling, listener);
+}
+
 void sl__telling_end(sl__telling *telling)
 {
     if (telling->now)
-        after_call(telling, telling->now);
+        after_exit(telling, telling->now);
     telling->channel->pins--;
     if (telling->plan)
         sl__plan_unref(telling->plan);

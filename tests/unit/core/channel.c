@@ -128,6 +128,33 @@ static void test_bus(void **state)
     assert_int_equal(sl_run("test", bus, NULL, NULL), 0);
 }
 
+static void *subscribes_above(void *data)
+{
+    sl_inbox *site = sl_subscribe(sl_channel("site"), said),
+             *pool = sl_subscribe(sl_channel("site/pool"), NULL);
+    emit("site/pool/added", said, 1);
+    emit("site/pool", left, 2);
+    emit("site/other", said, 3);
+    sl_bus_deliver(sl_root_current(), "site/pool/there", "said", "4",
+                   1); /* nobody asked for that channel here */
+    emit("sites", said, 5);
+    assert_int_equal(json_integer_value(sl_next(site)), 1);
+    assert_int_equal(json_integer_value(sl_next(site)), 3);
+    assert_int_equal(json_integer_value(sl_next(site)), 4);
+    assert_int_equal(json_integer_value(sl_next(pool)), 1);
+    assert_int_equal(json_integer_value(sl_next(pool)), 2);
+    assert_int_equal(json_integer_value(sl_next(pool)), 4);
+    bool silent;
+    assert_null(sl_next_within(site, 1, &silent));
+    assert_null(sl_next_within(pool, 1, &silent));
+    return NULL;
+}
+
+static void test_what_is_told_below_reaches_those_above(void **state)
+{
+    assert_int_equal(sl_run("test", subscribes_above, NULL, NULL), 0);
+}
+
 static void *ends_subscribed(void *data)
 {
     sl_subscribe(sl_channel("x"), said);
@@ -166,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_waiting_for_a_while),
         cmocka_unit_test(test_channels_nobody_listens_to_are_few),
         cmocka_unit_test(test_bus),
+        cmocka_unit_test(test_what_is_told_below_reaches_those_above),
         cmocka_unit_test(test_a_subscription_ends_with_its_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
