@@ -263,9 +263,9 @@ void sl__wire_flush(sl__wire *wire)
 
 /* ---- Out ---- */
 
-void sl__ring_room(sl__wire *wire, bool whole)
+void sl__ring_room(sl__wire *wire, bool fenced)
 {
-    if (whole)
+    if (!fenced)
         atomic_thread_fence(memory_order_seq_cst); /* that it was taken, before whether the other waits */
     if (atomic_load_explicit(&wire->in->wants_room, memory_order_relaxed) &&
         atomic_exchange_explicit(&wire->in->wants_room, 0, memory_order_relaxed))
@@ -299,7 +299,7 @@ static bool is_possible(const sl__frame *frame)
 static int take_frame(sl__wire *wire, sl__frame *frame)
 {
     if (!sl__ring_has(wire)) {
-        sl__ring_room(wire, /* whole= */ true);
+        sl__ring_room(wire, /* fenced= */ false);
         /* Descriptors come just before their packet, so of one packet at most there are some and it is not.
          */
         return wire->files.count > SL__MESSAGE_FILES ? SL_EPROTO : 0;
@@ -317,7 +317,7 @@ static int take_frame(sl__wire *wire, sl__frame *frame)
     wire->tail += frame_size(frame);
     atomic_store_explicit(&wire->in->tail, wire->tail, memory_order_release);
     if (there <= wire->ring / 2)
-        sl__ring_room(wire, /* whole= */ false);
+        sl__ring_room(wire, /* fenced= */ true); /* if not now, then when the ring is empty */
     return 1;
 }
 

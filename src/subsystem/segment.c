@@ -183,7 +183,7 @@ void sl__segment_release(sl__segment *segment)
         segment_free(segment);
     } else if (!segment->outgoing) {
         atomic_store_explicit(&wire->in->lent[segment->number], 0, memory_order_release);
-        sl__ring_room(wire, /* whole= */ true);
+        sl__ring_room(wire, /* fenced= */ false);
     }
 }
 
@@ -193,6 +193,9 @@ static void leave(sl__segment **segments)
         if (!segments[i])
             continue;
         segments[i]->wire = NULL;
+        if (segments[i]->unsent >= 0)
+            close(segments[i]->unsent); /* nobody will get it any more */
+        segments[i]->unsent = -1;
         if (segments[i]->references == 0)
             segment_free(segments[i]);
         segments[i] = NULL;

@@ -34,8 +34,10 @@ bool sl__wire_sleep(sl__wire *wire)
 {
     atomic_store_explicit(&wire->in->sleeping, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!sl__ring_has(wire) && !wire->closed && !wire->broken)
+    if (!sl__ring_has(wire) && !wire->closed && !wire->broken) {
+        sl__ring_room(wire, /* fenced= */ true);
         return true;
+    }
     atomic_store_explicit(&wire->in->sleeping, 0, memory_order_relaxed);
     return false;
 }

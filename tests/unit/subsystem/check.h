@@ -11,3 +11,4 @@
 #include <cmocka.h>
 
 #include <silver/core.h>
+#include <errno.h>

@@ -58,7 +58,10 @@ static void test_without_a_loop_places_are_left_out(void **state)
 static void test_what_is_no_text_can_be_sent(void **state)
 {
     sl_error *got = cross(sl_error_new(SL_EIO, "cannot open \xff\xfe/\xc3\xa4\xe2\x82/end\xf0\x9f"));
-    assert_string_equal(got->message, "cannot open ?" "?/\xc3\xa4?" "?/end?" "?");
+    assert_string_equal(got->message, "cannot open ?"
+                                      "?/\xc3\xa4?"
+                                      "?/end?"
+                                      "?");
     sl_error_unref(got);
     char *long_one = malloc(200001);
     memset(long_one, 'x', 200000);
