@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "asgi.h"
 #include "watch.h"
 
 #define THREADS_MAX 1024
@@ -194,15 +195,12 @@ int web_run(struct port *port, const char *path, const char *object)
     PyObject *interface = load(&web, path, object);
     if (!interface)
         return refuse(&web);
-    int status = 1;
-    if (PyUnicode_CompareWithASCIIString(interface, "wsgi") == 0) {
-        say_hello(&web);
-        status = run_wsgi(&web);
-    } else {
-        PyErr_SetString(PyExc_NotImplementedError, "this build of silver-python runs WSGI applications only");
-        refuse(&web);
-    }
+    bool asgi = PyUnicode_CompareWithASCIIString(interface, "asgi") == 0;
     Py_DECREF(interface);
+    if (asgi)
+        web.threads = asgi_concurrency();
+    say_hello(&web);
+    int status = asgi ? asgi_run(&web, say_ready) : run_wsgi(&web);
     Py_CLEAR(web.application);
     Py_CLEAR(web.environ);
     return status;

@@ -104,13 +104,21 @@ def _function_of(callable_):
     return None, given
 
 
+def _is_coroutine_function(function):
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & (CO_COROUTINE | CO_ITERABLE_COROUTINE))
+
+
 def interface(application):
     """ "asgi" or "wsgi", found out by looking: ASGI is a coroutine function, or takes three arguments."""
+    if isinstance(application, type):  # an object of it is the conversation: version 3, version 2, or a WSGI class
+        if hasattr(application, "__await__") or _is_coroutine_function(getattr(application, "__call__", None)):
+            return "asgi"
+        return "wsgi"
     function, given = _function_of(application)
     if function is None:
         return "wsgi"
     code = function.__code__
-    if code.co_flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE):
+    if _is_coroutine_function(function):
         return "asgi"
     if getattr(application, "_is_coroutine_mark", None) or getattr(application, "_is_coroutine", None):
         return "asgi"  # inspect.markcoroutinefunction, asgiref's
@@ -119,7 +127,7 @@ def interface(application):
     takes_all = code.co_flags & 0x04
     if least <= 2 and (most >= 2 or takes_all):
         return "wsgi"
-    if least == 3:
+    if least == 3 or (least == 1 and code.co_varnames[given] == "scope"):
         return "asgi"
     raise Refused("%r is neither WSGI nor ASGI: it takes %d arguments" % (application, least),
                   "WSGI applications take (environ, start_response), ASGI applications (scope, receive, send)")
