@@ -46,6 +46,26 @@ SL_API void sl__route_handler(const sl_site *site, sl_app *app, const char *name
 SL_API void sl__route_websocket(const sl_site *site, sl_app *app, const char *name, const char *pattern,
                                 sl_websocket_fn *handler, const sl_route_options *options);
 
+/* SL_ROUTE("search", "GET /search", search_page, options…), in a plug-in's descriptor (silver/plugin.h): a
+ * route that the application has as long as the plug-in is loaded. A root without an application (a
+ * service's child, which loads the same plug-in) takes no notice of it. */
+typedef struct sl_plugin_route {
+    const char *pattern;
+    sl_handler *handler; /* one of these two */
+    sl_websocket_fn *websocket;
+    sl_route_options options;
+} sl_plugin_route;
+SL_API extern const sl_interest_kind sl_route_kind;
+/* clang-format off */
+#define SL_ROUTE(route_name, route_pattern, function, ...)                                                   \
+    SL__INTEREST(sl_route_kind, route_name,                                                                  \
+                 &(const sl_plugin_route){                                                                   \
+                     .pattern = (route_pattern),                                                             \
+                     .handler = _Generic((function), sl_handler *: (function), default: NULL),               \
+                     .websocket = _Generic((function), sl_websocket_fn *: (function), default: NULL),        \
+                     .options = {__VA_ARGS__}})
+/* clang-format on */
+
 /* A part of the path by its name in the pattern, decoded (an encoded slash is part of its segment). An
  * unknown name fails. */
 #define sl_urlvar(req, name) sl__urlvar(SL_HERE, (req), (name))

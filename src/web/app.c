@@ -74,6 +74,11 @@ sl_app *sl__app_current(void)
     return sl_get(&application);
 }
 
+sl_app *sl__app_of(sl_root *root)
+{
+    return sl_root_get(root, &application);
+}
+
 sl_app *sl_request_app(sl_request *req)
 {
     (void)req; /* its task works for the application's root */

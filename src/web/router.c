@@ -432,6 +432,39 @@ int sl__router_add(sl__router *router, const sl_site *site, const char *name, co
     return settle(router, route, ret_error);
 }
 
+static void leave_node(node *n, const sl__route *route)
+{
+    if (route->method_id < SL__METHOD_OTHER) {
+        n->routes[route->method_id] = NULL;
+    } else {
+        const sl__route **link = &n->others;
+        while (*link != route)
+            link = (const sl__route **)&(*link)->next;
+        *link = route->next;
+    }
+    n->used = n->others;
+    for (unsigned i = 0; i < SL__METHOD_OTHER; i++)
+        n->used = n->used || n->routes[i];
+}
+
+void sl__router_remove(sl__router *router, const char *name)
+{
+    sl__route *route = sl_table_get(router->names, name);
+    if (!route)
+        return;
+    node *n = &router->root;
+    for (unsigned i = 0; i < route->part_count; i++)
+        n = step(router->arena, n, &route->parts[i]);
+    leave_node(n, route);
+    sl_table_remove(router->names, name);
+    sl__route *before = NULL;
+    for (sl__route *at = router->first; at != route; at = at->after)
+        before = at;
+    *(before ? &before->after : &router->first) = route->after;
+    if (router->last == route)
+        router->last = before;
+}
+
 /* ---- From names to paths ------------------------------------------------------------------------------- */
 
 static const char *pair_value(const sl__url_pair *pairs, size_t count, const char *name)

@@ -38,6 +38,8 @@ sl__router *sl__router_free(sl__router *router);
 int sl__router_add(sl__router *router, const sl_site *site, const char *name, const char *pattern,
                    sl_handler *handler, sl_websocket_fn *websocket, const sl_route_options *options,
                    sl_error **ret_error);
+/* Takes a route away by its name. Requests that were routed to it keep it. */
+void sl__router_remove(sl__router *router, const char *name);
 
 typedef struct sl__match {
     const sl__route *route;              /* NULL: none for this method */

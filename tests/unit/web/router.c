@@ -242,6 +242,30 @@ static void test_urls(void **state)
     sl__router_free(r);
 }
 
+static void test_removing(void **state)
+{
+    sl__router *r = router_with("GET /a", "GET /a/{x}", "POST /a", "LOCK /a", "PUT /b");
+    sl__router_remove(r, "GET /a");
+    assert_null(find(r, SL__GET, "GET", "/a"));
+    assert_true(found.path_known);
+    assert_string_equal(find(r, SL__POST, "POST", "/a"), "POST /a");
+    assert_string_equal(find(r, SL__GET, "GET", "/a/1"), "GET /a/{x}");
+    assert_null(sl__router_find(r, "GET /a"));
+    sl__router_remove(r, "POST /a");
+    sl__router_remove(r, "LOCK /a");
+    assert_null(find(r, SL__METHOD_OTHER, "LOCK", "/a"));
+    assert_false(found.path_known);
+    sl__router_remove(r, "nowhere");
+    sl__router_remove(r, "PUT /b"); /* the last one: what comes next still stands in order */
+    sl_error *error;
+    assert_int_equal(sl__router_add(r, SL_HERE, "again", "GET /a", handler, NULL, &none, &error), 0);
+    assert_string_equal(find(r, SL__GET, "GET", "/a"), "again");
+    assert_string_equal(sl__router_first(r)->name, "GET /a/{x}");
+    assert_string_equal(sl__router_first(r)->after->name, "again");
+    assert_null(sl__router_first(r)->after->after);
+    sl__router_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_wrong_patterns),
         cmocka_unit_test(test_duplicates_name_both_places),
         cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_removing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
