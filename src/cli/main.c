@@ -50,6 +50,8 @@ int main(int argc, char *argv[])
         name = "version";
     if (strcmp(name, "instance") == 0)
         return run_instance(argc - 1, argv + 1); /* the supervisor's own, with words that nobody types */
+    if (strcmp(name, "postgres") == 0)
+        return run_postgres(argc - 1, argv + 1); /* likewise */
     const sl__cli_command *command = sl__cli_find(name);
     if (!command)
         return unknown(name);

@@ -1,4 +1,5 @@
 /* check.c: `silver check`: everything that can be found wrong with an application without running it. */
+#include "run/plugins.h"
 #include "run/run.h"
 #include "run/runner.h"
 #include "web/app.h"
@@ -74,6 +75,7 @@ int run_check(const char *directory, bool json, FILE *out)
         sl__app_check_templates(manifest->directory, template_wrong, &complaints);
         if (runner_build(manifest, false, &complaints, &build) == 0)
             runner_check(manifest, &build, &complaints);
+        plugins_check(manifest, &complaints, &build);
     }
     bool ok = complaints.count == 0;
     if (json)

@@ -1,24 +1,49 @@
-/* drain.c: how an instance ends: what was begun is finished, as long as there is time. */
+/* drain.c: how an instance ends: what was begun is finished, as long as there is time.
+ *
+ * First the requests, then what goes on in the background, then the plug-ins stop, which may call services
+ * for the last time, then the services' children go. */
 #include "run/instance.h"
 #include "core/task.h"
 
-static sl_result finished(sl_result result, void *data)
+static uint64_t time_left(const struct instance *instance)
+{
+    uint64_t now = sl_loop_now(instance->loop);
+    return instance->drain_until > now ? instance->drain_until - now : 0;
+}
+
+static void *stop_plugins(void *data)
 {
     struct instance *instance = data;
+    application_stop(instance);
+    return NULL;
+}
+
+static sl_result plugins_stopped(sl_result result, void *data)
+{
+    struct instance *instance = data;
+    if (result.kind == SL_FAILURE)
+        SAY(instance, SL_WARNING, "a plug-in did not stop as it should: %s", result.error->message);
     sl_result_done(&result);
     sl_loop_stop(instance->loop);
     return sl_ok(NULL);
 }
 
-/* No request is left: what goes on in the background has the rest of the time. */
+static sl_result background_done(sl_result result, void *data)
+{
+    struct instance *instance = data;
+    sl_result_done(&result);
+    SL_IN_ROOT(instance->root);
+    sl_deferred *done = sl_timeout(sl_spawn(stop_plugins, instance), time_left(instance));
+    sl_forget(sl_then(done, plugins_stopped, plugins_stopped, instance, NULL));
+    return sl_ok(NULL);
+}
+
 static sl_result drained(sl_result result, void *data)
 {
     struct instance *instance = data;
-    uint64_t now = sl_loop_now(instance->loop);
-    uint64_t left = instance->drain_until > now ? instance->drain_until - now : 0;
     sl_result_done(&result);
-    sl_deferred *done = sl_timeout(sl__background_done(instance->loop), left);
-    sl_forget(sl_then(done, finished, finished, instance, NULL));
+    sl_deferred *done = sl_timeout(sl__background_done(instance->loop), time_left(instance));
+    sl_forget(sl_then(done, background_done, background_done, instance, NULL));
     return sl_ok(NULL);
 }
 

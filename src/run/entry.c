@@ -49,7 +49,7 @@ static int find(sl_view file, const char *name)
 }
 
 /* 1 if it exports the name, 0 if not; or a code if it cannot be read. */
-static int exports_name(const char *path, const char *name)
+int exports_name(const char *path, const char *name)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -5,6 +5,7 @@
  * does not compile is served too: every request is answered with what the compiler said. */
 #include "run/instance.h"
 #include "run/bus.h"
+#include "run/services.h"
 #include "run/control.h"
 #include "run/slots.h"
 
@@ -164,7 +165,7 @@ static void join_bus(struct instance *instance)
 static void *run_application(void *data)
 {
     struct instance *instance = data;
-    instance->loaded.start(instance->app, instance->loaded.data);
+    application_start(instance);
     return NULL;
 }
 
@@ -204,18 +205,12 @@ static sl_result application_failed(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
-/* Requests that outlived the drain were cancelled and now clean up, for which they need the application. */
-static void end_tasks(struct instance *instance)
-{
-    for (int pass = 0; pass < 100 && sl_task_count(instance->loop); pass++)
-        uv_run(sl_loop_uv(instance->loop), UV_RUN_NOWAIT);
-}
-
 static int serve(struct instance *instance)
 {
     char *access = NULL, *statics = NULL;
-    instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
-    int code = make_server(instance, &access, &statics);
+    int code = application_open(instance);
+    if (code == 0)
+        code = make_server(instance, &access, &statics);
     if (code == 0 && instance->broken) {
         sl_error *error = instance->broken;
         instance->broken = NULL;
@@ -231,17 +226,25 @@ static int serve(struct instance *instance)
     sl_http_server_free(instance->metrics);
     sl_http_server_free(instance->server);
     bus_free(instance->bus);
-    end_tasks(instance);
-    sl__app_free(instance->app);
+    application_close(instance);
     free(access);
     free(statics);
     return instance->status;
 }
 
+static bool offer_services(struct instance *instance)
+{
+    SL_AUTO_ERROR sl_error *error = NULL;
+    if (services_offer(instance->manifest, &error) == 0)
+        return true;
+    SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
+        error->hint ? error->hint : "");
+    return false;
+}
+
 static int run(struct instance *instance)
 {
-    if (services_offer(instance->manifest, &instance->logger) < 0 ||
-        (!instance->broken && load_application(instance) < 0))
+    if (!offer_services(instance) || (!instance->broken && load_application(instance) < 0))
         return 1;
     control_built();
     int code = sl_loop_new(&instance->loop);
@@ -338,6 +341,7 @@ int run_instance(int argc, char **argv)
     else
         SAY(&instance, SL_ERROR, "cannot start: %s", sl_code_message(code));
     sl_error_unref(instance.broken);
+    plugins_done(&instance.plugins);
     sl_buffer_done(&instance.heard);
     manifest_free(instance.manifest);
     return status;

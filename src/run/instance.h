@@ -1,10 +1,11 @@
 /* instance.h: one process that serves one application with one loop, as the files that make it up see it:
- * load.c builds the application and finds its entry, services.c gives it what its manifest asks for,
- * instance.c starts it and serves it, control.c hears the supervisor, drain.c ends it. */
+ * load.c builds the application and loads it, application.c starts it,
+ * instance.c serves it, control.c hears the supervisor, drain.c ends it. */
 #pragma once
 
 #include "run/logs.h"
 #include "run/manifest.h"
+#include "run/plugins.h"
 #include "run/runner.h"
 #include "web/app.h"
 
@@ -20,6 +21,8 @@ struct instance {
     sl_root *root;
     sl_app *app;
     struct loaded loaded;
+    struct plugins plugins;
+    sl_manager *manager;
     sl_error *broken;    /* why there is no application to serve */
     sl_site broken_site; /* where, for its page */
     sl_http_server *server, *metrics;
@@ -46,11 +49,16 @@ int load_manifest(struct instance *instance, const char *directory, const char *
  * and there is nothing to serve. */
 int load_application(struct instance *instance);
 
-/* ---- services.c -------------------------------------------------------------------------------------- */
+/* ---- application.c ----------------------------------------------------------------------------------- */
 
-/* Makes what the manifest asks for, and sets the variables CONFIG_… by which the application finds it; what
- * the environment says already holds. 0 or a code, which was told. */
-int services_offer(const struct manifest *manifest, sl_logger *logger);
+/* Makes what the application works with, in the instance's loop and root. 0, or a code, which was told. */
+int application_open(struct instance *instance);
+/* In a task: loads the plug-ins, starts the application and then them. Fails if one of them does. */
+void application_start(struct instance *instance);
+/* In a task: stops and unloads the plug-ins. */
+void application_stop(struct instance *instance);
+/* When the loop has stopped: ends the services' children, and frees what application_open made. */
+void application_close(struct instance *instance);
 
 /* ---- control.c --------------------------------------------------------------------------------------- */
 

@@ -28,29 +28,38 @@ static sl_error *build_error(struct instance *instance, const struct complaints 
     return sl_error_hint(error, "%s", first->hint ? first->hint : "mend it: this page goes when it starts");
 }
 
-int load_application(struct instance *instance)
+/* One of the shared objects that make an application: a plug-in, or with NULL the application itself. */
+static int build_part(struct instance *instance, const struct plugin *plugin, bool anew,
+                      struct complaints *complaints, struct build *ret_build)
+{
+    if (!plugin)
+        return runner_build(instance->manifest, anew, complaints, ret_build);
+    struct target target = plugin_target(instance->manifest, plugin);
+    return runner_make(instance->manifest, &target, anew, complaints, ret_build);
+}
+
+static int load_part(struct instance *instance, struct plugin *plugin, sl_error **ret_error)
 {
     int code = 0;
-    sl_error *error = NULL;
     for (int round = 0; round < 2; round++) {
         struct complaints complaints = {0};
         struct build build;
-        code = runner_build(instance->manifest, round > 0, &complaints, &build);
+        *ret_error = sl_error_unref(*ret_error);
+        code = build_part(instance, plugin, round > 0, &complaints, &build);
         if (code < 0) {
             say_complaints(instance, &complaints);
-            error = sl_error_unref(error);
             if (complaints.count)
-                error = build_error(instance, &complaints, &build);
+                *ret_error = build_error(instance, &complaints, &build);
         } else {
             if (build.output)
                 SAY(instance, SL_WARNING, "%s", build.output);
             /* What cannot be loaded may have been linked against a library that has changed since: once more,
              * anew. */
-            error = sl_error_unref(error);
-            code = runner_load(instance->manifest, &build, &instance->loaded, &error);
+            code = plugin ? plugin_open(plugin, build.path, ret_error)
+                          : runner_load(instance->manifest, &build, &instance->loaded, ret_error);
             if (code < 0 && (round > 0 || !build.path))
-                SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
-                    error->hint ? error->hint : "");
+                SAY(instance, SL_ERROR, "%s%s%s", (*ret_error)->message, (*ret_error)->hint ? "\n" : "",
+                    (*ret_error)->hint ? (*ret_error)->hint : "");
         }
         bool again = code < 0 && build.path;
         complaints_done(&complaints);
@@ -58,6 +67,31 @@ int load_application(struct instance *instance)
         if (!again)
             break;
     }
+    return code;
+}
+
+static int find_plugins(struct instance *instance, sl_error **ret_error)
+{
+    struct complaints complaints = {0};
+    struct build nothing = {0};
+    int code = plugins_find(instance->manifest, &complaints, &instance->plugins);
+    if (code < 0) {
+        say_complaints(instance, &complaints);
+        *ret_error = build_error(instance, &complaints, &nothing);
+    }
+    complaints_done(&complaints);
+    return code;
+}
+
+int load_application(struct instance *instance)
+{
+    sl_error *error = NULL;
+    int code = find_plugins(instance, &error);
+    if (code == 0)
+        code = load_part(instance, NULL, &error);
+    for (size_t i = 0; i < instance->plugins.count && code == 0; i++)
+        if (instance->plugins.items[i].kind == PLUGIN_C)
+            code = load_part(instance, &instance->plugins.items[i], &error);
     if (code < 0 && error && instance->shows) {
         instance->broken = error;
         return 0;

@@ -14,6 +14,9 @@ bool python_asks_packages(const struct manifest *manifest);
 /* The command that looks for what is wrong: its standard output is for python_complaints. With `sources` the
  * Python files are compiled too. False where there is no Python to do it. */
 bool python_check_command(const struct manifest *manifest, bool sources, struct arguments *command);
+/* Looks for what is wrong: missing packages, and mistakes in the sources of the application and its plug-ins,
+ * which may be an application in C with plug-ins in Python. Blocks. */
+void python_find_wrong(const struct manifest *manifest, struct complaints *complaints);
 /* Adds what the command found. 0, or SL_EPARSE for what it never prints. */
 int python_complaints(const char *output, size_t size, struct complaints *complaints);
 

@@ -40,3 +40,5 @@ int run_check(const char *directory, bool json, FILE *out);
 
 /* The hidden command `silver instance`: argv[0] is "instance". Refuses to run by hand. */
 int run_instance(int argc, char **argv);
+/* The hidden command `silver postgres`, which keeps an application's own PostgreSQL: likewise. */
+int run_postgres(int argc, char **argv);

@@ -139,6 +139,8 @@ bool python_check_command(const struct manifest *manifest, bool sources, struct 
     arguments_put(command, manifest->runner);
     if (sources)
         arguments_put(command, folder);
+    if (sources && manifest->plugins.count)
+        arguments_put(command, PLUGINS_FOLDER);
     free(folder);
     free(virtualenv);
     return true;
@@ -168,7 +170,7 @@ int python_complaints(const char *output, size_t size, struct complaints *compla
     return code;
 }
 
-static void check(const struct manifest *manifest, const struct build *build, struct complaints *complaints)
+void python_find_wrong(const struct manifest *manifest, struct complaints *complaints)
 {
     struct arguments command = {0};
     struct tool tool;
@@ -187,6 +189,11 @@ static void check(const struct manifest *manifest, const struct build *build, st
             ->detail = output.size ? sl_strdup_heap(output.data) : NULL;
     arguments_done(&command);
     sl_buffer_done(&output);
+}
+
+static void check(const struct manifest *manifest, const struct build *build, struct complaints *complaints)
+{
+    python_find_wrong(manifest, complaints);
 }
 
 static int build(const struct manifest *manifest, bool anew, struct complaints *complaints,

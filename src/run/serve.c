@@ -4,6 +4,7 @@
  * supervisor. Each step undoes nothing of those before it: the process ends, and the kernel gives back what
  * it held. */
 #include "run/run.h"
+#include "run/services.h"
 #include "run/slots.h"
 #include "run/supervisor.h"
 
@@ -27,6 +28,7 @@ struct serving {
     const struct run_serve_options *options;
     struct manifest *manifest;
     struct slot slot;
+    struct services services;
     struct log_file log;
     struct notify notify;
     char *pidfile; /* absolute */
@@ -170,6 +172,7 @@ static int supervise(struct serving *serving)
         .borrowed = serving->borrowed,
         .log = &serving->log,
         .notify = &serving->notify,
+        .services = &serving->services,
         .ready = ready,
         .data = serving,
     };
@@ -204,6 +207,8 @@ static int serve(struct serving *serving)
     if (code == 0)
         code = open_listener(serving, activated, &error);
     if (code == 0)
+        code = services_start(serving->manifest, &serving->services, &error);
+    if (code == 0)
         status = supervise(serving);
     else
         print_error(serving, error);
@@ -230,6 +235,7 @@ int run_serve(const struct run_serve_options *options)
     struct serving serving = {
         .options = options,
         .slot = {.fd = -1},
+        .services = {.postgres = {.users = -1}},
         .log = {.fd = -1, .echo = -1},
         .listener = -1,
         .report = -1,
@@ -251,6 +257,7 @@ int run_serve(const struct run_serve_options *options)
     }
     serving.pidfile = options->pidfile ? absolute_path(options->pidfile) : NULL;
     int status = serve(&serving);
+    services_stop(&serving.services);
     if (serving.log.path && serving.announced)
         sl_log_to(&serving.log.logger, SL_INFO, SL_HERE, "stopped%s", status ? " at once" : "");
     pidfile_release(serving.pidfile, serving.pidfile_fd);

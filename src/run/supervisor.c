@@ -8,7 +8,7 @@
 #include "run/control.h"
 #include "run/member.h"
 #include "run/run.h"
-#include "run/runner.h"
+#include "run/watcher.h"
 
 #include <silver/http.h>
 #include <silver/io.h>
@@ -22,9 +22,8 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 10000
 #define HEALTHY_MS 30000
-#define WATCHES_MAX 8
-#define SETTLE_MS 40 /* editors write in several steps */
 #define DRAIN_GRACE_MS 2000
+#define REPAIR_MS 1000
 #define SILENCE_MS 30000
 #define SILENCE_IN_DEVELOPMENT_MS 10000
 #define SILENCE_VARIABLE "SILVER_SILENCE_MS" /* for tests */
@@ -45,9 +44,8 @@ struct supervisor {
     struct place places[RUN_INSTANCES_MAX];
     struct member *members; /* all, also those that drain */
     uv_signal_t signals[4];
-    uv_timer_t settle, watchdog;
-    sl_watch *watches[WATCHES_MAX];
-    char digest[DIGEST_TEXT_SIZE], manifest_digest[DIGEST_TEXT_SIZE];
+    uv_timer_t watchdog, repair;
+    struct watcher *watcher; /* in development */
     bool announced, stopping, rolling;
     unsigned rolled;   /* how many places the roll has gone through */
     uint64_t drain_ms; /* of the manifest as it was read last */
@@ -92,8 +90,7 @@ static void stop(struct supervisor *supervisor, int status)
         shutdown(supervisor->options->listener, SHUT_RDWR);
     close(supervisor->options->listener);
     notify_send(supervisor->options->notify, "STOPPING=1");
-    for (size_t i = 0; i < sl_array_size(supervisor->watches); i++)
-        supervisor->watches[i] = sl_watch_free(supervisor->watches[i]);
+    watcher_stop(supervisor->watcher);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
         uv_timer_stop(&supervisor->places[i].pause);
     for (struct member *member = supervisor->members; member; member = member->next)
@@ -296,6 +293,15 @@ static void roll_on(struct supervisor *supervisor)
         end_roll(supervisor);
 }
 
+/* What the manifest asks for since it was changed; what it does not any more goes with us. */
+static void start_services(struct supervisor *supervisor, const struct manifest *manifest)
+{
+    SL_AUTO_ERROR sl_error *error = NULL;
+    if (services_start(manifest, supervisor->options->services, &error) < 0)
+        SAY(supervisor, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",
+            error->hint ? error->hint : "");
+}
+
 /* Takes from the manifest what can be taken while serving, and says what cannot. One that is wrong is told by
  * the instance that does not start with it. */
 static void read_manifest(struct supervisor *supervisor)
@@ -311,6 +317,7 @@ static void read_manifest(struct supervisor *supervisor)
                 "%s: a reload does not change %s: that takes effect when `silver serve` is started again",
                 used->path, names.data);
         sl_buffer_done(&names);
+        start_services(supervisor, now);
         supervisor->drain_ms = now->limits.drain_ms;
         supervisor->log->logger.level = now->level;
     }
@@ -338,103 +345,11 @@ static void roll(struct supervisor *supervisor)
     roll_on(supervisor);
 }
 
-/* ---- Changes of the sources -------------------------------------------------------------------------- */
-
-/* Notes what the sources and the manifest are now; true if that differs from what was noted before. */
-static bool note_sources(struct supervisor *supervisor)
+static void sources_changed(void *data)
 {
-    char sources[DIGEST_TEXT_SIZE] = "", manifest[DIGEST_TEXT_SIZE] = "";
-    const struct manifest *used = supervisor->options->manifest;
-    char *path = sl_printf_heap("%s/app.ini", used->directory);
-    struct digest digest;
-    digest_init(&digest);
-    FILE *file = fopen(path, "re");
-    char chunk[4096];
-    for (size_t size; file && (size = fread(chunk, 1, sizeof(chunk), file)) > 0;)
-        digest_put(&digest, chunk, size);
-    if (file)
-        fclose(file);
-    digest_text(&digest, manifest);
-    free(path);
-    if (runner_digest(used, sources) < 0)
-        sources[0] = '\0';
-    bool differs =
-        strcmp(sources, supervisor->digest) != 0 || strcmp(manifest, supervisor->manifest_digest) != 0;
-    memcpy(supervisor->digest, sources, sizeof(sources));
-    memcpy(supervisor->manifest_digest, manifest, sizeof(manifest));
-    return differs;
-}
-
-static void settled(uv_timer_t *timer)
-{
-    struct supervisor *supervisor = timer->data;
-    if (supervisor->stopping || !note_sources(supervisor))
-        return;
+    struct supervisor *supervisor = data;
     SAY(supervisor, SL_INFO, "%s has changed: reloading", supervisor->options->manifest->app_name);
     roll(supervisor);
-}
-
-struct watching {
-    struct supervisor *supervisor;
-    size_t index;
-};
-
-static void watch_on(struct supervisor *supervisor, size_t index);
-
-static sl_result changed(sl_result result, void *data)
-{
-    struct watching *watching = data;
-    struct supervisor *supervisor = watching->supervisor;
-    sl_result_done(&result);
-    if (!supervisor->stopping) {
-        uv_timer_start(&supervisor->settle, settled, SETTLE_MS, 0);
-        watch_on(supervisor, watching->index);
-    }
-    return sl_ok(NULL);
-}
-
-static sl_result watch_failed(sl_result result, void *data)
-{
-    struct watching *watching = data;
-    struct supervisor *supervisor = watching->supervisor;
-    if (!supervisor->stopping)
-        SAY(supervisor, SL_WARNING, "changes are no longer noticed: %s", result.error->message);
-    sl_result_done(&result);
-    return sl_ok(NULL);
-}
-
-static void watch_on(struct supervisor *supervisor, size_t index)
-{
-    struct watching *watching = sl_malloc(sizeof(*watching));
-    *watching = (struct watching){supervisor, index};
-    sl_forget(sl_then(sl_watch_next(supervisor->watches[index]), changed, watch_failed, watching, free));
-}
-
-static void watch(struct supervisor *supervisor, size_t index, const char *path, bool recursive)
-{
-    int code = sl_watch_new(path, recursive, &supervisor->watches[index]);
-    if (code == 0)
-        watch_on(supervisor, index);
-    else
-        SAY(supervisor, SL_WARNING, "%s cannot be watched for changes: %s", path, sl_code_message(code));
-}
-
-static void watch_sources(struct supervisor *supervisor)
-{
-    const struct manifest *manifest = supervisor->options->manifest;
-    struct arguments trees = {0}, folders = {0};
-    char *own = sl_printf_heap("%s/app.ini", manifest->directory);
-    size_t index = 0;
-    note_sources(supervisor);
-    watch(supervisor, index++, own, /* recursive= */ false);
-    runner_watched(manifest, &trees, &folders);
-    for (size_t i = 0; i < trees.count && index < WATCHES_MAX; i++)
-        watch(supervisor, index++, trees.items[i], /* recursive= */ true);
-    for (size_t i = 0; i < folders.count && index < WATCHES_MAX; i++)
-        watch(supervisor, index++, folders.items[i], /* recursive= */ false);
-    arguments_done(&trees);
-    arguments_done(&folders);
-    free(own);
 }
 
 /* ---- Signals ----------------------------------------------------------------------------------------- */
@@ -488,6 +403,14 @@ static void pet_watchdog(uv_timer_t *timer)
     }
 }
 
+/* What keeps a service that all instances share may be killed as anything else. */
+static void repair_services(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+    if (!supervisor->stopping && services_repair(supervisor->options->services))
+        SAY(supervisor, SL_WARNING, "service.postgres had ended, and is started again");
+}
+
 /* ---- The whole --------------------------------------------------------------------------------------- */
 
 static void open_handles(struct supervisor *supervisor)
@@ -499,7 +422,7 @@ static void open_handles(struct supervisor *supervisor)
         supervisor->signals[i].data = supervisor;
         uv_signal_start(&supervisor->signals[i], signalled, numbers[i]);
     }
-    uv_timer_t *timers[] = {&supervisor->settle, &supervisor->watchdog};
+    uv_timer_t *timers[] = {&supervisor->watchdog, &supervisor->repair};
     for (size_t i = 0; i < sl_array_size(timers); i++) {
         uv_timer_init(uv, timers[i]);
         timers[i]->data = supervisor;
@@ -508,6 +431,7 @@ static void open_handles(struct supervisor *supervisor)
         uv_timer_init(uv, &supervisor->places[i].pause);
         supervisor->places[i].pause.data = &supervisor->places[i];
     }
+    uv_timer_start(&supervisor->repair, repair_services, REPAIR_MS, REPAIR_MS);
     uint64_t every = supervisor->options->notify->watchdog_ms / 2;
     if (every)
         uv_timer_start(&supervisor->watchdog, pet_watchdog, every, every);
@@ -517,7 +441,7 @@ static void close_handles(struct supervisor *supervisor)
 {
     for (size_t i = 0; i < sl_array_size(supervisor->signals); i++)
         uv_close((uv_handle_t *)&supervisor->signals[i], NULL);
-    uv_close((uv_handle_t *)&supervisor->settle, NULL);
+    uv_close((uv_handle_t *)&supervisor->repair, NULL);
     uv_close((uv_handle_t *)&supervisor->watchdog, NULL);
     for (unsigned i = 0; i < supervisor->options->instances; i++)
         uv_close((uv_handle_t *)&supervisor->places[i].pause, NULL);
@@ -574,7 +498,8 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
                 stop(supervisor, 1);
         }
         if (!options->production && !supervisor->stopping)
-            watch_sources(supervisor);
+            supervisor->watcher =
+                watcher_new(loop, options->manifest, &options->log->logger, sources_changed, supervisor);
         if (!supervisor->stopping || supervisor->members)
             sl_loop_run(loop);
         status = supervisor->status;
@@ -584,6 +509,7 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
         if (supervisor->places[i].metrics >= 0)
             close(supervisor->places[i].metrics);
     sl_loop_free(loop); /* the handles lie in what is freed now */
+    watcher_free(supervisor->watcher);
     free(supervisor);
     return status;
 }

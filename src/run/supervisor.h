@@ -9,6 +9,7 @@
 #include "run/daemon.h"
 #include "run/logs.h"
 #include "run/manifest.h"
+#include "run/services.h"
 
 struct supervisor;
 
@@ -22,6 +23,7 @@ struct supervisor_options {
     bool borrowed; /* it came by socket activation */
     struct log_file *log;
     const struct notify *notify;
+    struct services *services; /* looked after, and asked for more when the manifest does */
     void (*ready)(void *data); /* once, when all instances are ready */
     void *data;
 };

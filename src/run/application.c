@@ -1,0 +1,37 @@
+/* application.c: an application with all that belongs to it, in a loop: its services' manager, its plug-ins,
+ * and itself. An instance serves it; `silver run` runs one of its commands. */
+#include "run/instance.h"
+
+int application_open(struct instance *instance)
+{
+    instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
+    return 0;
+}
+
+void application_start(struct instance *instance)
+{
+    sl_error *error = NULL;
+    if (plugins_load(&instance->plugins, instance->manifest, instance->root, instance->manager, &error) < 0)
+        sl_fail_error(error);
+    instance->loaded.start(instance->app, instance->loaded.data);
+    sl_plugins_start(instance->root);
+}
+
+void application_stop(struct instance *instance)
+{
+    plugins_unload(&instance->plugins, instance->manager);
+}
+
+/* Tasks that outlived the drain were cancelled and now clean up, for which they need the application. */
+static void end_tasks(struct instance *instance)
+{
+    for (int pass = 0; pass < 100 && sl_task_count(instance->loop); pass++)
+        uv_run(sl_loop_uv(instance->loop), UV_RUN_NOWAIT);
+}
+
+void application_close(struct instance *instance)
+{
+    plugins_unload(&instance->plugins, instance->manager); /* where the drain did not come to it */
+    end_tasks(instance);
+    instance->app = sl__app_free(instance->app);
+}
