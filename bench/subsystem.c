@@ -1,0 +1,216 @@
+/* subsystem.c: what work in another process costs: a ping-pong over a plain socket, over the wire, and calls
+ * of a service. For each line that it reads it does one round of everything, and prints a JSON object: what →
+ * µs for one. bench/run puts the rounds side by side with those of Python's pools. */
+#include "subsystem/wire.h"
+
+#include <silver/core.h>
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SMALL = 64, LARGE = 1024 * 1024, OUTSTANDING = 256 };
+
+static SL_NORETURN void give_up(const char *what, int code)
+{
+    fprintf(stderr, "bench-subsystem: %s: %s\n", what, sl_code_message(code));
+    exit(1);
+}
+
+/* ---- The other ends ---- */
+
+static int socket_end;
+
+static void socket_echo(int end)
+{
+    char data[SMALL];
+    for (ssize_t size; (size = read(end, data, sizeof data)) > 0;)
+        if (write(end, data, (size_t)size) != size)
+            break;
+    _exit(0);
+}
+
+static void wire_echo(int fds[2])
+{
+    sl__wire *wire;
+    sl__packet packet;
+    if (sl__wire_join(fds[0], fds[1], &wire) < 0)
+        _exit(1);
+    while (sl__wire_wait(wire, -1) >= 0)
+        while (sl__wire_next(wire, &packet) > 0) {
+            sl__packet head = {.kind = SL__RESULT, .call = packet.call};
+            struct iovec piece = {(void *)packet.data, packet.size};
+            sl__wire_put(wire, &head, &piece, 1);
+        }
+    _exit(0);
+}
+
+static void start_socket(void)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
+        give_up("socketpair", SL_EIO);
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(ends[0]);
+        socket_echo(ends[1]);
+    }
+    close(ends[1]);
+    socket_end = ends[0];
+}
+
+static sl__wire *start_wire(void)
+{
+    int fds[2];
+    sl__wire *wire;
+    int code = sl__wire_new(NULL, &wire, fds);
+    if (code < 0)
+        give_up("a wire", code);
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(sl__wire_descriptor(wire));
+        wire_echo(fds);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return wire;
+}
+
+/* ---- Measured ---- */
+
+static char large[LARGE];
+
+static void over_socket(size_t n)
+{
+    char data[SMALL] = {0};
+    for (size_t i = 0; i < n; i++)
+        if (write(socket_end, data, SMALL) != SMALL || read(socket_end, data, SMALL) != SMALL)
+            give_up("the socket", SL_EIO);
+}
+
+static sl__wire *blocking;
+
+static void wire_send(sl__wire *wire, const void *data, size_t size)
+{
+    struct iovec piece = {(void *)data, size};
+    sl__wire_put(wire, &(sl__packet){.kind = SL__CALL}, &piece, 1);
+}
+
+static void wire_receive(size_t size)
+{
+    sl__packet packet;
+    int code;
+    while ((code = sl__wire_next(blocking, &packet)) == 0)
+        if ((code = sl__wire_wait(blocking, -1)) < 0)
+            break;
+    if (code < 0)
+        give_up("the wire", code);
+    if (packet.size != size)
+        give_up("the wire's packet", SL_EPROTO);
+}
+
+static void over_wire(size_t n)
+{
+    char data[SMALL] = {0};
+    for (size_t i = 0; i < n; i++) {
+        wire_send(blocking, data, SMALL);
+        wire_receive(SMALL);
+    }
+}
+
+static void over_wire_large(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        wire_send(blocking, large, LARGE);
+        wire_receive(LARGE);
+    }
+}
+
+static void wire_streaming(size_t n)
+{
+    char data[SMALL] = {0};
+    for (size_t sent = 0, got = 0; got < n; got++) {
+        while (sent < n && sent < got + OUTSTANDING)
+            wire_send(blocking, data, SMALL), sent++;
+        wire_receive(SMALL);
+    }
+}
+
+/* On the loop, from a task. */
+static sl__wire *attached;
+static sl_deferred *arrived;
+
+static void on_packets(void *data)
+{
+    sl__packet packet;
+    int code;
+    while ((code = sl__wire_next(attached, &packet)) > 0) {
+        sl_deferred *d = arrived;
+        arrived = NULL;
+        sl_fire(d, NULL, NULL);
+    }
+    if (code < 0)
+        give_up("the wire", code);
+}
+
+static void over_wire_on_loop(size_t n)
+{
+    char data[SMALL] = {0};
+    for (size_t i = 0; i < n; i++) {
+        arrived = sl_deferred_new(NULL, NULL);
+        wire_send(attached, data, SMALL);
+        sl_await(arrived);
+    }
+}
+
+/* ---- Rounds ---- */
+
+static const struct measured {
+    const char *name;
+    void (*run)(size_t n);
+    size_t n;
+} all[] = {
+    {"socket", over_socket, 5000},           {"wire", over_wire, 5000},
+    {"wire, loop", over_wire_on_loop, 5000}, {"wire, streaming", wire_streaming, 200000},
+    {"wire, 1 MiB", over_wire_large, 100},
+};
+
+static void *rounds(void *data)
+{
+    char line[16];
+    int code = sl__wire_attach(attached, sl_loop_current(), on_packets, NULL);
+    if (code < 0)
+        give_up("the loop", code);
+    while (fgets(line, sizeof line, stdin)) {
+        json_t *figures = json_object();
+        for (unsigned i = 0; i < sl_array_size(all); i++) {
+            all[i].run(all[i].n / 20 + 1); /* a warm-up: who was last here may have left it cold */
+            uint64_t begun = sl_monotonic_ns();
+            all[i].run(all[i].n);
+            double took = (double)(sl_monotonic_ns() - begun) / 1000 / (double)all[i].n;
+            json_object_set_new(figures, all[i].name, json_real(took));
+        }
+        json_dumpf(figures, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+        json_decref(figures);
+    }
+    sl__wire_detach(attached);
+    return NULL;
+}
+
+int main(void)
+{
+    memset(large, 'x', sizeof large);
+    start_socket();
+    blocking = start_wire();
+    attached = start_wire();
+    int code = sl_run("bench", rounds, NULL, NULL);
+    sl__wire_free(blocking);
+    sl__wire_free(attached);
+    return code < 0;
+}
