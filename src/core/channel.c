@@ -65,6 +65,30 @@ void sl__channel_disuse(sl_channel *channel)
     drop_the_oldest(channel->root);
 }
 
+/* ---- Hearing what is told elsewhere ---- */
+
+void sl__channel_hear(sl_channel *channel)
+{
+    if (channel->far++ == 0 && channel->root->hear)
+        channel->root->hear(channel->root->forward_data, channel->name, /* begins= */ true);
+}
+
+void sl__channel_unhear(sl_channel *channel)
+{
+    if (--channel->far == 0 && channel->root->hear)
+        channel->root->hear(channel->root->forward_data, channel->name, /* begins= */ false);
+}
+
+void sl__bus_hear(sl_root *root, void (*hear)(void *data, const char *channel, bool begins))
+{
+    const char *name;
+    void *channel;
+    root->hear = hear;
+    for (size_t at = 0; hear && root->channels && sl_table_next(root->channels, &at, &name, &channel);)
+        if (((sl_channel *)channel)->far)
+            hear(root->forward_data, name, /* begins= */ true);
+}
+
 /* ---- The tree ---- */
 
 static void channel_free(void *data)

@@ -37,6 +37,7 @@ struct sl_channel {
     unsigned below;      /* how many it is above of */
     unsigned pins;       /* tellings that go on */
     uint64_t generation; /* changes with the listeners */
+    unsigned far;        /* how many hear what is told elsewhere */
     sl_listener *first_listener, *last_listener;
     sl_inbox *first_inbox;
     sl__plan *plans; /* the one used last first */
@@ -80,6 +81,12 @@ static inline bool sl__channel_used(const sl_channel *channel)
 /* Around whatever may change that. */
 void sl__channel_use(sl_channel *channel);
 void sl__channel_disuse(sl_channel *channel);
+/* Somebody begins, or ends, to hear what is told elsewhere. */
+void sl__channel_hear(sl_channel *channel);
+void sl__channel_unhear(sl_channel *channel);
+/* The root's bus, which is attached, wants to know of which channels anybody here hears what is told
+ * elsewhere; called at once for those of now. */
+void sl__bus_hear(sl_root *root, void (*hear)(void *data, const char *channel, bool begins));
 /* The channel of this name, or the nearest above it that is there; or NULL. */
 sl_channel *sl__channel_nearest(sl_root *root, const char *name);
 

@@ -35,6 +35,7 @@ struct sl_root {
     size_t idle_count;
     sl_table *sticky; /* the names of the sticky events that were seen */
     sl_bus_forward_fn *forward;
+    void (*hear)(void *data, const char *channel, bool begins); /* or NULL: see sl__bus_hear */
     void *forward_data;
 };
 

@@ -80,6 +80,7 @@ sl_inbox *sl_subscribe(sl_channel *channel, const sl_event *event)
     if (inbox->next)
         inbox->next->link = &inbox->next;
     channel->first_inbox = inbox;
+    sl__channel_hear(channel);
     sl_defer(inbox_free, inbox);
     if (event && event->sticky)
         sl__sticky_seen(channel->root, event);
@@ -145,6 +146,7 @@ void sl_inbox_close(sl_inbox *inbox)
     *inbox->link = inbox->next;
     if (inbox->next)
         inbox->next->link = inbox->link;
+    sl__channel_unhear(channel);
     sl__channel_disuse(channel);
     if (inbox->next_one) {
         sl_deferred *d = inbox->next_one;

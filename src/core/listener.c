@@ -165,6 +165,8 @@ void sl_listener_end(sl_listener *listener)
     *(listener->earlier ? &listener->earlier->next : &channel->first_listener) = listener->next;
     *(listener->next ? &listener->next->earlier : &channel->last_listener) = listener->earlier;
     channel->generation++;
+    if (listener->everywhere)
+        sl__channel_unhear(channel);
     sl__channel_disuse(channel);
     sl__owned_leave(&listener->owned);
     if (!listener->running)
@@ -190,6 +192,8 @@ static void join(sl_channel *channel, sl_listener *listener)
     *(channel->last_listener ? &channel->last_listener->next : &channel->first_listener) = listener;
     channel->last_listener = listener;
     channel->generation++;
+    if (listener->everywhere)
+        sl__channel_hear(channel);
 }
 
 /* A listener ends with its root at the latest, and must not keep it: the root's own context is not counted.

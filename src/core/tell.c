@@ -307,6 +307,7 @@ size_t sl__tell_safely(const sl_site *site, sl_channel *channel, const sl_event 
 void sl_bus_attach(sl_root *root, sl_bus_forward_fn *forward_to, void *data)
 {
     root->forward = forward_to;
+    root->hear = NULL;
     root->forward_data = data;
 }
 
