@@ -116,6 +116,11 @@ static void run_slice(sl_loop *loop)
     }
 }
 
+void sl__loop_work(sl_loop *loop)
+{
+    run_slice(loop);
+}
+
 /* ---- Before the poll ---- */
 
 void sl__loop_before_poll(sl_loop *loop, sl__before_poll *hook)

@@ -98,6 +98,9 @@ struct sl_loop {
 extern __thread sl_loop *sl__loop __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 void sl__loop_awake(sl_loop *loop);
+/* Runs what is ready, for a slice at most, without looking for anything else: for those who wait by other
+ * means than the loop's. Outside tasks. */
+void sl__loop_work(sl_loop *loop);
 
 /* Appends to the run queue. */
 static inline void sl__enqueue(sl_loop *loop, sl__job *job)
