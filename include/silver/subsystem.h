@@ -53,8 +53,9 @@ struct sl_service {
 #define SL__METHOD_ARGUMENTS(method, takes, gives, ...) struct takes method;
 #define SL__METHOD_ENTRY(method, takes, gives, ...) {.name = #method, .arguments = takes##_record, .result = gives##_record, __VA_ARGS__},
 /* SL_SERVICE(search, 1, SEARCH); M(method, record of the arguments, record of the result, options…). Makes search_service, the
- * description, and `struct search_methods`, which has a function for each method. The result comes cleared; what it
- * points to must live until the method's task has ended. */
+ * description, and `struct search_methods`, which has a function for each method. The result comes cleared (files
+ * are -1); what it points to must live until the method's task has ended, but its files and its references to
+ * JSON are given away with it. Files and JSON of the arguments are the call's: who keeps one takes a copy. */
 #define SL_SERVICE(identifier, its_version, METHODS)                                                         \
     struct identifier##_methods { METHODS(SL__METHOD_FUNCTION) };                                            \
     struct identifier##__arguments { METHODS(SL__METHOD_ARGUMENTS) };                                        \

@@ -1,0 +1,84 @@
+/* method.c: services and their methods. */
+#include "subsystem/method.h"
+
+uint64_t sl_service_digest(const sl_service *service)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+#define MIX(data, size)                                                                                      \
+    for (size_t byte = 0; byte < (size); byte++)                                                             \
+    hash = (hash ^ ((const unsigned char *)(data))[byte]) * 1099511628211u
+    for (size_t i = 0; i < service->method_count; i++) {
+        const sl_service_method *method = &service->methods[i];
+        uint64_t records[2] = {sl_record_digest(method->arguments()), sl_record_digest(method->result())};
+        MIX(method->name, strlen(method->name) + 1);
+        MIX(records, sizeof records);
+        MIX(&method->idempotent, 1);
+    }
+    MIX(service->name, strlen(service->name));
+#undef MIX
+    return hash ? hash : 1;
+}
+
+int sl__method_find(const sl_service *service, const char *name)
+{
+    for (size_t i = 0; i < service->method_count; i++)
+        if (strcmp(service->methods[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+sl__method_fn *sl__method_function(const sl_offer *offer, unsigned method)
+{
+    /* All functions of the table take and give pointers: what these point to is the method's business. */
+    sl__method_fn *function;
+    memcpy(&function, (const char *)offer->methods + method * sizeof function, sizeof function);
+    return function;
+}
+
+/* A result comes cleared, and a descriptor that nobody set is none. */
+static void clear_files(const sl_record *record, char *value)
+{
+    for (size_t i = 0; i < record->field_count; i++) {
+        const sl_record_field *field = &record->fields[i];
+        if (field->kind == SL_FILE)
+            *(int *)(value + field->offset) = -1;
+        else if (field->kind == SL_NESTED)
+            clear_files(field->record(), value + field->offset);
+    }
+}
+
+typedef struct given {
+    const sl_record *record;
+    void *value;
+} given;
+
+static void give_back(void *data)
+{
+    given *result = data;
+    sl_record_done(result->record, result->value);
+}
+
+void *sl__method_call(const sl_offer *offer, unsigned method, const void *arguments)
+{
+    sl__method_fn *function = sl__method_function(offer, method);
+    given *result = sl_alloc(sizeof *result);
+    result->record = offer->service->methods[method].result();
+    result->value = sl_zalloc(result->record->size);
+    clear_files(result->record, result->value);
+    sl_defer(give_back, result);
+    SL_SCOPE(scope)
+    {
+        function(arguments, result->value);
+    }
+    return result->value;
+}
+
+sl_error *sl__method_blame(const sl_service *service, unsigned method, const char *part, sl_error *error)
+{
+    sl_error *blamed = sl__error_new(error->origin, error->code, "the %s of %s.%s: %s", part, service->name,
+                                     service->methods[method].name, error->message);
+    if (error->hint)
+        sl_error_hint(blamed, "%s", error->hint);
+    sl_error_unref(error);
+    return blamed;
+}

@@ -1,0 +1,15 @@
+/* method.h: services and their methods, by name and by number, and a method's call. */
+#pragma once
+
+#include <silver/subsystem.h>
+
+/* The method's number, or -1. */
+int sl__method_find(const sl_service *service, const char *name);
+/* The function of a method in its offer's table, or NULL. */
+typedef void sl__method_fn(const void *arguments, void *result);
+sl__method_fn *sl__method_function(const sl_offer *offer, unsigned method);
+/* In a task: calls it, waits for the tasks that it started, and gives its result, which lives as long as the
+ * task. Fails as the method does. */
+void *sl__method_call(const sl_offer *offer, unsigned method, const void *arguments);
+/* Says whose result it is, in an error about it; takes over the error. */
+sl_error *sl__method_blame(const sl_service *service, unsigned method, const char *part, sl_error *error);
