@@ -144,6 +144,8 @@ typedef void sl_free_fn(void *memory);
 /* An arena: memory that is given back all at once. */
 typedef struct sl_arena sl_arena;
 SL_API sl_arena *sl_arena_new(void);
+/* One whose first chunk holds so many bytes and little more: for many small ones that live long. */
+SL_API sl_arena *sl_arena_new_sized(size_t size);
 SL_API sl_arena *sl_arena_free(sl_arena *arena); /* takes NULL */
 SL_API void sl_arena_reset(sl_arena *arena);     /* everything in it is gone; the first chunk is kept */
 SL_API size_t sl_arena_used(const sl_arena *arena);

@@ -86,14 +86,27 @@ static chunk *chunk_new(size_t size, chunk *previous)
     return made;
 }
 
-sl_arena *sl_arena_new(void)
+static sl_arena *arena_new(size_t size)
 {
     /* The arena lives in its own first chunk. */
-    chunk *first = chunk_new(FIRST_CHUNK - sizeof(chunk), NULL);
+    chunk *first = chunk_new(size, NULL);
     sl_arena *arena = (sl_arena *)first->data;
     *arena =
         (sl_arena){.next = first->data + sizeof *arena, .end = first->data + first->size, .newest = first};
     return arena;
+}
+
+sl_arena *sl_arena_new(void)
+{
+    return arena_new(FIRST_CHUNK - sizeof(chunk));
+}
+
+sl_arena *sl_arena_new_sized(size_t size)
+{
+    size_t aligned = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    if (aligned < size || aligned > SIZE_MAX - sizeof(sl_arena))
+        out_of_memory(size);
+    return arena_new(aligned + sizeof(sl_arena));
 }
 
 static chunk *free_but_first(chunk *newest)

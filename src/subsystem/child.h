@@ -23,6 +23,9 @@ typedef enum sl__child_state {
 } sl__child_state;
 
 typedef struct sl__child_events {
+    /* Around what is taken from the wire at once (packets, hello, ready): each begin has its end. */
+    void (*begin)(sl__child *child);
+    void (*end)(sl__child *child);
     /* It said who it is: 0 to go on, or a code with an error, and it is ended. */
     int (*hello)(sl__child *child, const struct sl__hello *hello, sl_error **ret_error);
     void (*ready)(sl__child *child);
@@ -56,6 +59,12 @@ void sl__child_stop(sl__child *child, uint64_t patience_ms);
 /* SIGTERM to its group now, SIGKILL after grace_ms; `why` becomes part of how it ended. */
 void sl__child_end(sl__child *child, const char *why);
 void sl__child_kill(sl__child *child, const char *why); /* SIGKILL at once */
+/* Whether it said itself why it does not start, or was refused at its hello: trying again would not help. */
+bool sl__child_told(const sl__child *child);
+/* Kills it and waits for its end, SL__CHILD_FREE_MS at most; no event comes any more, `gone` neither. For a
+ * loop that ends. */
+#define SL__CHILD_FREE_MS 1000
+void sl__child_free(sl__child *child);
 
 /* upcall.c: what a child asks of its parent: CALL (odd numbers), CANCEL of those, HEAR, UNHEAR, TELL, LOG.
  * Whether the packet was one of these. What it began (calls, listeners) is cancelled and ended by

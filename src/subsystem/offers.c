@@ -2,10 +2,6 @@
  * shared object for the children to load. */
 #include <silver/subsystem.h>
 
-#pragma weak sl_manager_of
-#pragma weak sl_manager_offer
-#pragma weak sl_manager_withdraw
-
 static int add(sl_loaded *plugin, const sl_interest *interest, void **ret_handle, sl_error **ret_error)
 {
     sl_manager *manager = sl_manager_of(sl_plugin_root(plugin));

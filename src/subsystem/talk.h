@@ -3,7 +3,9 @@
  *
  * This is how an instance serves requests by workers in Python: the head of the request are the call's
  * arguments, and bodies, WebSocket messages and events are data. Each side may send SL__TALK_WINDOW bytes of
- * data beyond what the other has taken: after that it waits for credit. */
+ * data beyond what the other has taken: after that it waits for credit. A packet that is larger than the
+ * window is sent whole when nothing of the window is used. Credit comes in KiB, so that less than one KiB may
+ * stay without: the window counts as unused then. */
 #pragma once
 
 #include "subsystem/wire.h"
@@ -28,7 +30,7 @@ SL_API bool sl__talk_next(sl__talk *talk, sl__packet *ret_packet);
 SL_API bool sl__talk_next_within(sl__talk *talk, uint64_t ms, sl__packet *ret_packet, bool *ret_silent);
 /* Sends SL__DATA with this word. Waits for credit: may suspend. Fails as sl__talk_next does. */
 SL_API void sl__talk_send(sl__talk *talk, uint16_t word, const void *data, size_t size);
-SL_API void sl__talk_end(sl__talk *talk); /* no more data from here */
+SL_API void sl__talk_end(sl__talk *talk); /* no more data from here; likewise */
 /* Leaves it: the child is told (SL__CANCEL), and ended if it goes on beyond the service's grace. */
 SL_API void sl__talk_cancel(sl__talk *talk);
 SL_API int sl__talk_pid(const sl__talk *talk); /* of the child that has it */
