@@ -100,7 +100,7 @@ static int serve(void)
         .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
         .log = &log,
         .notify = &notify,
-        .services = &(struct services){0},
+        .services = &(struct services){.postgres = {.users = -1}},
         .ready = now_ready,
         .data = &log,
     };
