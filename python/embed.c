@@ -74,6 +74,11 @@ static int check_venv(const char *venv, sl_error **ret_error)
     int code = file ? sl_buffer_read(&text, fileno(file), PYVENV_SIZE_MAX) : -errno;
     if (file)
         fclose(file);
+    char packages[PATH_MAX + 64];
+    snprintf(packages, sizeof(packages), "%s/lib/python%d.%d/site-packages", venv, PY_MAJOR_VERSION,
+             PY_MINOR_VERSION);
+    if (code < 0 && access(packages, F_OK) == 0) /* copied without it, and as good */
+        return 0;
     if (code < 0) {
         *ret_error = sl_error_hint(sl_error_new(SL_ECONFIG, "%s is no virtualenv: cannot read %s: %s", venv,
                                                 path, sl_code_message(code)),
@@ -176,7 +181,7 @@ static int add_library(const char *application, sl_error **ret_error)
     PyObject *path = PySys_GetObject("path"), *ours = PyUnicode_DecodeFSDefault(library);
     int failed = !path || !ours || PyList_Insert(path, 0, ours) < 0;
     Py_XDECREF(ours);
-    PyObject *done = failed ? NULL : embed_call("_start", "prepare", "s", application);
+    PyObject *done = failed ? NULL : embed_call("_start", "prepare", "ss", application, venv_used);
     if (done) {
         Py_DECREF(done);
         return 0;

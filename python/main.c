@@ -44,7 +44,9 @@ static int work(struct port *port, const char *service, const char *path)
     if (embed_start(&options, &error) < 0)
         return refuse(port, error);
     const char *object = getenv(WEB_ENV_OBJECT);
-    int status = web_run(port, path, object && object[0] ? object : "application");
+    int status = strcmp(service, WEB_SERVICE) == 0
+                     ? web_run(port, path, object && object[0] ? object : "application")
+                     : service_run(port, service, path);
     embed_stop();
     return status;
 }
@@ -57,7 +59,7 @@ int main(int argc, char **argv)
         return 2;
     }
     sl__wire *wire;
-    int code = sl__wire_join(SL__WIRE_MEMORY_FD, SL__WIRE_SOCKET_FD, &wire);
+    int code = sl__worker_join(&wire);
     if (code < 0) {
         fprintf(stderr, "silver-python: silver starts this program: %s\n", sl_code_message(code));
         return 2;

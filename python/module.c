@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "embed.h"
+#include "upcall.h"
+#include "web.h"
 
 static struct port *the_port;
 static const char *the_application = "";
@@ -55,9 +57,39 @@ static PyObject *silver_application(PyObject *module, PyObject *nothing)
     return PyUnicode_DecodeFSDefault(the_application);
 }
 
+/* ---- The context ------------------------------------------------------------------------------------- */
+
+static PyObject *request_variable;
+
+PyObject *module_context_variable(void)
+{
+    return request_variable;
+}
+
+PyObject *module_request_context(const struct web_request *request)
+{
+    return Py_BuildValue("{s:s,s:s,s:s,s:N,s:s,s:s}", "request_id", request->id, "peer", request->peer,
+                         "method", request->method, "path",
+                         PyUnicode_DecodeUTF8(request->path.data ? request->path.data : "",
+                                              (Py_ssize_t)request->path.size, "replace"),
+                         "scheme", request->scheme, "directory", the_application);
+}
+
+static PyObject *silver_context(PyObject *module, PyObject *nothing)
+{
+    struct web_thread *thread = web_thread_here();
+    if (thread && thread->request)
+        return module_request_context(thread->request);
+    PyObject *value = NULL;
+    if (PyContextVar_Get(request_variable, NULL, &value) < 0)
+        return NULL;
+    return value ? value : PyDict_New();
+}
+
 static PyMethodDef methods[] = {
     {"log", silver_log, METH_VARARGS, "log(level, logger, message): a record for the slot's log"},
     {"log_level", silver_log_level, METH_NOARGS, "the slot's level"},
+    {"context", silver_context, METH_NOARGS, "what holds for the work that is done now"},
     {"venv", silver_venv, METH_NOARGS, "the virtualenv that is used, or None"},
     {"application", silver_application, METH_NOARGS, "the application's directory"},
     {0},
@@ -69,5 +101,11 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_silve
 
 PyObject *module_init(void)
 {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    request_variable = module ? PyContextVar_New("silver.context", NULL) : NULL;
+    if (request_variable && upcall_open(module, the_port) < 0)
+        Py_CLEAR(request_variable);
+    if (!request_variable)
+        Py_CLEAR(module);
+    return module;
 }

@@ -126,6 +126,19 @@ static void wake(struct waiter *waiter)
         pthread_cond_signal(&waiter->woken);
 }
 
+/* If calls are in the queue that the reader does not take itself: to somebody who does. */
+static void wake_idle(struct port *port, const struct waiter *reader)
+{
+    const struct work *work = port->first;
+    if (work && reader->idle)
+        work = work->next;
+    for (struct waiter *waiter = port->waiters; work && waiter; waiter = waiter->next)
+        if (waiter->idle) {
+            pthread_cond_signal(&waiter->woken);
+            return;
+        }
+}
+
 static void wake_all(struct port *port)
 {
     for (struct waiter *waiter = port->waiters; waiter; waiter = waiter->next)
@@ -214,7 +227,8 @@ static void dispatch(struct port *port, const sl__packet *packet)
     } else {
         struct work *work = find_work(port, packet->call);
         if (work && packet->kind == SL__CREDIT) {
-            work->credit += (int64_t)packet->word * 1024;
+            int64_t credit = work->credit + (int64_t)packet->word * 1024;
+            work->credit = credit < SL__TALK_WINDOW ? credit : SL__TALK_WINDOW;
         } else if (work && packet->kind == SL__CANCEL && !work->cancelled) {
             work->cancelled = true;
             work->cancelled_ns = sl_monotonic_ns();
@@ -252,9 +266,10 @@ static int until_ms(uint64_t deadline_ns)
 }
 
 /* Has the role. The lock is held, but let go of for the wait itself. */
-static void read_wire(struct port *port, uint64_t deadline_ns)
+static void read_wire(struct port *port, const struct waiter *me, uint64_t deadline_ns)
 {
     port->reading = true;
+    wake_idle(port, me);
     sl__wire_flush(port->wire);
     if (sl__wire_sleep(port->wire)) {
         int fd = sl__wire_descriptor(port->wire), ms = until_ms(deadline_ns);
@@ -265,13 +280,14 @@ static void read_wire(struct port *port, uint64_t deadline_ns)
     sl__wire_awake(port->wire);
     take(port);
     port->reading = false;
+    wake_idle(port, me);
 }
 
 /* One round of waiting: as the reader, or for the reader. Spurious returns are allowed. The lock is held. */
 static void wait_round(struct port *port, struct waiter *me, uint64_t deadline_ns)
 {
     if (!port->reading) {
-        read_wire(port, deadline_ns);
+        read_wire(port, me, deadline_ns);
         return;
     }
     me->next = port->waiters;
@@ -329,8 +345,10 @@ struct work *port_next(struct port *port, struct waiter *me)
         pthread_mutex_unlock(&port->lock);
         GIL_RELEASE();
         pthread_mutex_lock(&port->lock);
+        me->idle = true;
         while (!(work = shift(port)) && !port->stopping)
             wait_round(port, me, 0);
+        me->idle = false;
         leave(port);
         pthread_mutex_unlock(&port->lock);
         GIL_TAKE();
@@ -370,7 +388,7 @@ static int credit_code(const struct port *port, const struct work *work, size_t 
         return SL_ECLOSED;
     if (work->cancelled)
         return SL_ECANCELED;
-    return work->credit >= (int64_t)size ? 0 : 1;
+    return work->credit >= (int64_t)size || work->credit > (int64_t)SL__TALK_WINDOW - 1024 ? 0 : 1;
 }
 
 int port_send(struct port *port, struct work *work, struct waiter *me, uint16_t word,
@@ -450,6 +468,32 @@ void port_unlisten(struct port *port, struct listener *listener)
     if (*link)
         *link = listener->next;
     pthread_mutex_unlock(&port->lock);
+}
+
+void port_each_listener(struct port *port, void (*function)(struct listener *listener, const void *data),
+                        const void *data)
+{
+    pthread_mutex_lock(&port->lock);
+    for (struct listener *at = port->listeners; at; at = at->next) {
+        function(at, data);
+        wake(at->waiter);
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
+void port_lock(struct port *port)
+{
+    pthread_mutex_lock(&port->lock);
+}
+
+void port_unlock(struct port *port)
+{
+    pthread_mutex_unlock(&port->lock);
+}
+
+void port_wake(struct port *port, struct waiter *waiter)
+{
+    wake(waiter);
 }
 
 int port_wait(struct port *port, struct listener *listener, struct waiter *me, const int *flag,

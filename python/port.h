@@ -23,6 +23,7 @@ struct waiter {
     struct waiter *next;
     pthread_cond_t woken;
     bool waits;
+    bool idle; /* for a call to run */
 };
 
 /* A call of the parent: it waits in the queue, then it runs. */
@@ -92,6 +93,12 @@ bool port_cancelled(struct port *port, struct work *work);
 uint64_t port_call_number(struct port *port); /* odd: ours */
 void port_listen(struct port *port, struct listener *listener);
 void port_unlisten(struct port *port, struct listener *listener); /* also of one that is not there */
+void port_each_listener(struct port *port, void (*function)(struct listener *listener, const void *data),
+                        const void *data); /* with the lock held; their waiters are woken */
+/* The lock, for what `arrived` writes. */
+void port_lock(struct port *port);
+void port_unlock(struct port *port);
+void port_wake(struct port *port, struct waiter *waiter); /* the lock is held */
 /* (GIL) Waits until *flag (written by `arrived`) is not 0, at most until `deadline_ns` of sl_monotonic_ns (0:
  * for ever): 1; 0: it is late; SL_ECANCELED: `work` (may be NULL) was cancelled; SL_ECLOSED. */
 int port_wait(struct port *port, struct listener *listener, struct waiter *me, const int *flag,

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "asgi.h"
-#include "watch.h"
+#include "upcall.h"
 
 #define THREADS_MAX 1024
 
@@ -43,7 +43,7 @@ static void say_hello(struct web *web)
     put_or_complain(web->port, &(sl__packet){.kind = SL__HELLO}, sl__hello_record(), &hello);
 }
 
-static void say_ready(struct web *web)
+void web_put_ready(struct web *web)
 {
     port_put(web->port, &(sl__packet){.kind = SL__READY}, NULL, 0);
     port_flush(web->port);
@@ -71,26 +71,28 @@ static void refuse_method(struct web *web, const struct work *work)
     port_flush(web->port);
 }
 
-static void serve_one(struct web_thread *thread, struct work *work)
+static void run_wsgi(struct web_thread *thread)
 {
-    thread->work = work;
+    struct work *work = thread->work;
     if (work->word == WEB_SERVE)
         wsgi_serve(thread);
     else if (work->word == WEB_ABOUT)
         web_put_about(thread->web, work->id, "wsgi");
     else
         refuse_method(thread->web, work);
-    thread->work = NULL;
-    thread->request = NULL;
-    port_done(thread->web->port, work);
 }
 
 static void serve(struct web *web)
 {
     struct web_thread thread = {.web = web, .waiter = waiter_new(), .arena = sl_arena_new()};
     here = &thread;
-    for (struct work *work; (work = port_next(web->port, thread.waiter));)
-        serve_one(&thread, work);
+    for (struct work *work; (work = port_next(web->port, thread.waiter));) {
+        thread.work = work;
+        web->run(&thread);
+        thread.work = NULL;
+        thread.request = NULL;
+        port_done(web->port, work);
+    }
     here = NULL;
     Py_CLEAR(thread.exchange);
     Py_CLEAR(thread.input);
@@ -132,15 +134,15 @@ static const char *describe(const struct work *work, sl_arena *arena)
     return "a request";
 }
 
-static int run_wsgi(struct web *web)
+int web_serve(struct web *web)
 {
-    PyObject *threads = wsgi_open(web) == 0 ? start_threads(web) : NULL;
+    PyObject *threads = start_threads(web);
     if (!threads) {
         trouble_log(web->port, "the worker does not start");
         return 1;
     }
-    watch_start(web->port, describe);
-    say_ready(web);
+    watch_start(web->port, web->describe);
+    web_put_ready(web);
     serve(web);
     PyObject *joined = embed_call("_start", "join", "O", threads);
     if (!joined)
@@ -178,29 +180,44 @@ static unsigned threads_wanted(void)
     return (unsigned)number;
 }
 
-/* Instead of READY: what the current exception says. */
-static int refuse(struct web *web)
+void web_put_refused(struct port *port)
 {
     SL_CLEANUP(sl_buffer_done) sl_buffer out = {0};
     trouble_put(&out);
+    port_put(port, &(sl__packet){.kind = SL__FAILED}, &(struct iovec){out.data, out.size}, 1);
+    port_flush(port);
+}
+
+static int run_asgi(struct web *web)
+{
+    asgi_after_batch = upcall_after_batch;
+    upcall_in_loop(true);
+    int status = asgi_run(web, web_put_ready);
+    upcall_in_loop(false);
+    return status;
+}
+
+static int refuse(struct web *web)
+{
     say_hello(web);
-    port_put(web->port, &(sl__packet){.kind = SL__FAILED}, &(struct iovec){out.data, out.size}, 1);
-    port_flush(web->port);
+    web_put_refused(web->port);
     return 1;
 }
 
 int web_run(struct port *port, const char *path, const char *object)
 {
-    struct web web = {.port = port, .threads = threads_wanted()};
+    struct web web = {.port = port, .run = run_wsgi, .describe = describe, .threads = threads_wanted()};
     PyObject *interface = load(&web, path, object);
     if (!interface)
         return refuse(&web);
     bool asgi = PyUnicode_CompareWithASCIIString(interface, "asgi") == 0;
     Py_DECREF(interface);
+    if (!asgi && wsgi_open(&web) < 0)
+        return refuse(&web);
     if (asgi)
         web.threads = asgi_concurrency();
     say_hello(&web);
-    int status = asgi ? asgi_run(&web, say_ready) : run_wsgi(&web);
+    int status = asgi ? run_asgi(&web) : web_serve(&web);
     Py_CLEAR(web.application);
     Py_CLEAR(web.environ);
     return status;

@@ -5,6 +5,7 @@
 #include "embed.h"
 #include "port.h"
 #include "run/web_talk.h"
+#include "watch.h"
 
 /* One thread that runs handlers, and what it uses again for each. */
 struct web_thread {
@@ -19,13 +20,25 @@ struct web_thread {
 
 struct web {
     struct port *port;
-    PyObject *application;
+    void (*run)(struct web_thread *thread); /* one call, which is thread->work, to its last packet */
+    watch_describe_fn *describe;
     unsigned threads;
+    PyObject *application;
     PyObject *environ; /* what each request's begins with */
 };
 
 /* The thread's own; NULL in a thread that runs no handlers. */
 struct web_thread *web_thread_here(void);
+
+/* Runs calls by so many threads, of which this one is one, until the parent says stop or is gone. Says READY.
+ * The exit status. */
+int web_serve(struct web *web);
+void web_put_ready(struct web *web);
+/* The current exception instead of READY. */
+void web_put_refused(struct port *port);
+
+/* service.c: the same for a service whose methods are a module's functions. */
+int service_run(struct port *port, const char *name, const char *path);
 
 /* Loads the application of a file and serves it until the parent says stop or is gone. The exit status. */
 int web_run(struct port *port, const char *path, const char *object);

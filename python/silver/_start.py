@@ -15,11 +15,17 @@ class Refused(Exception):
         self.hint = hint
 
 
-def prepare(application):
+def prepare(application, venv):
     """What travels with the application comes first on the path, its .pth files honoured."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    if venv:
+        import site
+
+        packages = os.path.join(venv, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+        if packages not in sys.path:
+            site.addsitedir(packages)
     library = os.path.join(application, "lib", "python")
     if os.path.isdir(library):
         import site

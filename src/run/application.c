@@ -5,11 +5,7 @@
 int application_open(struct instance *instance)
 {
     instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
-    sl_manager_options options = {.directory = instance->manifest->directory};
-    int code = sl_manager_new(instance->root, &options, &instance->manager);
-    if (code < 0)
-        SAY(instance, SL_ERROR, "cannot manage services: %s", sl_code_message(code));
-    return code;
+    return 0;
 }
 
 void application_start(struct instance *instance)
@@ -36,7 +32,6 @@ static void end_tasks(struct instance *instance)
 void application_close(struct instance *instance)
 {
     plugins_unload(&instance->plugins, instance->manager); /* where the drain did not come to it */
-    instance->manager = sl_manager_free(instance->manager);
     end_tasks(instance);
     instance->app = sl__app_free(instance->app);
 }
