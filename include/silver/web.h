@@ -66,6 +66,13 @@ SL_API extern const sl_interest_kind sl_route_kind;
                      .options = {__VA_ARGS__}})
 /* clang-format on */
 
+/* sl_command(app, "import", import, "reads old messages"), in SL_APPLICATION: `silver run DIR import
+ * ARGUMENTS` calls `import`, a sl_command_fn (silver/plugin.h), in a task, after the application was started
+ * as in an instance. The strings are copied. A name that is there already fails, naming both places. */
+#define sl_command(app, name, function, summary) sl__command(SL_HERE, (app), (name), (function), (summary))
+SL_API void sl__command(const sl_site *site, sl_app *app, const char *name, sl_command_fn *function,
+                        const char *summary);
+
 /* A part of the path by its name in the pattern, decoded (an encoded slash is part of its segment). An
  * unknown name fails. */
 #define sl_urlvar(req, name) sl__urlvar(SL_HERE, (req), (name))

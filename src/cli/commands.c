@@ -136,6 +136,56 @@ static const sl__cli_command check_command = {
     .run = sl__cli_check,
 };
 
+/* ---- run ----------------------------------------------------------------------------------------------- */
+
+static const sl__cli_command running_command = {
+    .name = "run",
+    .summary = "Run a command of an application",
+    .description =
+        (const char *const[]){
+            "Runs a script of the application's bin/, or a command that the application or one of its "
+            "plug-ins "
+            "has. A script runs with the environment that the application is given, so it finds the same "
+            "database; a Python script also finds the application's virtualenv, lib/python and modules. A "
+            "command runs inside the application, which is started as for serving, but listens nowhere.",
+            "Both work in the application's directory; OLDPWD is where you called. Without COMMAND, lists "
+            "what "
+            "there is.",
+            NULL,
+        },
+    .arguments =
+        (const sl__cli_argument[]){
+            {"DIR", "the application's directory, the one with app.ini in it; the current one by default",
+             .optional = true, .offer = SL__OFFER_DIRECTORIES},
+            {"COMMAND", "the command's name, and all that is for it, options too", .optional = true,
+             .rest = true},
+            {0},
+        },
+    .options =
+        (const sl__cli_option[]){
+            {"production", 'P', .help = "Start the application as `silver serve --production` does"},
+            {0},
+        },
+    .examples =
+        (const sl__cli_pair[]){
+            {"silver run .", "list the commands of the application in this directory"},
+            {"silver run . reindex --all", "run one of them, with an option of its own"},
+            {"silver run apps/blog manage.py migrate", "run the script bin/manage.py"},
+            {0},
+        },
+    .environment =
+        (const sl__cli_pair[]){
+            {"CONFIG_...", "services that are given already; the others are made as for `silver serve`"},
+            {0},
+        },
+    .exits =
+        (const sl__cli_pair[]){
+            {"N", "what the command returns"},
+            {0},
+        },
+    .run = sl__cli_run,
+};
+
 /* ---- help, version, completion ------------------------------------------------------------------------- */
 
 static const sl__cli_command help_command = {
@@ -200,7 +250,8 @@ static const sl__cli_command completion_command = {
 };
 
 const sl__cli_command *const sl__cli_commands[] = {
-    &init_command, &serve_command, &check_command, &help_command, &version_command, &completion_command, NULL,
+    &init_command, &serve_command,   &running_command,    &check_command,
+    &help_command, &version_command, &completion_command, NULL,
 };
 
 const sl__cli_command *sl__cli_find(const char *name)

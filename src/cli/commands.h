@@ -34,6 +34,7 @@ typedef struct sl__cli_argument {
     const char *help;
     bool optional;
     sl__cli_offer offer;
+    bool rest; /* the last one: from here on all words are its, options too */
 } sl__cli_argument;
 
 /* Two columns of text: an example and what it does, an exit code and its meaning, a variable and its use. */
@@ -69,6 +70,7 @@ const sl__cli_command *sl__cli_find(const char *name); /* NULL if there is none 
 int sl__cli_init(const sl__cli_parsed *parsed);
 int sl__cli_serve(const sl__cli_parsed *parsed);
 int sl__cli_check(const sl__cli_parsed *parsed);
+int sl__cli_run(const sl__cli_parsed *parsed);
 int sl__cli_help(const sl__cli_parsed *parsed);
 int sl__cli_version(const sl__cli_parsed *parsed);
 int sl__cli_completion(const sl__cli_parsed *parsed);

@@ -145,7 +145,7 @@ static void put_zsh_command(sl_buffer *out, const sl__cli_command *command)
     }
     put_zsh_option(out, &sl__cli_help_option);
     for (const sl__cli_argument *argument = command->arguments; argument && argument->name; argument++) {
-        sl_buffer_printf(out, " \\\n            '%s:", argument->optional ? ":" : "");
+        sl_buffer_printf(out, " \\\n            '%s:", argument->rest ? "*:" : argument->optional ? ":" : "");
         put_zsh_text(out, argument->name);
         sl_buffer_puts(out, ":");
         put_zsh_offer(out, argument->offer);

@@ -188,7 +188,11 @@ bool sl__cli_usage_next(const sl__cli_command *command, size_t *cursor, sl_buffe
     const sl__cli_argument *argument = command->arguments;
     for (; argument && argument->name; argument++) {
         if (at-- == 0) {
-            sl_buffer_printf(ret_word, argument->optional ? "[%s]" : "%s", argument->name);
+            sl_buffer_printf(ret_word,
+                             argument->rest       ? "[%s...]"
+                             : argument->optional ? "[%s]"
+                                                  : "%s",
+                             argument->name);
             return true;
         }
     }

@@ -157,10 +157,24 @@ static sl_error *read_argument(reader *in, const char *word)
     return NULL;
 }
 
+/* The words of a command's command are not ours to read. */
+static bool takes_rest(const reader *in)
+{
+    const sl__cli_argument *argument = in->command->arguments;
+    for (int i = 0; argument && argument->name && i < in->arguments; i++)
+        argument++;
+    return argument && argument->name && argument->rest && in->arguments > 0;
+}
+
 static sl_error *read_words(reader *in)
 {
     bool options_end = false;
     while (in->next < in->count && !in->parsed->help) {
+        if (takes_rest(in)) {
+            in->parsed->rest = in->words + in->next;
+            in->parsed->rest_count = in->count - in->next;
+            return NULL;
+        }
         const char *word = in->words[in->next++];
         sl_error *error = NULL;
         if (!options_end && strcmp(word, "--") == 0)

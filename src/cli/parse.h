@@ -12,6 +12,8 @@ struct sl__cli_parsed {
     const char *values[SL__CLI_OPTIONS_MAX]; /* in the order of the command's options; "" for a flag; NULL:
                                                 not given */
     const char *arguments[SL__CLI_ARGUMENTS_MAX];
+    char *const *rest; /* the words of an argument that takes the rest, and how many */
+    int rest_count;
     bool help; /* --help was asked for: the rest was not looked at */
 };
 

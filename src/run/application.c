@@ -13,7 +13,8 @@ void application_start(struct instance *instance)
     sl_error *error = NULL;
     if (plugins_load(&instance->plugins, instance->manifest, instance->root, instance->manager, &error) < 0)
         sl_fail_error(error);
-    instance->loaded.start(instance->app, instance->loaded.data);
+    if (instance->loaded.start)
+        instance->loaded.start(instance->app, instance->loaded.data);
     sl_plugins_start(instance->root);
 }
 

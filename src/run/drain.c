@@ -58,6 +58,6 @@ void instance_drain(struct instance *instance)
         return;
     }
     instance->drain_until = sl_loop_now(instance->loop) + instance->manifest->limits.drain_ms;
-    sl_deferred *done = sl_http_server_drain(instance->server);
+    sl_deferred *done = instance->server ? sl_http_server_drain(instance->server) : sl_succeeded(NULL, NULL);
     sl_forget(sl_then(done, drained, drained, instance, NULL));
 }

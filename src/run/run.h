@@ -38,6 +38,11 @@ int run_serve(const struct run_serve_options *options);
  * detail}]}. 0 or 1. */
 int run_check(const char *directory, bool json, FILE *out);
 
+/* Runs a command of the application: one that it or a plug-in of it has, or a script in bin/; `words` are its
+ * name and arguments. Without a name lists what there is. The status is the command's; 1 if it failed; 2 if
+ * there is none of that name. */
+int run_command(const char *directory, bool production, int count, char *const words[]);
+
 /* The hidden command `silver instance`: argv[0] is "instance". Refuses to run by hand. */
 int run_instance(int argc, char **argv);
 /* The hidden command `silver postgres`, which keeps an application's own PostgreSQL: likewise. */

@@ -52,6 +52,7 @@ sl_app *sl__app_free(sl_app *app)
         return NULL;
     sl_app_set(app, NULL, NULL);
     sl_root_set(app->root, &application, NULL);
+    sl__app_commands_free(app);
     sl__tees_free(app);
     sl__templates_free(app->templates);
     sl__router_free(app->router);

@@ -9,6 +9,7 @@
 #include "web/template.h"
 
 typedef struct sl__tee sl__tee;
+typedef struct sl__app_command sl__app_command;
 
 struct sl_app {
     sl_root *root;
@@ -22,6 +23,7 @@ struct sl_app {
     sl__tee *tees, *last_tee; /* that no request uses, the one unused for longest first */
     size_t tee_count;
     sl_error *broken;
+    sl__app_command *commands;
 };
 
 /* What hangs on req->web: made at the first need, in the request's arena. */
@@ -39,6 +41,9 @@ sl__web *sl__web_get(sl_request *req);
 
 /* app.c: the application that this task works for, or NULL. */
 sl_app *sl__app_current(void);
+
+/* command.c */
+void sl__app_commands_free(sl_app *app);
 
 /* params.c */
 #define SL__PAIRS_MAX 1000
