@@ -296,15 +296,23 @@ static int struct_from_json(reader *r, const sl_record *record, json_t *json, ch
         return sl__record_refuse(SL_EINVAL, record, at, NULL, r->ret_error, "must be an object, not %s",
                                  type_name(json));
     size_t found = 0;
-    for (size_t i = 0; i < record->field_count; i++) {
+    int code = 0;
+    for (size_t i = 0; i < record->field_count && code == 0; i++) {
         const sl_record_field *field = &record->fields[i];
         json_t *member = json_object_get(json, field->name);
         found += !!member;
-        int code = field_from_json(r, record, field, member, value + field->offset, at);
-        if (code < 0)
+        code = field_from_json(r, record, field, member, value + field->offset, at);
+        if (code < 0 && member)
             return code;
     }
-    return found < json_object_size(json) ? refuse_unknown(r, record, json, at) : 0;
+    if (code == 0 && found == json_object_size(json))
+        return 0;
+    /* What is missing may be there under a wrong name. */
+    sl_error *missing = code < 0 ? *r->ret_error : NULL;
+    int unknown = refuse_unknown(r, record, json, at);
+    if (unknown < 0)
+        sl_error_unref(missing);
+    return unknown < 0 ? unknown : code;
 }
 
 int sl_record_from_json(const sl_record *record, json_t *json, sl_arena *arena, void **ret_value,

@@ -5,7 +5,11 @@
 int application_open(struct instance *instance)
 {
     instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
-    return 0;
+    sl_manager_options options = {.directory = instance->manifest->directory};
+    int code = sl_manager_new(instance->root, &options, &instance->manager);
+    if (code < 0)
+        SAY(instance, SL_ERROR, "cannot manage services: %s", sl_code_message(code));
+    return code;
 }
 
 void application_start(struct instance *instance)
@@ -33,6 +37,7 @@ static void end_tasks(struct instance *instance)
 void application_close(struct instance *instance)
 {
     plugins_unload(&instance->plugins, instance->manager); /* where the drain did not come to it */
+    instance->manager = sl_manager_free(instance->manager);
     end_tasks(instance);
     instance->app = sl__app_free(instance->app);
 }

@@ -11,6 +11,14 @@ static uint64_t time_left(const struct instance *instance)
     return instance->drain_until > now ? instance->drain_until - now : 0;
 }
 
+static sl_result finished(sl_result result, void *data)
+{
+    struct instance *instance = data;
+    sl_result_done(&result);
+    sl_loop_stop(instance->loop);
+    return sl_ok(NULL);
+}
+
 static void *stop_plugins(void *data)
 {
     struct instance *instance = data;
@@ -24,7 +32,8 @@ static sl_result plugins_stopped(sl_result result, void *data)
     if (result.kind == SL_FAILURE)
         SAY(instance, SL_WARNING, "a plug-in did not stop as it should: %s", result.error->message);
     sl_result_done(&result);
-    sl_loop_stop(instance->loop);
+    sl_deferred *done = sl_timeout(sl_manager_drain(instance->manager), time_left(instance));
+    sl_forget(sl_then(done, finished, finished, instance, NULL));
     return sl_ok(NULL);
 }
 

@@ -67,6 +67,7 @@ static sl_response *show_metrics(sl_request *req)
         sl_fail(SL_HTTP(404), "there is only /metrics here");
     sl_buffer text = {0};
     sl_http_server_metrics(instance->server, &text);
+    sl_manager_metrics(instance->manager, &text);
     char *copy = sl_alloc(text.size + 1);
     memcpy(copy, text.data ? text.data : "", text.size);
     size_t size = text.size;

@@ -242,8 +242,11 @@ static int load(struct plugin *plugin, const struct manifest *manifest, sl_root 
 {
     if (plugin->kind == PLUGIN_C)
         return sl_plugin_load(root, plugin->descriptor, plugin->library, &plugin->loaded, ret_error);
-    *ret_error = sl_error_new(SL_ENOSERVICE, "%s: nobody manages services", plugin->place);
-    return SL_ENOSERVICE;
+    char *module = sl_printf_heap("%s/%s", manifest->directory, plugin->place);
+    int code = sl_manager_offer(manager, plugin->name, &(sl_offer){0}, module, ret_error);
+    free(module);
+    plugin->offered = code == 0;
+    return code;
 }
 
 int plugins_load(struct plugins *plugins, const struct manifest *manifest, sl_root *root, sl_manager *manager,
@@ -262,5 +265,8 @@ void plugins_unload(struct plugins *plugins, sl_manager *manager)
         if (plugin->loaded)
             sl_plugin_unload(plugin->loaded);
         plugin->loaded = NULL;
+        if (plugin->offered)
+            sl_manager_withdraw(manager, plugin->name);
+        plugin->offered = false;
     }
 }

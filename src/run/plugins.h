@@ -19,6 +19,7 @@ struct plugin {
     const struct sl_plugin *descriptor; /* of one in C that plugin_open has opened */
     char *library;                      /* its path; malloc'ed */
     sl_loaded *loaded;
+    bool offered; /* one in Python, as a service */
 };
 
 struct plugins {

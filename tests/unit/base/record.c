@@ -346,6 +346,7 @@ static void test_json_is_read_strictly(void **state)
          "tags[1] must be an object, not a number"},
         {"{\"one\": {\"name\": \"\"}, \"tags\": [{\"name\": \"\", \"nam\": 1}]}",
          "tags[0] has no field \"nam\""},
+        {"{\"one\": {\"nam\": \"\"}}", "one has no field \"nam\""}, /* rather than that name is missing */
         {"{\"one\": {\"name\": \"\"}, \"worms\": 1}", "all has no field \"worms\""},
     };
     for (unsigned i = 0; i < sl_array_size(cases); i++) {
