@@ -232,7 +232,7 @@ static PyObject *capture(PyObject *self, PyObject *const *arguments, Py_ssize_t 
 }
 
 /* The task of a coroutine, its first step taken; NULL with an exception. */
-static PyObject *task_begin(PyObject *coroutine)
+static PyObject *task_begin(request *r, PyObject *coroutine)
 {
     PyObject *arguments[] = {coroutine, asgi.loop, asgi.task_name};
     if (PyDict_SetItem(asgi.loop_dict, asgi_names.call_soon, asgi.capture) < 0)
@@ -243,11 +243,13 @@ static PyObject *task_begin(PyObject *coroutine)
     if (PyDict_DelItem(asgi.loop_dict, asgi_names.call_soon) < 0)
         Py_CLEAR(task);
     if (task && step && PyContext_Enter(context) == 0) {
-        PyObject *done = PyObject_CallNoArgs(step);
+        PyObject *token = PyContextVar_Set(asgi.here, (PyObject *)r);
+        PyObject *done = token ? PyObject_CallNoArgs(step) : NULL;
         /* What ends the loop elsewhere (SystemExit) is in the task, too, and ends the request. */
         if (!done)
             PyErr_Clear();
         Py_XDECREF(done);
+        Py_XDECREF(token);
         PyContext_Exit(context);
     }
     Py_XDECREF(step);
@@ -272,7 +274,8 @@ static bool follow(request *r)
 
 static PyObject *call_application(request *r, const struct web_request *web)
 {
-    PyObject *arguments[] = {NULL, asgi_scope(web), asgi_request_receive(r), asgi_request_send(r)},
+    r->scope = asgi_scope(web);
+    PyObject *arguments[] = {NULL, Py_XNewRef(r->scope), asgi_request_receive(r), asgi_request_send(r)},
              *coroutine = NULL;
     if (arguments[1] && arguments[2] && arguments[3])
         coroutine =
@@ -302,7 +305,7 @@ static void begin(uint64_t call, struct web_request *web)
     web->body_file = -1; /* the request's now */
     list(r);
     PyObject *coroutine = as_coroutine(call_application(r, web));
-    r->task = coroutine ? task_begin(coroutine) : NULL;
+    r->task = coroutine ? task_begin(r, coroutine) : NULL;
     Py_XDECREF(coroutine);
     if (r->task) {
         asgi.tasks++;
@@ -388,7 +391,9 @@ static PyMethodDef outstay_method = {"outstay", outstay, METH_O, NULL};
 
 static void leave(request *r)
 {
-    r->late = r->deadline_ns && sl_monotonic_ns() + 1000000 >= r->deadline_ns;
+    /* The instance's clock began to run a little earlier. */
+    uint64_t taken = sl_monotonic_ns() - r->begun_ns, given = r->deadline_ns - r->begun_ns;
+    r->late = r->deadline_ns && taken >= given - given / 10;
     asgi_leave(r);
     if (r->finished) {
         asgi_settle(r);
@@ -560,6 +565,23 @@ PyObject *asgi_loop(void)
     return asgi.loop && pthread_equal(asgi.thread, pthread_self()) ? asgi.loop : NULL;
 }
 
+PyObject *asgi_context(void)
+{
+    PyObject *here = NULL;
+    if (!asgi.here || PyContextVar_Get(asgi.here, NULL, &here) < 0 || !here)
+        return PyErr_Occurred() ? NULL : PyDict_New();
+    request *r = (request *)here;
+    PyObject *dict = Py_BuildValue("{s:s,s:s}", "request_id", r->name, "peer", r->peer);
+    PyObject *names[] = {asgi_names.method, asgi_names.path, asgi_names.scheme};
+    for (size_t i = 0; dict && i < sl_array_size(names); i++) {
+        PyObject *value = r->scope ? PyDict_GetItemWithError(r->scope, names[i]) : NULL;
+        if (PyErr_Occurred() || (value && PyDict_SetItem(dict, names[i], value) < 0))
+            Py_CLEAR(dict);
+    }
+    Py_DECREF(here);
+    return dict;
+}
+
 static bool open_names(void)
 {
 #define ASGI_NAME(identifier, text)                                                                          \
@@ -607,7 +629,9 @@ static PyObject *begin_serving(PyObject *self, PyObject *arguments)
     asgi.response_arena = sl_arena_new();
     asgi.disconnected = PyErr_NewExceptionWithDoc(
         "silver.Disconnected", "The client has gone: nothing more can be sent.", PyExc_OSError, NULL);
-    if (!asgi.disconnected || !open_names() || !open_loop(loop) || !asgi_request_open() || !asgi_scope_open())
+    asgi.here = PyContextVar_New("silver.request", NULL);
+    if (!asgi.here || !asgi.disconnected || !open_names() || !open_loop(loop) || !asgi_request_open() ||
+        !asgi_scope_open())
         return NULL;
     port_give_to_loop(asgi.port, keep, NULL);
     PyObject *added =

@@ -15,6 +15,9 @@ unsigned asgi_concurrency(void); /* requests at once, at most: the instance sets
 
 /* The loop, if this thread runs it (borrowed); else NULL, without an exception. */
 PyObject *asgi_loop(void);
+/* What silver.context has of the request whose task (or a task that it made) runs here: a new dict with
+ * request_id, peer, method, path and scheme; empty where there is none. NULL with an exception. */
+PyObject *asgi_context(void);
 /* What is put into the port by somebody else in the loop's thread: rings for it before the loop waits. */
 void asgi_flush_soon(void);
 /* Called after each batch of packets in the loop's thread, with the GIL and without the port's lock: there

@@ -115,8 +115,10 @@ typedef struct request {
     bool cancelled; /* the task was */
     bool finished;  /* it has ended */
     PyObject *task, *timer;
+    PyObject *scope;
+    char name[48], peer[80];       /* the request's id and where it comes from, for silver.context */
     PyObject *receivers, *senders; /* futures of those who wait, or NULL */
-    uint64_t deadline_ns;
+    uint64_t begun_ns, deadline_ns;
     /* What comes. */
     PyObject *body; /* the whole body, until it is taken */
     int body_file;
@@ -147,6 +149,7 @@ struct asgi {
     PyObject *capture, *step, *step_context; /* see asgi_begin in asgi.c */
     PyObject *flush, *readable;
     PyObject *disconnected; /* the exception */
+    PyObject *here;         /* the context variable that has a task's request */
     request *buckets[ASGI_BUCKETS];
     size_t listed, tasks;
     bool in_batch, flush_planned, gone, stopped;

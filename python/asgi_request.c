@@ -520,6 +520,7 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg)
     request *r = (request *)self;
     Py_VISIT(r->task);
     Py_VISIT(r->timer);
+    Py_VISIT(r->scope);
     Py_VISIT(r->receivers);
     Py_VISIT(r->senders);
     return 0;
@@ -530,6 +531,7 @@ static int request_clear(PyObject *self)
     request *r = (request *)self;
     Py_CLEAR(r->task);
     Py_CLEAR(r->timer);
+    Py_CLEAR(r->scope);
     Py_CLEAR(r->receivers);
     Py_CLEAR(r->senders);
     return 0;
@@ -563,8 +565,11 @@ request *asgi_request_new(uint64_t id, const struct web_request *web)
     r->body_file = web->body_file;
     r->body_left = web->body_file >= 0 ? web->body_size : 0;
     r->body_streams = web->body_file < 0 && web->body_size < 0;
+    snprintf(r->name, sizeof(r->name), "%s", web->id ? web->id : "");
+    snprintf(r->peer, sizeof(r->peer), "%s", web->peer ? web->peer : "");
+    r->begun_ns = sl_monotonic_ns();
     if (web->deadline_ms > 0)
-        r->deadline_ns = sl_monotonic_ns() + (uint64_t)web->deadline_ms * 1000000;
+        r->deadline_ns = r->begun_ns + (uint64_t)web->deadline_ms * 1000000;
     if (!r->body_streams && r->body_file < 0)
         r->body = PyBytes_FromStringAndSize(web->body.data, (Py_ssize_t)web->body.size);
     PyObject_GC_Track((PyObject *)r);
