@@ -9,6 +9,11 @@
 
 #define SPARE_ROOM 8192 /* a call's memory of this size is kept for the next */
 #define SPARE_MAX 64
+/* An answer is rung for when nothing more is to be done at once; but when a call took this long, or the first
+ * answer that was not rung for is this old, with the next answer, and else by the watch. */
+#define RING_NS 100000
+#define WATCH_TICK_NS 1000000
+#define WATCH_QUIET 20 /* ticks without such answers: the watch sleeps longer */
 
 struct port {
     sl__wire *wire;
@@ -17,7 +22,10 @@ struct port {
     bool loop;    /* for good: a loop of events */
     bool stopping, gone;
     bool parked; /* the watch waits for something to watch */
+    bool rests;  /* it sleeps for longer than a tick */
     pthread_cond_t unpark;
+    uint64_t unrung_ns;         /* when the first was put that was not rung for; 0: there is none */
+    uint64_t unrung_count;      /* of all time */
     struct work *first, **last; /* that wait */
     struct work *running;
     struct work *spare;
@@ -29,14 +37,19 @@ struct port {
     void *packet_data;
 };
 
-struct waiter *waiter_new(void)
+static void init_condition(pthread_cond_t *condition)
 {
-    struct waiter *waiter = sl_calloc(1, sizeof(*waiter));
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiter->woken, &attributes);
+    pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+struct waiter *waiter_new(void)
+{
+    struct waiter *waiter = sl_calloc(1, sizeof(*waiter));
+    init_condition(&waiter->woken);
     return waiter;
 }
 
@@ -53,7 +66,7 @@ struct port *port_new(sl__wire *wire)
     port->last = &port->first;
     port->next_call = 1;
     pthread_mutex_init(&port->lock, NULL);
-    pthread_cond_init(&port->unpark, NULL);
+    init_condition(&port->unpark);
     return port;
 }
 
@@ -71,10 +84,41 @@ void port_put(struct port *port, const sl__packet *head, const struct iovec *pie
     pthread_mutex_unlock(&port->lock);
 }
 
+/* The lock is held. */
+static void ring(struct port *port)
+{
+    port->unrung_ns = 0;
+    sl__wire_flush(port->wire);
+}
+
 void port_flush(struct port *port)
 {
     pthread_mutex_lock(&port->lock);
-    sl__wire_flush(port->wire);
+    ring(port);
+    pthread_mutex_unlock(&port->lock);
+}
+
+/* The lock is held. */
+static void ring_soon(struct port *port, const struct work *work)
+{
+    uint64_t now = sl_monotonic_ns();
+    if (now - work->begun_ns > RING_NS || (port->unrung_ns && now - port->unrung_ns > RING_NS)) {
+        ring(port);
+        return;
+    }
+    if (!port->unrung_ns)
+        port->unrung_ns = now;
+    port->unrung_count++;
+    if (port->rests) {
+        port->rests = false;
+        pthread_cond_signal(&port->unpark);
+    }
+}
+
+void port_flush_soon(struct port *port, const struct work *work)
+{
+    pthread_mutex_lock(&port->lock);
+    ring_soon(port, work);
     pthread_mutex_unlock(&port->lock);
 }
 
@@ -254,6 +298,11 @@ static void take(struct port *port)
 
 /* ---- Waiting ----------------------------------------------------------------------------------------- */
 
+static struct timespec timespec_of(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
 static int until_ms(uint64_t deadline_ns)
 {
     if (!deadline_ns)
@@ -270,7 +319,7 @@ static void read_wire(struct port *port, const struct waiter *me, uint64_t deadl
 {
     port->reading = true;
     wake_idle(port, me);
-    sl__wire_flush(port->wire);
+    ring(port);
     if (sl__wire_sleep(port->wire)) {
         int fd = sl__wire_descriptor(port->wire), ms = until_ms(deadline_ns);
         pthread_mutex_unlock(&port->lock);
@@ -290,12 +339,13 @@ static void wait_round(struct port *port, struct waiter *me, uint64_t deadline_n
         read_wire(port, me, deadline_ns);
         return;
     }
+    if (port->unrung_ns)
+        ring(port);
     me->next = port->waiters;
     port->waiters = me;
     me->waits = true;
     if (deadline_ns) {
-        struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000),
-                              .tv_nsec = (long)(deadline_ns % 1000000000)};
+        struct timespec at = timespec_of(deadline_ns);
         pthread_cond_timedwait(&me->woken, &port->lock, &at);
     } else {
         pthread_cond_wait(&me->woken, &port->lock);
@@ -422,7 +472,10 @@ int port_send(struct port *port, struct work *work, struct waiter *me, uint16_t 
     if (code == 0) {
         work->credit -= (int64_t)size;
         sl__wire_put(port->wire, &head, pieces, count);
-        sl__wire_flush(port->wire);
+        if (work->answered)
+            ring_soon(port, work);
+        else
+            ring(port);
     }
     pthread_mutex_unlock(&port->lock);
     return code;
@@ -583,6 +636,31 @@ void port_watch(struct port *port, uint64_t ns, void (*report)(const struct work
             work->reported = true;
             report(work, data);
         }
+    pthread_mutex_unlock(&port->lock);
+}
+
+void port_watch_rest(struct port *port, uint64_t ns)
+{
+    struct timespec tick = timespec_of(WATCH_TICK_NS);
+    pthread_mutex_lock(&port->lock);
+    uint64_t now = sl_monotonic_ns(), end = now + ns, seen = port->unrung_count;
+    for (unsigned quiet = 0; now < end; now = sl_monotonic_ns()) {
+        if (port->unrung_ns && now - port->unrung_ns >= WATCH_TICK_NS)
+            ring(port);
+        quiet = seen == port->unrung_count ? quiet + 1 : 0;
+        seen = port->unrung_count;
+        if (quiet > WATCH_QUIET) {
+            struct timespec at = timespec_of(end);
+            port->rests = true;
+            pthread_cond_timedwait(&port->unpark, &port->lock, &at);
+            port->rests = false;
+            quiet = 0;
+        } else {
+            pthread_mutex_unlock(&port->lock);
+            nanosleep(&tick, NULL);
+            pthread_mutex_lock(&port->lock);
+        }
+    }
     pthread_mutex_unlock(&port->lock);
 }
 

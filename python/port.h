@@ -34,6 +34,7 @@ struct work {
     uint8_t codec;
     sl_view data; /* the call's payload, until port_done */
     sl_files files;
+    bool answered;    /* what is sent now is all: port_send need not ring at once */
     bool files_taken; /* they are somebody else's now: port_done leaves them open */
     /* The rest belongs to the port. */
     bool cancelled, reported;
@@ -68,6 +69,9 @@ sl__wire *port_wire(struct port *port);
 /* Puts a packet in, from any thread. `files` may be NULL; they are duplicated. Not flushed. */
 void port_put(struct port *port, const sl__packet *head, const struct iovec *pieces, unsigned count);
 void port_flush(struct port *port);
+/* The same when the call that was just answered is the last thing to do for now; if there are other calls and
+ * calls are short, one bell does for several of them. */
+void port_flush_soon(struct port *port, const struct work *work);
 /* The same with a record, flat; 0 or a code with *ret_error (the value does not keep what its record demands,
  * which is a mistake of ours or of the application). */
 int port_put_record(struct port *port, const sl__packet *head, const sl_record *record, const void *value,
@@ -124,6 +128,8 @@ void port_watch(struct port *port, uint64_t ns, void (*report)(const struct work
                 void *data);
 /* Returns when a call runs. */
 void port_watch_idle(struct port *port);
+/* Sleeps so long; meanwhile rings for answers that wait for it too long. */
+void port_watch_rest(struct port *port, uint64_t ns);
 
 struct waiter *waiter_new(void);
 void waiter_free(struct waiter *waiter);

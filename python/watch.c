@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "embed.h"
@@ -98,8 +97,7 @@ static void *run(void *data)
     struct watch *watch = data;
     for (;;) {
         port_watch_idle(watch->port);
-        struct timespec tick = {.tv_nsec = TICK_MS * 1000000};
-        nanosleep(&tick, NULL);
+        port_watch_rest(watch->port, TICK_MS * 1000000ull);
         watch->count = 0;
         port_watch(watch->port, HUNG_MS * 1000000ull, note, watch);
         for (unsigned i = 0; i < watch->count; i++)

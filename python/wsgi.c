@@ -70,6 +70,7 @@ static int put_head(struct exchange *exchange, struct web_response *response, in
     }
     exchange->head_sent = true;
     exchange->complete = response->last || response->file >= 0;
+    thread->work->answered = exchange->complete;
     return put_data(exchange, WEB_HEAD, thread->out.data, thread->out.size,
                     files.count ? files.numbers[0] : -1);
 }
@@ -304,7 +305,7 @@ static void finish(struct exchange *exchange)
         trouble_put(&thread->out);
         port_put(port, &head, &(struct iovec){thread->out.data, thread->out.size}, 1);
     }
-    port_flush(port);
+    port_flush_soon(port, thread->work);
 }
 
 static void run(struct web_thread *thread, struct exchange *exchange, PyObject *input)
