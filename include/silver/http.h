@@ -85,6 +85,7 @@ SL_API const char *sl_status_reason(int status); /* "Not Found"; "" if unknown *
 
 struct sl_websocket {
     sl_request *request; /* the one that opened it */
+    void *data;          /* of its options */
 };
 
 typedef enum sl_message_kind {
@@ -109,6 +110,7 @@ typedef struct sl_websocket_options {
     uint64_t ping_ms;             /* 0 is 20 s; a peer silent for two of them is gone */
     const char *const *origins;   /* allowed besides the site's own, NULL-terminated; "*" allows all */
     const char *const *protocols; /* subprotocols we speak, in order of preference, NULL-terminated */
+    void *data;                   /* for the handler, which finds it in the WebSocket */
 } sl_websocket_options;
 
 /* Answers an Upgrade request: 101 and then `handler`, or 400, 403 (Origin) or 426 as the case may be. */
@@ -121,6 +123,7 @@ SL_API sl_message *sl_receive(sl_websocket *ws);
 SL_API void sl_send_text(sl_websocket *ws, const char *text);
 SL_API void sl_send_printf(sl_websocket *ws, const char *format, ...) SL_PRINTF(2, 3);
 SL_API void sl_send_binary(sl_websocket *ws, const void *data, size_t size);
+SL_API void sl_send_message(sl_websocket *ws, sl_message_kind kind, const void *data, size_t size);
 SL_API void sl_send_json(sl_websocket *ws, const char *format, ...); /* as json_pack */
 /* Starts the closing handshake (code 1000 … 4999, reason at most 123 bytes); later sends fail with
  * SL_ECLOSED. */

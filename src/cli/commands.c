@@ -28,6 +28,9 @@ static const sl__cli_command init_command = {
             "Makes DIR with a small guest book written in C: its manifest app.ini, its code in src/, a "
             "template, a style sheet, a test, and a README that says what each of them is for. It runs "
             "as it is; change it into what you need.",
+            "With --runner wsgi it is a guest book in Python, with --runner asgi a place to talk over "
+            "WebSockets. Both need no package besides Python, and have a virtualenv venv/ for those that "
+            "you install.",
             "DIR must not exist yet, or be empty: no file of yours is ever written over. The "
             "application takes its name from DIR.",
             NULL,
@@ -38,9 +41,15 @@ static const sl__cli_command init_command = {
              .offer = SL__OFFER_DIRECTORIES},
             {0},
         },
+    .options =
+        (const sl__cli_option[]){
+            {"runner", 'r', "KIND", "What runs it: c, wsgi or asgi", .fallback = "c"},
+            {0},
+        },
     .examples =
         (const sl__cli_pair[]){
             {"silver init hello", "make an application in ./hello"},
+            {"silver init --runner wsgi hello", "the same in Python"},
             {"silver serve hello", "and see it at http://127.0.0.1:8080"},
             {0},
         },

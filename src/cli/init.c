@@ -1,8 +1,10 @@
 /* init.c: `silver init`. Writes the template's files into a new or empty directory, and takes back what it
- * made when it cannot write all of it. */
+ * made when it cannot write all of it. An application in Python gets a virtualenv too; where that cannot be
+ * made, the application works without. */
 #include "cli/parse.h"
 #include "cli/print.h"
 #include "cli/template.h"
+#include "run/tool.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +18,22 @@
 #define NAME_MAX_SIZE 32
 #define MADE_MAX 64
 
+typedef struct kind {
+    const char *runner;
+    const sl__cli_template_file *files;
+    const char *what, *source; /* for who reads what is next */
+    bool python;
+} kind;
+
+static const kind kinds[] = {
+    {"c", sl__cli_template, "a small guest book", "src/NAME.c", false},
+    {"wsgi", sl__cli_template_wsgi, "a small guest book", "src/runner.py", true},
+    {"asgi", sl__cli_template_asgi, "a place to talk", "src/runner.py", true},
+};
+
 /* What was made so far, in order, to be removed in reverse. */
 typedef struct layout {
+    const kind *kind;
     char name[NAME_MAX_SIZE + 1];
     const char *directory;
     char *made[MADE_MAX];
@@ -175,34 +191,89 @@ static int lay_out(layout *all)
         result = make_directories(all, all->directory, /* whole= */ true);
     if (result >= 0)
         result = find_name(all);
-    for (size_t i = 0; result >= 0 && sl__cli_template[i].path; i++)
-        result = write_template_file(all, &sl__cli_template[i]);
+    for (size_t i = 0; result >= 0 && all->kind->files[i].path; i++)
+        result = write_template_file(all, &all->kind->files[i]);
     return result;
 }
+
+/* ---- The virtualenv ---------------------------------------------------------------------------------- */
+
+/* Runs a program in the application's directory. Its status, or a code. */
+static int run(const layout *all, sl_buffer *output, const char *const *words)
+{
+    struct arguments arguments = {0};
+    struct tool tool;
+    for (; *words; words++)
+        arguments_put(&arguments, *words);
+    int code = tool_start(&arguments, all->directory, &tool);
+    int status = code < 0 ? code : tool_wait(&tool, output);
+    arguments_done(&arguments);
+    return status;
+}
+
+#define PYTHON "/usr/bin/python" SL_PYTHON
+
+/* What half a virtualenv there may be is removed: it would be taken for a whole one. */
+static void make_virtualenv(const layout *all)
+{
+    sl_buffer output = {0};
+    int status = run(all, &output, (const char *const[]){PYTHON, "-m", "venv", "venv", NULL});
+    if (status != 0) {
+        bool package = status == SL_ENOENT || (output.data && strstr(output.data, "ensurepip"));
+        run(all, &(sl_buffer){0}, (const char *const[]){"rm", "-r", "-f", "venv", NULL});
+        fprintf(stderr, "silver init: no virtualenv was made, and %s does without one.\n", all->name);
+        if (package)
+            fprintf(stderr,
+                    "To install packages, `apt install python3-venv`, then `cd %s && " PYTHON
+                    " -m venv venv`.\n",
+                    all->directory);
+        else
+            fprintf(stderr, "`cd %s && " PYTHON " -m venv venv` failed: %s\n", all->directory,
+                    output.data ? output.data : sl_code_message(status));
+    }
+    sl_buffer_done(&output);
+}
+
+/* ---- The command ------------------------------------------------------------------------------------- */
 
 static void say_what_is_next(const layout *all, sl_buffer *out)
 {
     bool here = strcmp(all->directory, ".") == 0;
-    sl_buffer_printf(out, "Laid out %s, a small guest book. Next:\n\n", all->name);
+    sl_buffer_printf(out, "Laid out %s, %s. Next:\n\n", all->name, all->kind->what);
     /* The command as it was called: it may not be in PATH. */
     sl_buffer_printf(out, "    %s serve%s%s\n", program_invocation_name, here ? "" : " ",
                      here ? "" : all->directory);
-    sl_buffer_printf(out,
-                     "\nand open the address that it prints. Then change %s%ssrc/%s.c and reload the page.\n",
-                     here ? "" : all->directory, here ? "" : "/", all->name);
+    sl_buffer_printf(out, "\nand open the address that it prints. Then change %s%s",
+                     here ? "" : all->directory, here ? "" : "/");
+    put_named(out, all->kind->source, "NAME", all->name);
+    sl_buffer_puts(out, " and reload the page.\n");
+}
+
+static const kind *find_kind(const char *runner)
+{
+    for (size_t i = 0; i < sl_array_size(kinds); i++)
+        if (strcmp(kinds[i].runner, runner ? runner : "c") == 0)
+            return &kinds[i];
+    fprintf(stderr, "silver init: --runner is c, wsgi or asgi, and not `%s`\n", runner);
+    return NULL;
 }
 
 int sl__cli_init(const sl__cli_parsed *parsed)
 {
+    const kind *wanted = find_kind(sl__cli_value(parsed, "runner"));
+    if (!wanted)
+        return SL__CLI_USAGE;
     sl_buffer path = {0}, out = {0};
     sl_buffer_puts(&path, parsed->arguments[0]);
     while (path.size > 1 && path.data[path.size - 1] == '/')
         path.data[--path.size] = 0;
-    layout all = {.directory = path.data};
+    layout all = {.kind = wanted, .directory = path.data};
     int result = lay_out(&all);
     if (result < 0)
         take_back(&all);
-    else
+    else if (wanted->python)
+        make_virtualenv(&all);
+    if (result >= 0)
         say_what_is_next(&all, &out);
     layout_done(&all);
     sl_buffer_done(&path);

@@ -1,4 +1,4 @@
-/* template.h: the files that `silver init` lays out. They stand in src/cli/template/ and are made into C at
+/* template.h: the files that `silver init` lays out. They stand in src/cli/template…/ and are made into C at
  * build time by tools/embed.py, so that the command needs nothing beside itself. */
 #pragma once
 
@@ -9,4 +9,5 @@ typedef struct sl__cli_template_file {
     const char *text; /* so is @NAME@ in it */
 } sl__cli_template_file;
 
-extern const sl__cli_template_file sl__cli_template[]; /* ends with a path of NULL; sorted by path */
+/* An application in C, and two in Python. Each ends with a path of NULL, and is sorted by path. */
+extern const sl__cli_template_file sl__cli_template[], sl__cli_template_wsgi[], sl__cli_template_asgi[];

@@ -378,6 +378,14 @@ void sl_send_binary(sl_websocket *ws, const void *data, size_t size)
     send_message((sl__ws *)ws, SL_BINARY, data, size);
 }
 
+void sl_send_message(sl_websocket *ws, sl_message_kind kind, const void *data, size_t size)
+{
+    if (kind == SL_TEXT)
+        send_text(ws, data, size);
+    else
+        send_message((sl__ws *)ws, SL_BINARY, data, size);
+}
+
 static void free_text(char **text)
 {
     free(*text);
@@ -503,6 +511,7 @@ void sl__websocket_run(sl__exchange *x, sl_response *res)
     x->keep_alive = false;
     sl__ws *opened = sl_arena_zalloc(x->request.arena, sizeof(*opened));
     opened->public.request = &x->request;
+    opened->public.data = res->websocket_options->data;
     opened->connection = c;
     opened->options = *res->websocket_options;
     opened->handler = res->websocket;

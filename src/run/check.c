@@ -72,7 +72,8 @@ int run_check(const char *directory, bool json, FILE *out)
     struct build build = {0};
     if (manifest_load(directory ? directory : ".", &complaints, &manifest) == 0) {
         check_layout(manifest, &complaints);
-        sl__app_check_templates(manifest->directory, template_wrong, &complaints);
+        if (!manifest->python) /* whose templates are its own affair */
+            sl__app_check_templates(manifest->directory, template_wrong, &complaints);
         if (runner_build(manifest, false, &complaints, &build) == 0)
             runner_check(manifest, &build, &complaints);
         plugins_check(manifest, &complaints, &build);

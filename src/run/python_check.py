@@ -26,7 +26,6 @@ def installed_places(directory, virtualenv):
         import site
 
         places += site.getsitepackages()
-        places.append(site.getusersitepackages())
     return [place for place in places if os.path.isdir(place)]
 
 

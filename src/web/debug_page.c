@@ -40,7 +40,7 @@ static const char style[] =
     "@media(max-width:40rem){th,td{display:block;width:auto}th{padding-bottom:0}"
     "td{border-top:0;padding-top:0}}";
 
-/* Reloads the page of an application that does not compile once there is another answer. */
+/* Reloads the page of an application that does not start once there is another answer. */
 static const char reload[] = "<script>"
                              "setInterval(()=>fetch(location.href,{method:'HEAD',cache:'no-store'})"
                              ".then(answer=>answer.status===500||location.reload(),()=>{}),1000)"
@@ -262,22 +262,27 @@ static void put_header(sl_buffer *out, const sl_error *error, int status)
     sl_buffer_puts(out, "</header>");
 }
 
-const char *sl__debug_page_policy(const sl_error *error)
+const char *sl__debug_page_policy(const sl_app *app, const sl_error *error)
 {
-    return error->code == SL_EBUILD ? policy : "default-src 'none'; style-src 'unsafe-inline'";
+    return error == app->broken ? policy : "default-src 'none'; style-src 'unsafe-inline'";
 }
 
 void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int status, sl_buffer *out)
 {
     put_header(out, error, status);
+    bool traced = sl__put_traceback(app, error->detail, out);
     if (error->code == SL_EBUILD && error->detail)
         put_diagnostics(out, app, error->detail);
     if (error->detail) {
         SL_CLEANUP(sl_buffer_done) sl_buffer detail = {0};
         sl_buffer_puts(&detail, error->detail);
-        put_pre(out, error->code == SL_EBUILD ? "What the compiler said" : "In detail", &detail);
+        put_pre(out,
+                error->code == SL_EBUILD ? "What the compiler said"
+                : traced                 ? "The traceback"
+                                         : "In detail",
+                &detail);
     }
-    if (error->code != SL_EBUILD && error->origin) {
+    if (error->code != SL_EBUILD && error->origin && !traced) {
         sl_buffer_puts(out, "<h2>Where</h2>");
         if (error->code == SL_ETEMPLATE)
             put_template_place(out, app, error);
@@ -286,7 +291,7 @@ void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int sta
     put_causes(out, app, error);
     put_request(out, req);
     put_surroundings(out, req);
-    if (error->code == SL_EBUILD && req->method_id == SL__GET) /* and not what was sent with a POST */
+    if (error == app->broken && req->method_id == SL__GET) /* and not what was sent with a POST */
         sl_buffer_puts(out, reload);
     sl_buffer_puts(out,
                    "<p class=\"soft\">This page is shown in development only.</p></main></body></html>\n");

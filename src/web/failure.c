@@ -180,6 +180,6 @@ sl_response *sl__app_failure(sl_request *req, const sl_error *error)
     sl_set_header(res, "Cache-Control", "no-store");
     sl_set_header(res, "X-Content-Type-Options", "nosniff");
     if (chosen == FORM_HTML)
-        sl_set_header(res, "Content-Security-Policy", sl__debug_page_policy(error));
+        sl_set_header(res, "Content-Security-Policy", sl__debug_page_policy(app, error));
     return sl_add_header(res, "Vary", "Accept");
 }

@@ -65,9 +65,13 @@ static inline void sl__put_html(sl_buffer *out, const char *text)
 }
 
 /* debug_page.c: the page of an error for development, and its Content-Security-Policy. */
-const char *sl__debug_page_policy(const sl_error *error);
+const char *sl__debug_page_policy(const sl_app *app, const sl_error *error);
 void sl__debug_page(sl_app *app, sl_request *req, const sl_error *error, int status, sl_buffer *out);
 
 /* source.c: lines of source files for such pages. Writes an ordered list of the lines around `line` with it
  * marked; nothing and false when the file cannot be read. */
 bool sl__source_excerpt(const char *directory, const char *file, int line, int around, sl_buffer *out);
+
+/* traceback.c: the frames of the last Python traceback in the text, innermost first, each with its source;
+ * false and nothing if there is none. */
+bool sl__put_traceback(const sl_app *app, const char *detail, sl_buffer *out);

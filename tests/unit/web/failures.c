@@ -222,6 +222,59 @@ static void drive_broken_in_production(site *s)
     assert_contains(s->log.data, "expected ';'");
 }
 
+/* Frames of Python stand innermost first, each with its source; those of others can be opened. */
+static void drive_traceback(site *s)
+{
+    static const char text[] =
+        "Traceback (most recent call last):\n  File \"/nowhere/old.py\", line 1, in before\nKeyError: 'a'\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "Traceback (most recent call last):\n"
+        "  File \"/usr/lib/python3/dist-packages/bottle.py\", line 2, in <call>\n    return f()\n"
+        "  File \"src/runner.py\", line 3, in index\n    return 1 / 0\n           ~~^~~\n"
+        "ZeroDivisionError: division by zero\n";
+    write_file(s, "src/runner.py", "def index():\n    # <wrong>\n    return 1 / 0\n");
+    sl_error *error = sl_error_new(SL_EFAILED, "ZeroDivisionError: division by zero");
+    sl__app_broken(s->app, sl_error_detail(error, text, sizeof(text) - 1));
+    const answer *a = request(s, "GET /", .headers = BROWSER);
+    assert_int_equal(a->status, 500);
+    const char *inner = strstr(a->body, "raised in <code>index</code>");
+    const char *outer = strstr(a->body, "called by <code>&lt;call&gt;</code>");
+    assert_non_null(inner);
+    assert_true(outer && inner < outer);
+    assert_contains(a->body, "<li class=\"here\"><code>    return 1 / 0</code></li>");
+    assert_contains(a->body, "<li><code>    # &lt;wrong&gt;</code></li>");
+    assert_contains(a->body, "<details><summary class=\"place\">called by"); /* not of the application */
+    assert_lacks(a->body, "<code>before</code>");                            /* only in the text: */
+    assert_contains(a->body, "The traceback");
+    assert_contains(a->body, "KeyError: &#39;a&#39;");
+    check_reload(a);
+
+    error = sl_error_new(SL_EFAILED, "SyntaxError: invalid syntax");
+    static const char syntax[] =
+        "  File \"src/runner.py\", line 2\n    # <wrong>\nSyntaxError: invalid syntax";
+    sl__app_broken(s->app, sl_error_detail(error, syntax, sizeof(syntax) - 1));
+    a = request(s, "GET /", .headers = BROWSER);
+    assert_contains(a->body, "raised in <code>the source</code>");
+    assert_contains(a->body, "<li class=\"here\"><code>    # &lt;wrong&gt;</code></li>");
+}
+
+/* A recursion without end shows its innermost frames, and what is no frame shows none. */
+static void drive_long_traceback(site *s)
+{
+    sl_buffer text = {0};
+    for (int i = 1; i <= 1000; i++)
+        sl_buffer_printf(&text, "  File \"src/runner.py\", line %d, in level_%d\n", i, i);
+    sl_buffer_puts(&text, "  File \"x\", line 0, in zero\n  File \"y\", line many\n  File \"\n");
+    sl_error *error = sl_error_new(SL_EFAILED, "RecursionError");
+    sl__app_broken(s->app, sl_error_detail(error, text.data, text.size));
+    sl_buffer_done(&text);
+    const answer *a = request(s, "GET /", .headers = BROWSER);
+    assert_contains(a->body, "raised in <code>level_1000</code>");
+    assert_contains(a->body, "called by <code>level_941</code>");
+    assert_lacks(a->body, "<code>level_940</code>");
+    assert_lacks(a->body, "<code>zero</code>");
+}
+
 /* Many requests, each with its own lines, also when those that keep them are used again. */
 static void drive_many(site *s)
 {
@@ -246,15 +299,23 @@ SITE_TEST(drive_not_found, true)
 SITE_TEST(drive_production, false)
 SITE_TEST(drive_broken_in_development, true)
 SITE_TEST(drive_broken_in_production, false)
+SITE_TEST(drive_traceback, true)
+SITE_TEST(drive_long_traceback, true)
 SITE_TEST(drive_many, true)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drive_development_test),          cmocka_unit_test(drive_forms_test),
-        cmocka_unit_test(drive_template_mistake_test),     cmocka_unit_test(drive_not_found_test),
-        cmocka_unit_test(drive_production_test),           cmocka_unit_test(drive_broken_in_development_test),
-        cmocka_unit_test(drive_broken_in_production_test), cmocka_unit_test(drive_many_test),
+        cmocka_unit_test(drive_development_test),
+        cmocka_unit_test(drive_forms_test),
+        cmocka_unit_test(drive_template_mistake_test),
+        cmocka_unit_test(drive_not_found_test),
+        cmocka_unit_test(drive_production_test),
+        cmocka_unit_test(drive_broken_in_development_test),
+        cmocka_unit_test(drive_broken_in_production_test),
+        cmocka_unit_test(drive_many_test),
+        cmocka_unit_test(drive_traceback_test),
+        cmocka_unit_test(drive_long_traceback_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
