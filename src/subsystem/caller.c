@@ -7,6 +7,7 @@
 #include "subsystem/value.h"
 
 #include <jansson.h>
+#include <unistd.h>
 
 static const sl_call_options no_options;
 
@@ -157,18 +158,20 @@ static sl_deferred *manager_call_json(struct sl_caller *caller, const char *serv
 }
 
 sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *service, const char *method,
-                          uint8_t codec, sl_view arguments, const sl_call_options *options)
+                          const sl__packet *arguments, const sl_call_options *options)
 {
     sl__served *served = sl__manager_find(manager, service);
     if (!served)
         return sl__fired(site, sl_failed(sl__no_service(site, service)));
-    if (!served->by_name && codec != served->codec_number)
+    if (!served->by_name && arguments->codec != served->codec_number)
         return sl__fired(
             site, sl_failed(sl__error_new(site, SL_EPROTO,
                                           "%s is not called in this encoding: it has another", service)));
     sl__order order = {.site = site,
                        .kind = SL__GIVES_RAW,
-                       .codec = codec,
+                       .codec = arguments->codec,
+                       .files = arguments->files,
+                       .file_count = arguments->file_count,
                        .method_name = method,
                        .options = options ? options : &no_options};
     if (!served->by_name) {
@@ -179,7 +182,7 @@ sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *
         order.idempotent = served->offer.service->methods[number].idempotent;
     }
     manager->scratch.size = 0;
-    sl_buffer_put(&manager->scratch, arguments.data, arguments.size);
+    sl_buffer_put(&manager->scratch, arguments->data, arguments->size);
     order.data = &manager->scratch;
     return place(served, &order);
 }
@@ -256,15 +259,24 @@ static void give_json(sl__errand *errand, const sl__packet *packet)
         sl__errand_end(errand, SL__OUTCOME_failed, error ? error : blame_result(errand, NULL));
 }
 
+static void raw_free(void *data)
+{
+    sl__raw *raw = data;
+    for (unsigned i = 0; i < raw->file_count; i++)
+        close(raw->files[i]);
+    free(raw);
+}
+
 static void give_raw(sl__errand *errand, const sl__packet *packet)
 {
-    sl__packet_close(packet);
     sl__raw *raw = sl_malloc(sizeof *raw + packet->size);
     raw->codec = packet->codec;
+    raw->file_count = packet->file_count;
+    memcpy(raw->files, packet->files, sizeof raw->files);
     raw->size = packet->size;
     if (packet->size)
         memcpy(raw->data, packet->data, packet->size);
-    sl_fire(sl__errand_finish(errand, SL__OUTCOME_succeeded), raw, free);
+    sl_fire(sl__errand_finish(errand, SL__OUTCOME_succeeded), raw, raw_free);
 }
 
 void sl__errand_result(sl__errand *errand, const sl__packet *packet)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#pragma weak sl__upcalls_end
 
 /* ---- In and out ---------------------------------------------------------------------------------------- */
 
@@ -392,8 +391,7 @@ static void end_slot(sl__slot *slot)
     if (!slot->child)
         return;
     sl__child *child = slot->child;
-    if (sl__upcalls_end)
-        slot->upcalls = sl__upcalls_end(slot->upcalls);
+    slot->upcalls = sl__upcalls_end(slot->upcalls);
     slot->child = NULL;
     slot->state = SL__SLOT_empty;
     sl__child_free(child);

@@ -145,12 +145,15 @@ void sl__errand_result(sl__errand *errand, const sl__packet *packet);
 /* A result as it came, for those who pass it on. */
 typedef struct sl__raw {
     uint8_t codec;
+    unsigned file_count;
+    int files[SL__PACKET_FILES];
     size_t size;
     char data[];
 } sl__raw;
-/* A call whose arguments are encoded already, by names; a deferred of an sl__raw. */
+/* A call by names whose arguments are encoded already: `arguments` says how, and has the data and files, which
+ * stay the caller's; a deferred of an sl__raw. */
 sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *service, const char *method,
-                          uint8_t codec, sl_view arguments, const sl_call_options *options);
+                          const sl__packet *arguments, const sl_call_options *options);
 
 /* talk.c */
 void sl__talk_placed(struct sl__talk *talk); /* a child has it now */

@@ -21,10 +21,6 @@
 
 static const sl__child_events events;
 
-#pragma weak sl__upcalls_new
-#pragma weak sl__upcalls_packet
-#pragma weak sl__upcalls_end
-
 unsigned sl__slots_in(const sl__served *served, sl__slot_state state)
 {
     unsigned count = 0;
@@ -98,8 +94,7 @@ static void start_slot(sl__served *served, sl__slot *replaces)
     slot->retire_calls = served->offer.recycle_calls ? vary(served->offer.recycle_calls, 10) : UINT64_MAX;
     slot->retire_ms =
         served->offer.recycle_ms ? slot->started_ms + vary(served->offer.recycle_ms, 10) : UINT64_MAX;
-    if (sl__upcalls_new)
-        slot->upcalls = sl__upcalls_new(manager->root, slot->child);
+    slot->upcalls = sl__upcalls_new(manager->root, slot->child);
 }
 
 /* ---- Leaving ------------------------------------------------------------------------------------------ */
@@ -385,7 +380,7 @@ static void child_packet(sl__child *child, const sl__packet *packet)
 {
     sl__slot *slot = sl__child_owner(child);
     if (packet->call == 0 || packet->call % 2)
-        sl__upcalls_packet ? (void)sl__upcalls_packet(slot->upcalls, packet) : sl__packet_close(packet);
+        sl__upcalls_packet(slot->upcalls, packet);
     else
         sl__errand_packet(slot, packet);
 }
@@ -402,8 +397,7 @@ static void empty(sl__slot *slot, sl__wire *wire, const sl_error *error)
             served->slots[i]->replaces = NULL;
     forget_methods(slot);
     release_queue(slot);
-    if (sl__upcalls_end)
-        slot->upcalls = sl__upcalls_end(slot->upcalls);
+    slot->upcalls = sl__upcalls_end(slot->upcalls);
     sl__errands_of_gone(slot, wire, error);
 }
 

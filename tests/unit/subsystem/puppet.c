@@ -31,7 +31,7 @@ static void become_worker(const int wire[2], int output, const char *service, co
 void puppet_start(puppet *p, const char *service, const char *module)
 {
     int ends[2], output[2];
-    *p = (puppet){0};
+    *p = (puppet){.arena = sl_arena_new()};
     assert_int_equal(sl__wire_new(NULL, &p->wire, ends), 0);
     assert_int_equal(pipe2(output, O_CLOEXEC), 0);
     p->pid = fork();
@@ -109,11 +109,12 @@ uint64_t puppet_call(puppet *p, unsigned method, const void *arguments)
     return number;
 }
 
-void *puppet_result(puppet *p, uint64_t number, unsigned method, sl_arena *arena)
+void *puppet_result(puppet *p, uint64_t number, unsigned method)
 {
     sl__packet packet;
-    sl__value value;
     sl_error *error = NULL;
+    sl__value_done(&p->last);
+    sl_arena_reset(p->arena);
     puppet_next(p, &packet);
     if (packet.kind == SL__FAILED) {
         error = sl__trouble_get((sl_view){packet.data, packet.size});
@@ -122,9 +123,9 @@ void *puppet_result(puppet *p, uint64_t number, unsigned method, sl_arena *arena
     assert_int_equal(packet.kind, SL__RESULT);
     assert_int_equal(packet.call, number);
     assert_int_equal(sl__value_get(&packet, sl__codec_of(packet.codec, NULL),
-                                   sums_service->methods[method].result(), arena, &value, &error),
+                                   sums_service->methods[method].result(), p->arena, &p->last, &error),
                      0);
-    return value.value;
+    return p->last.value;
 }
 
 sl_error *puppet_failure(puppet *p, uint64_t number)
@@ -148,6 +149,8 @@ int puppet_end(puppet *p)
 {
     int status;
     assert_int_equal(waitpid(p->pid, &status, 0), p->pid);
+    sl__value_done(&p->last);
+    sl_arena_free(p->arena);
     sl__wire_free(p->wire);
     close(p->output);
     sl_buffer_done(&p->logged);

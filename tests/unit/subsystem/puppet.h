@@ -13,6 +13,8 @@ typedef struct puppet {
     uint64_t calls;
     sl_buffer logged; /* "level message\n" of the records that came meanwhile */
     sl_buffer scratch;
+    sl__value last;  /* result */
+    sl_arena *arena; /* in which it stands */
 } puppet;
 
 /* The path of one of the modules of tests/unit/subsystem/modules. */
@@ -27,8 +29,8 @@ void puppet_ready(puppet *p);
 sl_error *puppet_refuses(puppet *p);
 /* Calls a method of `sums`; gives the number. */
 uint64_t puppet_call(puppet *p, unsigned method, const void *arguments);
-/* Waits for the result of that call; it lives as long as the arena. */
-void *puppet_result(puppet *p, uint64_t number, unsigned method, sl_arena *arena);
+/* Waits for the result of that call; it lives until the next. */
+void *puppet_result(puppet *p, uint64_t number, unsigned method);
 /* Waits for its failure. The caller frees it. */
 sl_error *puppet_failure(puppet *p, uint64_t number);
 /* Its end: what waitpid says. */

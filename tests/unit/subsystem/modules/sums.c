@@ -87,27 +87,63 @@ static void misbehave(const struct words *how, struct sl_nothing *nothing)
     }
 }
 
-static void ask(const struct words *service, struct number *sum)
+static int64_t sum_of(sl_deferred *call)
 {
-    begun++;
-    if (strcmp(service->text, "sums") == 0) {
-        const struct number *got = sl_await(sl_call(sums, add, 20, 22));
-        sum->value = got->value;
-        return;
-    }
-    sl_service other = *sums_service;
-    other.name = service->text;
-    const struct number *got =
-        sl_await(sl__call(SL_HERE, &other, 0, &(struct pair){20, 22}, SL_CALL(.timeout_ms = 5000)));
-    sum->value = got->value;
+    const struct number *sum = sl_await(call);
+    return sum->value;
 }
 
-static void ask_json(const struct words *service, struct number *sum)
+/* What a caller has that was built with another header. */
+static sl_deferred *call_the_wrong_more(void)
+{
+    sl_service *wrong = sl_alloc(sizeof *wrong);
+    *wrong = *more_service;
+    wrong->method_count = 1;
+    return sl__call(SL_HERE, wrong, 0, &(struct pair){20, 22}, NULL);
+}
+
+static sl_deferred *call_nobody(void)
+{
+    sl_service *nobody = sl_alloc(sizeof *nobody);
+    *nobody = *more_service;
+    nobody->name = "nobody";
+    return sl__call(SL_HERE, nobody, 0, &(struct pair){20, 22}, NULL);
+}
+
+static void ask(const struct words *how, struct number *sum)
 {
     begun++;
-    json_t *got =
-        sl_await(sl_call_json(service->text, "add", json_pack("{s:i,s:i}", "a", 20, "b", 22), NULL));
-    sum->value = json_integer_value(json_object_get(got, "value"));
+    if (strcmp(how->text, "more") == 0) {
+        sum->value = sum_of(sl_call(more, add, 20, 22));
+    } else if (strcmp(how->text, "json") == 0) {
+        json_t *got = sl_await(sl_call_json("more", "add", json_pack("{s:i,s:i}", "a", 20, "b", 22), NULL));
+        sum->value = json_integer_value(json_object_get(got, "value"));
+    } else if (strcmp(how->text, "itself") == 0) {
+        sum->value = sum_of(sl_call_with(SL_CALL(.timeout_ms = 200), sums, add, 20, 22));
+    } else if (strcmp(how->text, "nap") == 0) {
+        sl_deferred *nap = sl_call(more, nap, 60000);
+        sl_emit(sl_channel("ready"), noted, json_string("nap"));
+        sum->value = sum_of(nap);
+    } else if (strcmp(how->text, "die") == 0) {
+        sl_forget(sl_call(more, nap, 60000));
+        sum_of(sl_call(more, add, 20, 22)); /* so the nap has begun, if two may run there at once */
+        _exit(9);
+    } else if (strcmp(how->text, "room") == 0) {
+        sl_await(sl_room(more));
+        sum->value = 1;
+    } else if (strcmp(how->text, "file") == 0) {
+        const struct files *opened = sl_await(sl_call(more, open, "/proc/self/comm"));
+        char name[32] = "";
+        sum->value = read(opened->one, name, sizeof name - 1);
+    } else if (strcmp(how->text, "wrong") == 0) {
+        sum->value = sum_of(call_the_wrong_more());
+    } else if (strcmp(how->text, "nobody") == 0) {
+        sum->value = sum_of(call_nobody());
+    } else if (strcmp(how->text, "spoiled") == 0) {
+        sl_await(sl_call(more, greet, NULL));
+    } else if (strcmp(how->text, "greet") == 0) {
+        sl_await(sl_call(more, greet, "nobody"));
+    }
 }
 
 static void tell(const struct words *words, struct sl_nothing *nothing)
@@ -116,11 +152,16 @@ static void tell(const struct words *words, struct sl_nothing *nothing)
     sl_emit(sl_channel("notes/child"), noted, json_string(words->text));
 }
 
-static void hear(const struct words *channel, struct words *heard)
+static void hear(const struct words *which, struct words *heard)
 {
     begun++;
-    sl_inbox *inbox = sl_subscribe(sl_channel("%s", channel->text), noted);
-    heard->text = sl_strdup(json_string_value(sl_next(inbox)));
+    char *channel = sl_strdup(which->text), *number = strrchr(channel, ' ');
+    *number++ = '\0';
+    sl_inbox *inbox = sl_subscribe(sl_channel("%s", channel), noted);
+    sl_emit(sl_channel("ready"), noted, json_string(channel));
+    heard->text = "";
+    for (int left = atoi(number); left > 0; left--)
+        heard->text = sl_printf("%s%s,", heard->text, json_string_value(sl_next(inbox)));
 }
 
 static void count(const struct sl_nothing *nothing, struct number *calls)
@@ -148,22 +189,16 @@ static void close_service(void)
     sl_info("the service is closed");
 }
 
-static const struct sums_methods methods = {
-    .add = add,
-    .greet = greet,
-    .reverse = reverse,
-    .nap = nap,
-    .read = read_line,
-    .open = open_file,
-    .misbehave = misbehave,
-    .ask = ask,
-    .ask_json = ask_json,
-    .tell = tell,
-    .hear = hear,
-#if !defined(METHOD_MISSING)
-    .count = count,
+#if defined(METHOD_MISSING)
+#define METHOD_COUNT
+#else
+#define METHOD_COUNT .count = count
 #endif
-};
+#define METHODS                                                                                              \
+    .add = add, .greet = greet, .reverse = reverse, .nap = nap, .read = read_line, .open = open_file,        \
+    .misbehave = misbehave, .ask = ask, .tell = tell, .hear = hear, METHOD_COUNT
+static const struct sums_methods methods = {METHODS};
+static const struct more_methods more_of_them __attribute__((unused)) = {METHODS};
 
 #if defined(OTHER_ABI)
 SL_API extern const sl_plugin sl_plugin_descriptor;
@@ -179,6 +214,7 @@ const struct sums_methods *sums_of_nobody(void)
 static const struct sums_methods *const unused __attribute__((unused)) = &methods;
 SL_PLUGIN(sums, SL_OFFERS(sums, NULL));
 #else
-SL_PLUGIN(sums, SL_OFFERS(sums, &methods, .concurrency = CONCURRENCY, .open = open_service,
-                          .close = close_service));
+SL_PLUGIN(sums,
+          SL_OFFERS(sums, &methods, .concurrency = CONCURRENCY, .open = open_service, .close = close_service),
+          SL_OFFERS(more, &more_of_them, .concurrency = CONCURRENCY));
 #endif

@@ -22,11 +22,11 @@ SL_RECORD(files, FILES);
     M(read, files, words)           /* reads a line from a file: blocks until there is one */                \
     M(open, words, files)           /* opens a file */                                                       \
     M(misbehave, words, sl_nothing) /* "crash", "abort", "exit", "print", "log" */                           \
-    M(ask, words, number)           /* calls add of the service of this name, with 20 and 22 */              \
-    M(ask_json, words, number)      /* the same by names */                                                  \
+    M(ask, words, number)           /* calls another service: see the module */                              \
     M(tell, words, sl_nothing)      /* emits `noted` with the text on the channel notes/child */             \
-    M(hear, words, words)           /* waits for an event on this channel, and gives its payload */          \
-    M(count, sl_nothing, number)    /* how many calls were begun, this one included */
+    M(hear, words, words) /* "CHANNEL N": the payloads of the next N events there, each with a comma */      \
+    M(count, sl_nothing, number) /* how many calls were begun, this one included */
 SL_SERVICE(sums, 1, SUMS);
+SL_SERVICE(more, 1, SUMS); /* the same by another name */
 
 SL_EVENT(noted);
