@@ -141,15 +141,15 @@ static struct name *name_of(const char *text, size_t size, struct name *scratch)
 
 /* ---- Headers ----------------------------------------------------------------------------------------- */
 
-static int join(PyObject *environ, PyObject *key, PyObject *first, PyObject *second, const char *between)
+static int join(PyObject *variables, PyObject *key, PyObject *first, PyObject *second, const char *between)
 {
     PyObject *both = PyUnicode_FromFormat("%U%s%U", first, between, second);
-    int failed = both ? PyDict_SetItem(environ, key, both) : -1;
+    int failed = both ? PyDict_SetItem(variables, key, both) : -1;
     Py_XDECREF(both);
     return failed;
 }
 
-static int put_header(PyObject *environ, struct name *name, sl_view value)
+static int put_header(PyObject *variables, struct name *name, sl_view value)
 {
     if (name->kind == IGNORED || name->kind == LENGTH)
         return 0;
@@ -157,23 +157,23 @@ static int put_header(PyObject *environ, struct name *name, sl_view value)
                                             : latin1(value.data, value.size);
     if (!text)
         return -1;
-    Py_ssize_t before = PyDict_GET_SIZE(environ);
-    PyObject *there = PyDict_SetDefault(environ, name->key, text);
+    Py_ssize_t before = PyDict_GET_SIZE(variables);
+    PyObject *there = PyDict_SetDefault(variables, name->key, text);
     int failed = there ? 0 : -1;
-    if (there && PyDict_GET_SIZE(environ) == before)
-        failed = join(environ, name->key, there, text, name->kind == COOKIE ? "; " : ",");
+    if (there && PyDict_GET_SIZE(variables) == before)
+        failed = join(variables, name->key, there, text, name->kind == COOKIE ? "; " : ",");
     Py_DECREF(text);
     return failed;
 }
 
-static int put_headers(PyObject *environ, const struct web_request *request)
+static int put_headers(PyObject *variables, const struct web_request *request)
 {
     for (size_t i = 0; i < request->headers.count; i++) {
         const struct web_header *header = &request->headers.items[i];
         struct name scratch, *name = name_of(header->name, strlen(header->name), &scratch);
         if (!name)
             return -1;
-        int failed = put_header(environ, name, header->value);
+        int failed = put_header(variables, name, header->value);
         if (name == &scratch) {
             Py_DECREF(scratch.key);
             Py_CLEAR(scratch.memo.last);
@@ -186,52 +186,52 @@ static int put_headers(PyObject *environ, const struct web_request *request)
 
 /* ---- The whole --------------------------------------------------------------------------------------- */
 
-static int set(PyObject *environ, PyObject *key, PyObject *value)
+static int set(PyObject *variables, PyObject *key, PyObject *value)
 {
-    int failed = value ? PyDict_SetItem(environ, key, value) : -1;
+    int failed = value ? PyDict_SetItem(variables, key, value) : -1;
     Py_XDECREF(value);
     return failed;
 }
 
-static int set_memo(PyObject *environ, PyObject *key, struct memo *memo, const char *text)
+static int set_memo(PyObject *variables, PyObject *key, struct memo *memo, const char *text)
 {
-    return set(environ, key, remember(memo, text ? text : "", text ? strlen(text) : 0));
+    return set(variables, key, remember(memo, text ? text : "", text ? strlen(text) : 0));
 }
 
-static int set_text(PyObject *environ, PyObject *key, const char *text)
+static int set_text(PyObject *variables, PyObject *key, const char *text)
 {
-    return set(environ, key, latin1(text ? text : "", text ? strlen(text) : 0));
+    return set(variables, key, latin1(text ? text : "", text ? strlen(text) : 0));
 }
 
-static int put_length(PyObject *environ, const struct web_request *request)
+static int put_length(PyObject *variables, const struct web_request *request)
 {
     bool told = request->body_size > 0;
     for (size_t i = 0; !told && i < request->headers.count; i++)
         told = strcmp(request->headers.items[i].name, "content-length") == 0;
-    return told ? set(environ, key_length, PyUnicode_FromFormat("%lld", (long long)request->body_size)) : 0;
+    return told ? set(variables, key_length, PyUnicode_FromFormat("%lld", (long long)request->body_size)) : 0;
 }
 
-static int fill(PyObject *environ, const struct web_request *r, PyObject *input)
+static int fill(PyObject *variables, const struct web_request *r, PyObject *input)
 {
-    return set_memo(environ, key_method, &memo_method, r->method) ||
-           set(environ, key_path, latin1(r->path.data ? r->path.data : "", r->path.size)) ||
-           set_text(environ, key_query, r->query) || set_text(environ, key_target, r->target) ||
-           PyDict_SetItem(environ, key_protocol, protocols[r->minor != 0]) ||
-           set_memo(environ, key_server_name, &memo_server_name, r->server_name) ||
-           set_memo(environ, key_server_port, &memo_server_port, r->server_port) ||
-           set_memo(environ, key_peer, &memo_peer, r->peer) ||
-           set_memo(environ, key_scheme, &memo_scheme, r->scheme) || set_text(environ, key_id, r->id) ||
-           PyDict_SetItem(environ, key_input, input) || put_length(environ, r) ||
-           (r->scheme && strcmp(r->scheme, "https") == 0 && PyDict_SetItem(environ, key_https, on)) ||
-           put_headers(environ, r);
+    return set_memo(variables, key_method, &memo_method, r->method) ||
+           set(variables, key_path, latin1(r->path.data ? r->path.data : "", r->path.size)) ||
+           set_text(variables, key_query, r->query) || set_text(variables, key_target, r->target) ||
+           PyDict_SetItem(variables, key_protocol, protocols[r->minor != 0]) ||
+           set_memo(variables, key_server_name, &memo_server_name, r->server_name) ||
+           set_memo(variables, key_server_port, &memo_server_port, r->server_port) ||
+           set_memo(variables, key_peer, &memo_peer, r->peer) ||
+           set_memo(variables, key_scheme, &memo_scheme, r->scheme) || set_text(variables, key_id, r->id) ||
+           PyDict_SetItem(variables, key_input, input) || put_length(variables, r) ||
+           (r->scheme && strcmp(r->scheme, "https") == 0 && PyDict_SetItem(variables, key_https, on)) ||
+           put_headers(variables, r);
 }
 
 PyObject *environ_new(struct web_thread *thread, const struct web_request *request, PyObject *input)
 {
-    PyObject *environ = PyDict_Copy(thread->web->environ);
-    if (environ && fill(environ, request, input))
-        Py_CLEAR(environ);
-    return environ;
+    PyObject *variables = PyDict_Copy(thread->web->variables);
+    if (variables && fill(variables, request, input))
+        Py_CLEAR(variables);
+    return variables;
 }
 
 static int make_keys(void)
@@ -252,7 +252,7 @@ int environ_open(struct web *web)
     if (make_keys() < 0)
         return -1;
     PyObject *errors = PySys_GetObject("stderr");
-    web->environ = Py_BuildValue(
+    web->variables = Py_BuildValue(
         "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:(ii),s:O,s:O,s:O,s:O,s:O,s:O}",
         "REQUEST_METHOD", "", "SCRIPT_NAME", "", "PATH_INFO", "", "QUERY_STRING", "", "REQUEST_URI", "",
         "SERVER_PROTOCOL", "", "SERVER_NAME", "", "SERVER_PORT", "", "REMOTE_ADDR", "", "SERVER_SOFTWARE",
@@ -260,5 +260,5 @@ int environ_open(struct web *web)
         "wsgi.version", 1, 0, "wsgi.errors", errors ? errors : Py_None, "wsgi.multithread",
         web->threads > 1 ? Py_True : Py_False, "wsgi.multiprocess", Py_True, "wsgi.run_once", Py_False,
         "wsgi.file_wrapper", (PyObject *)&filewrap_type, "wsgi.input_terminated", Py_True);
-    return web->environ ? 0 : -1;
+    return web->variables ? 0 : -1;
 }

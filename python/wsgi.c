@@ -310,9 +310,9 @@ static void finish(struct exchange *exchange)
 
 static void run(struct web_thread *thread, struct exchange *exchange, PyObject *input)
 {
-    PyObject *environ = environ_new(thread, thread->request, input);
-    PyObject *arguments[] = {NULL, environ, (PyObject *)exchange};
-    PyObject *result = environ ? PyObject_Vectorcall(thread->web->application, arguments + 1,
+    PyObject *variables = environ_new(thread, thread->request, input);
+    PyObject *arguments[] = {NULL, variables, (PyObject *)exchange};
+    PyObject *result = variables ? PyObject_Vectorcall(thread->web->application, arguments + 1,
                                                      2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
                                : NULL;
     if (result) {
@@ -320,7 +320,7 @@ static void run(struct web_thread *thread, struct exchange *exchange, PyObject *
         close_result(exchange, result);
         Py_DECREF(result);
     }
-    Py_XDECREF(environ);
+    Py_XDECREF(variables);
     finish(exchange);
 }
 

@@ -333,7 +333,7 @@ def test_small_is_one_packet(worker):
     ("return (b'%d ' % i for i in range(5))", b"0 1 2 3 4 "),
     ("return iter([b''])", b""),
     ("return [bytes([i % 256]) * 5000 for i in range(200)]", b"".join(bytes([i % 256]) * 5000 for i in range(200))),
-])
+], ids=["none", "empty", "list", "large", "generator", "nothing", "pieces"])
 def test_bodies_arrive_whole(worker, lines, body):
     answer = worker(app(lines)).get()
     assert answer.trouble is None and answer.body == body and (answer.last or answer.ended)

@@ -235,7 +235,7 @@ static void obey(const char *text)
         sl_buffer_puts(&out, json_string_value(json_object_get(line, "json")));
     else if (json_object_get(line, "data"))
         make_data(line, &out);
-    sl__wire_put(wire, &head, &(struct iovec){out.data, out.size}, 1);
+    sl__wire_put(wire, &head, &(struct iovec){out.data, out.size}, out.size > 0);
     for (unsigned i = 0; i < head.file_count; i++)
         close(head.files[i]);
     sl_buffer_done(&out);
