@@ -219,6 +219,6 @@ int web_run(struct port *port, const char *path, const char *object)
     say_hello(&web);
     int status = asgi ? run_asgi(&web) : web_serve(&web);
     Py_CLEAR(web.application);
-    Py_CLEAR(web.environ);
+    Py_CLEAR(web.variables);
     return status;
 }

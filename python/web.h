@@ -24,7 +24,7 @@ struct web {
     watch_describe_fn *describe;
     unsigned threads;
     PyObject *application;
-    PyObject *environ; /* what each request's begins with */
+    PyObject *variables; /* what each request's begins with */
 };
 
 /* The thread's own; NULL in a thread that runs no handlers. */

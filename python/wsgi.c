@@ -313,8 +313,8 @@ static void run(struct web_thread *thread, struct exchange *exchange, PyObject *
     PyObject *variables = environ_new(thread, thread->request, input);
     PyObject *arguments[] = {NULL, variables, (PyObject *)exchange};
     PyObject *result = variables ? PyObject_Vectorcall(thread->web->application, arguments + 1,
-                                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
-                               : NULL;
+                                                       2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
+                                 : NULL;
     if (result) {
         send_result(exchange, result);
         close_result(exchange, result);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "run/web_talk.h"
@@ -28,6 +29,7 @@ SL_RECORD(payload, PAYLOAD);
 
 static sl__wire *wire;
 static bool gives_credit = true;
+static pid_t worker;
 
 static void die(const char *what, const sl_error *error)
 {
@@ -213,6 +215,43 @@ static json_int_t number(json_t *line, const char *name)
     return json_integer_value(json_object_get(line, name));
 }
 
+static uint64_t worker_cpu_ns(void)
+{
+    clockid_t clock;
+    struct timespec now = {0};
+    if (clock_getcpuclockid(worker, &clock) == 0)
+        clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* So many requests, so many of them at once; how many nanoseconds one took, and of the worker's processor. */
+static void bench(json_t *line)
+{
+    sl_buffer out = {0};
+    sl__packet head = {.kind = SL__CALL}, packet;
+    make_record(line, &out, &head);
+    json_int_t count = number(line, "bench"), at_once = number(line, "at_once"), begun = 0, ended = 0;
+    uint64_t start = sl_monotonic_ns(), cpu = worker_cpu_ns();
+    while (ended < count) {
+        while (begun < count && begun - ended < at_once) {
+            head.call = 2 * (uint64_t)++begun;
+            sl__wire_put(wire, &head, &(struct iovec){out.data, out.size}, 1);
+        }
+        if (sl__wire_wait(wire, -1) < 0)
+            die("the worker is gone", NULL);
+        while (sl__wire_next(wire, &packet) > 0) {
+            if (packet.kind == SL__DATA)
+                give_credit(&packet);
+            if (packet.kind == SL__FAILED)
+                tell_packet(&packet);
+            ended += packet.kind == SL__RESULT || packet.kind == SL__FAILED;
+        }
+    }
+    tell(json_pack("{s:I, s:I}", "ns", (json_int_t)((sl_monotonic_ns() - start) / (uint64_t)count), "cpu_ns",
+                   (json_int_t)((worker_cpu_ns() - cpu) / (uint64_t)count)));
+    sl_buffer_done(&out);
+}
+
 static void obey(const char *text)
 {
     json_error_t wrong;
@@ -221,6 +260,11 @@ static void obey(const char *text)
         die(wrong.text, NULL);
     if (json_object_get(line, "credit")) {
         gives_credit = json_is_true(json_object_get(line, "credit"));
+        json_decref(line);
+        return;
+    }
+    if (json_object_get(line, "bench")) {
+        bench(line);
         json_decref(line);
         return;
     }
@@ -283,11 +327,11 @@ int main(int argc, char **argv)
 {
     if (argc < 4)
         die("how it is used: driver SILVER-PYTHON SERVICE MODULE.py", NULL);
-    pid_t pid = start(argv + 1);
+    worker = start(argv + 1);
     serve();
     wire = sl__wire_free(wire);
     int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    while (waitpid(worker, &status, 0) < 0 && errno == EINTR)
         ;
     tell(json_pack("{s:i, s:i}", "exited", WIFEXITED(status) ? WEXITSTATUS(status) : -1, "signal",
                    WIFSIGNALED(status) ? WTERMSIG(status) : 0));
