@@ -3,6 +3,7 @@
  * A page shows the last messages of a room, and a form below says something in it. That is all that a browser
  * must be able to do. Where scripts run, static/chat.js posts the same form behind the page's back and
  * listens on a WebSocket, so that messages come by themselves. */
+#include "pages.h"
 #include "show.h"
 #include "text.h"
 
@@ -78,14 +79,20 @@ static json_t *show_fields(struct fields fields)
     return json_pack("{s:s?, s:s?, s:s?}", "name", fields.name, "room", fields.room, "body", fields.body);
 }
 
+/* The plug-in `search` may be left out of app.ini: then nothing leads to it. */
+static bool can_search(void)
+{
+    return sl_plugin_get(sl_root_current(), "search");
+}
+
 /* What every template is given, besides `data`. */
 static sl_response *page(sl_request *req, int status, const char *template, struct form form, json_t *data)
 {
     const char *me = speaker(req);
-    json_t *common =
-        json_pack("{s:s, s:i, s:s, s:o, s:o}", "me", me, "my_colour", colour_of(me), "nonce",
-                  sl_request_id(req), "typed", show_fields(form.typed), "wrong", show_fields(form.wrong));
-    json_object_update_new(data, common);
+    json_t *common = json_pack("{s:s, s:i, s:s, s:b, s:s, s:o, s:o}", "me", me, "my_colour", colour_of(me),
+                               "nonce", sl_request_id(req), "can_search", can_search(), "looked_for", "",
+                               "typed", show_fields(form.typed), "wrong", show_fields(form.wrong));
+    json_object_update_missing_new(data, common);
     return guarded(sl_set_status(sl_render_json(req, template, data), status));
 }
 
@@ -123,6 +130,13 @@ static sl_response *room_page(sl_request *req, int status, const char *name, str
                           "rooms", show_rooms(&rooms), "messages", show_messages(&shown), "older", older,
                           "is_newest", !sl_param(req, "before")));
 }
+
+/* What plug-ins are provided with (pages.h). */
+static sl_response *plain_page(sl_request *req, int status, const char *template, json_t *data)
+{
+    return page(req, status, template, (struct form){0}, data);
+}
+static const struct chat_pages pages = {.show = plain_page, .colour_of = colour_of};
 
 /* ---- What people do ---------------------------------------------------------------------------------- */
 
@@ -270,6 +284,9 @@ SL_APPLICATION(app)
         sl_fail_error(sl_error_hint(sl_error_new(SL_ECONFIG, "the chat has no database"),
                                     "write `service.sqlite =` under [production] in app.ini"));
     sl_app_set(app, history_open(path), history_close);
+    sl_check(sl_object_add(sl_root_object(sl_root_current()), chat_pages, (struct chat_pages *)&pages,
+                           /* free_facet= */ NULL),
+             "another part of this application provides the chat's pages");
 
     sl_route(app, "front", "GET /", front);
     sl_route(app, "make_room", "POST /rooms", make_room, .max_body = FORM_SIZE);
