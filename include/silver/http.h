@@ -192,6 +192,11 @@ SL_API sl_deferred *sl_http_server_drain(sl_http_server *server);
 SL_API sl_http_server *sl_http_server_free(sl_http_server *server); /* closes everything */
 SL_API int sl_http_server_reopen_log(sl_http_server *server);
 /* Metrics in Prometheus' text format, version 0.0.4. */
+typedef struct sl_http_counts {
+    uint64_t requests;              /* answered so far */
+    uint64_t in_flight, connections; /* now */
+} sl_http_counts;
+SL_API void sl_http_server_counts(const sl_http_server *server, sl_http_counts *ret_counts);
 SL_API void sl_http_server_metrics(sl_http_server *server, sl_buffer *out);
 
 /* Opens a listening TCP socket: "127.0.0.1:8080", "[::1]:80", ":8080" (all addresses), or "unix:/path". Port

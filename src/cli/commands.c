@@ -195,6 +195,39 @@ static const sl__cli_command running_command = {
     .run = sl__cli_run,
 };
 
+/* ---- status -------------------------------------------------------------------------------------------- */
+
+static const sl__cli_command status_command = {
+    .name = "status",
+    .summary = "Say what runs of an application",
+    .description =
+        (const char *const[]){
+            "Asks every `silver serve` of the application, of this user on this machine, and prints its slot "
+            "and "
+            "address, its instances with their age, memory and requests, and their services with what their "
+            "calls and children do.",
+            NULL,
+        },
+    .arguments = directory_argument,
+    .options =
+        (const sl__cli_option[]){
+            {"json", 'j', .help = "Print all that is known as one JSON object"},
+            {0},
+        },
+    .examples =
+        (const sl__cli_pair[]){
+            {"silver status", "what runs of the application in this directory"},
+            {"silver status --json apps/chat", "the same for a program to read"},
+            {0},
+        },
+    .exits =
+        (const sl__cli_pair[]){
+            {"3", "it is not running"},
+            {0},
+        },
+    .run = sl__cli_status,
+};
+
 /* ---- help, version, completion ------------------------------------------------------------------------- */
 
 static const sl__cli_command help_command = {
@@ -259,8 +292,9 @@ static const sl__cli_command completion_command = {
 };
 
 const sl__cli_command *const sl__cli_commands[] = {
-    &init_command, &serve_command,   &running_command,    &check_command,
-    &help_command, &version_command, &completion_command, NULL,
+    &init_command,    &serve_command,      &status_command,
+    &running_command, &check_command,      &help_command,
+    &version_command, &completion_command, NULL,
 };
 
 const sl__cli_command *sl__cli_find(const char *name)

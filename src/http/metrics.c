@@ -101,3 +101,11 @@ void sl_http_server_metrics(sl_http_server *server, sl_buffer *out)
     single(out, "websocket_messages_sent_total", "counter", "Messages sent.", counters->messages_out);
     single(out, "tasks", "gauge", "Tasks that exist now.", sl_task_count(server->loop));
 }
+
+void sl_http_server_counts(const sl_http_server *server, sl_http_counts *ret_counts)
+{
+    *ret_counts = (sl_http_counts){.in_flight = server->in_flight, .connections = server->connection_count};
+    for (unsigned kind = 0; kind < 5; kind++)
+        for (unsigned method = 0; method <= SL__METHOD_OTHER; method++)
+            ret_counts->requests += server->counters.requests[kind][method];
+}

@@ -33,6 +33,8 @@ static void obey(struct instance *instance, const char *line)
                      SAYS_ALIVE "\n"); /* if that fails, the supervisor does not hear of us, and is right */
     else if (strcmp(line, ASKS_DRAIN) == 0)
         instance_drain(instance);
+    else if (strcmp(line, ASKS_REPORT) == 0)
+        report_send(instance);
     else if (strcmp(line, ASKS_DUMP) == 0)
         dump_tasks(instance);
     else if (strcmp(line, ASKS_REOPEN) == 0 && instance->server &&

@@ -20,9 +20,13 @@
 /* From the instance. */
 #define SAYS_READY "ready"
 #define SAYS_BROKEN "broken" /* before it: the page of an error is what is served */
+#define SAYS_REPORT "report" /* and one JSON object: the answer to that question */
 #define SAYS_ALIVE "alive"   /* the answer to a heartbeat */
 /* To it. */
 #define ASKS_DRAIN "drain"
 #define ASKS_REOPEN "reopen"
 #define ASKS_DUMP "dump"
 #define ASKS_BEAT "beat"
+#define ASKS_REPORT "report"
+
+#define CONTROL_LINE_MAX (4u << 20) /* that a supervisor reads of what an instance says */

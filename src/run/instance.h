@@ -71,6 +71,11 @@ void control_close(struct instance *instance);
 /* Sends the supervisor a line. 0 or SL_ECLOSED. */
 int control_tell(struct instance *instance, const char *line);
 
+/* ---- report.c ---------------------------------------------------------------------------------------- */
+
+/* Tells the supervisor what this instance does. */
+void report_send(struct instance *instance);
+
 /* ---- drain.c ----------------------------------------------------------------------------------------- */
 
 /* Accepts nothing any more, and stops the loop when what was begun is done or its time is over. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,10 +86,19 @@ static void output_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buff
         log_output(stream->data, buffer->base, (size_t)size);
 }
 
+static void take_report(struct member *member, const char *text)
+{
+    if (!member->asked || member->report)
+        return;
+    member->report = json_loads(text, 0, NULL);
+    if (json_is_object(member->report))
+        member->events->reported(member);
+}
+
 static void control_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct member *member = stream->data;
-    if (size < 0 || member->heard.size + (size_t)size > sizeof(member->chunk)) {
+    if (size < 0 || member->heard.size + (size_t)size > CONTROL_LINE_MAX) {
         uv_read_stop(stream);
         return;
     }
@@ -102,6 +112,8 @@ static void control_heard(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf
             member->broken = true;
         else if (strcmp(member->heard.data, SAYS_ALIVE) == 0)
             member->unanswered = 0;
+        else if (strncmp(member->heard.data, SAYS_REPORT " ", sizeof(SAYS_REPORT)) == 0)
+            take_report(member, member->heard.data + sizeof(SAYS_REPORT));
         sl_buffer_consume(&member->heard, line_size);
         if (ready) {
             member->state = MEMBER_READY;
@@ -121,6 +133,7 @@ static void handle_closed(uv_handle_t *handle)
         return;
     log_lines_done(&member->lines);
     sl_buffer_done(&member->heard);
+    json_decref(member->report);
     free(member);
 }
 
@@ -268,6 +281,7 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
                               .events = events,
                               .log = log,
                               .place = options->place,
+                              .started_at = sl_loop_now(loop),
                               .explains = options->why != NULL,
                               .silence_ms = options->silence_ms,
                               .handles = 5};
@@ -308,6 +322,14 @@ void member_ask(struct member *member, const char *line)
     int size = snprintf(text, sizeof(text), "%s\n", line);
     uv_buf_t buffer = uv_buf_init(text, (unsigned)size);
     uv_try_write((uv_stream_t *)&member->control, &buffer, 1); /* one that is gone is noticed by its end */
+}
+
+void member_ask_report(struct member *member)
+{
+    json_decref(member->report);
+    member->report = NULL;
+    member->asked = true;
+    member_ask(member, ASKS_REPORT);
 }
 
 static void patience_is_over(uv_timer_t *timer)

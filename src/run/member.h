@@ -16,6 +16,7 @@ enum member_state {
 
 struct member_events {
     void (*ready)(struct member *member);
+    void (*reported)(struct member *member); /* its report has come */
     /* It has ended, and all that it printed was logged. `reason` says how in words. The member is freed
      * afterwards. */
     void (*ended)(struct member *member, const char *reason);
@@ -28,7 +29,9 @@ struct member {
     struct log_file *log;
     unsigned place;
     enum member_state state;
-    uint64_t ready_at; /* ms, of the loop's clock */
+    uint64_t started_at, ready_at; /* ms, of the loop's clock */
+    struct json_t *report;         /* what it said of itself when it was asked last; NULL: has not answered */
+    bool asked;                    /* since */
     int status, signal;
     bool broken;   /* it serves the page of an error */
     bool explains; /* of the end of the one before */
@@ -58,6 +61,8 @@ int member_start(sl_loop *loop, const struct member_options *options, void *owne
                  const struct member_events *events, struct log_file *log, struct member **ret_member);
 /* Sends a line of control.h. */
 void member_ask(struct member *member, const char *line);
+/* Asks it for a report; the one before is dropped. */
+void member_ask_report(struct member *member);
 /* Whether it serves, and answered when it was asked last. */
 bool member_answers(const struct member *member);
 /* Asks it to finish what it does and go, and ends it if it has not gone after `patience_ms`; one that is not

@@ -11,6 +11,8 @@
 
 /* Every slot is taken by another `silver serve` (EX_TEMPFAIL of sysexits.h). */
 #define RUN_EXIT_TAKEN 75
+/* Nobody serves the application (as of the Linux Standard Base's status commands). */
+#define RUN_EXIT_NOT_RUNNING 3
 
 #define RUN_INSTANCES_MAX 64
 #define RUN_SLOTS_MAX 64 /* numbered from 0 */
@@ -42,6 +44,10 @@ int run_check(const char *directory, bool json, FILE *out);
  * name and arguments. Without a name lists what there is. The status is the command's; 1 if it failed; 2 if
  * there is none of that name. */
 int run_command(const char *directory, bool production, int count, char *const words[]);
+
+/* Prints to `out` who serves the application on this machine for this user, and what they do, as text or as
+ * one JSON object. 0; RUN_EXIT_NOT_RUNNING; 1: the manifest cannot be read. */
+int run_status(const char *directory, bool json, FILE *out);
 
 /* The hidden command `silver instance`: argv[0] is "instance". Refuses to run by hand. */
 int run_instance(int argc, char **argv);

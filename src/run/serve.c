@@ -3,6 +3,7 @@
  * In order: the manifest, the background (for a daemon), the slot, the log, the listening socket, the
  * supervisor. Each step undoes nothing of those before it: the process ends, and the kernel gives back what
  * it held. */
+#include "run/reporter.h"
 #include "run/run.h"
 #include "run/services.h"
 #include "run/slots.h"
@@ -29,6 +30,7 @@ struct serving {
     struct manifest *manifest;
     struct slot slot;
     struct services services;
+    char *runtime; /* its directory */
     struct log_file log;
     struct notify notify;
     char *pidfile; /* absolute */
@@ -162,6 +164,8 @@ static int supervise(struct serving *serving)
         fprintf(stderr, "silver: cannot make a loop: %s\n", sl_code_message(code));
         return 1;
     }
+    char *address = sl_listen_address(serving->listener), *url = url_of(address);
+    char *report_path = reporter_path(serving->runtime, serving->slot.place->number);
     struct supervisor_options options = {
         .manifest = serving->manifest,
         .logs = serving->slot.place->directory,
@@ -173,16 +177,23 @@ static int supervise(struct serving *serving)
         .log = &serving->log,
         .notify = &serving->notify,
         .services = &serving->services,
+        .slot_number = serving->slot.place->number,
+        .url = url,
+        .started_at = sl_loop_now(loop),
+        .report_path = report_path,
         .ready = ready,
         .data = serving,
     };
-    return supervisor_run(loop, &options);
+    int status = supervisor_run(loop, &options);
+    free(address);
+    free(url);
+    free(report_path);
+    return status;
 }
 
 static int serve(struct serving *serving)
 {
     sl_error *error = NULL;
-    char *runtime = NULL;
     int activated = activation_socket();
     if (serving->options->daemon) {
         int status, where = daemon_start(&serving->report, &status);
@@ -195,9 +206,9 @@ static int serve(struct serving *serving)
     }
     notify_init(&serving->notify);
     int status = 1;
-    int code = runtime_directory(serving->manifest->directory, &runtime, &error);
+    int code = runtime_directory(serving->manifest->directory, &serving->runtime, &error);
     if (code == 0) {
-        code = slot_take(runtime, serving->manifest, serving->options->slot, &serving->slot, &error);
+        code = slot_take(serving->runtime, serving->manifest, serving->options->slot, &serving->slot, &error);
         status = code == SL_EBUSY ? RUN_EXIT_TAKEN : 1;
     }
     if (code == 0 && serving->pidfile)
@@ -213,7 +224,7 @@ static int serve(struct serving *serving)
     else
         print_error(serving, error);
     sl_error_unref(error);
-    free(runtime);
+    free(serving->runtime);
     return status;
 }
 

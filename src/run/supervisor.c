@@ -8,6 +8,7 @@
 #include "run/control.h"
 #include "run/member.h"
 #include "run/run.h"
+#include "run/reporter.h"
 #include "run/watcher.h"
 
 #include <silver/http.h>
@@ -46,6 +47,7 @@ struct supervisor {
     uv_signal_t signals[4];
     uv_timer_t watchdog, repair;
     struct watcher *watcher; /* in development */
+    struct reporter *reporter;
     bool announced, stopping, rolling;
     unsigned rolled;   /* how many places the roll has gone through */
     uint64_t drain_ms; /* of the manifest as it was read last */
@@ -234,6 +236,7 @@ static void member_ended(struct member *member, const char *reason)
             break;
         }
     }
+    reporter_heard(supervisor->reporter); /* it will not answer any more */
     bool was_current = place->current == member, was_next = place->next == member;
     if (was_current)
         place->current = NULL;
@@ -259,7 +262,50 @@ static void member_ended(struct member *member, const char *reason)
     }
 }
 
-static const struct member_events events = {.ready = member_ready, .ended = member_ended};
+static void member_reported(struct member *member)
+{
+    reporter_heard(((struct supervisor *)member->owner)->reporter);
+}
+
+static const struct member_events events = {
+    .ready = member_ready, .reported = member_reported, .ended = member_ended};
+
+/* ---- Reports ----------------------------------------------------------------------------------------- */
+
+static void ask_reports(void *data)
+{
+    struct supervisor *supervisor = data;
+    for (struct member *member = supervisor->members; member; member = member->next)
+        if (member->state != MEMBER_STARTING) /* which has no ears yet */
+            member_ask_report(member);
+}
+
+static bool have_reports(void *data)
+{
+    const struct supervisor *supervisor = data;
+    for (const struct member *member = supervisor->members; member; member = member->next)
+        if (member->asked && !member->report)
+            return false;
+    return true;
+}
+
+static json_t *compose_report(void *data)
+{
+    const struct supervisor *supervisor = data;
+    return overview(supervisor->options, supervisor->members, sl_loop_now(supervisor->loop));
+}
+
+/* Without it the application is served all the same. */
+static void open_reporter(struct supervisor *supervisor)
+{
+    static const struct reporter_events reports = {
+        .ask = ask_reports, .complete = have_reports, .compose = compose_report};
+    SL_AUTO_ERROR sl_error *error = NULL;
+    if (supervisor->options->report_path &&
+        reporter_new(supervisor->loop, supervisor->options->report_path, &reports, supervisor,
+                     &supervisor->reporter, &error) < 0)
+        SAY(supervisor, SL_WARNING, "%s", error->message);
+}
 
 /* ---- Rolling ----------------------------------------------------------------------------------------- */
 
@@ -492,6 +538,7 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
         close(options->listener);
     } else {
         open_handles(supervisor);
+        open_reporter(supervisor);
         for (unsigned i = 0; i < options->instances && !supervisor->stopping; i++) {
             supervisor->places[i].current = start(supervisor, &supervisor->places[i], NULL);
             if (!supervisor->places[i].current)
@@ -503,6 +550,7 @@ int supervisor_run(sl_loop *loop, const struct supervisor_options *options)
         if (!supervisor->stopping || supervisor->members)
             sl_loop_run(loop);
         status = supervisor->status;
+        reporter_stop(supervisor->reporter);
         close_handles(supervisor);
     }
     for (unsigned i = 0; i < options->instances; i++)
