@@ -1,9 +1,10 @@
 /* subsystem.c: what work in another process costs: a ping-pong over a plain socket, over the wire, and calls
  * of a service. For each line that it reads it does one round of everything, and prints a JSON object: what →
  * µs for one. bench/run puts the rounds side by side with those of Python's pools. */
+#include "echo/echo.h"
 #include "subsystem/wire.h"
 
-#include <silver/core.h>
+#include <silver/silver.h>
 
 #include <jansson.h>
 #include <signal.h>
@@ -167,6 +168,76 @@ static void over_wire_on_loop(size_t n)
     }
 }
 
+/* ---- Calls of a service ---- */
+
+static sl_manager *manager;
+static const char *module;
+static const sl_offer options = {.service = echo_service};
+
+static void offer_echo(void)
+{
+    sl_error *error;
+    if (sl_manager_offer(manager, "echo", &options, module, &error) < 0)
+        give_up(error->message, error->code);
+}
+
+static void calls(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        SL_SCRATCH()
+        {
+            const struct echo_small *got = sl_await(sl_call(echo, small, (int64_t)i, "a text of some words"));
+            if (got->number != (int64_t)i)
+                give_up("a call", SL_EPROTO);
+        }
+    }
+}
+
+static void calls_streaming(size_t n)
+{
+    sl_deferred *pending[OUTSTANDING];
+    for (size_t sent = 0, got = 0; got < n;) {
+        SL_SCRATCH()
+        {
+            for (; sent < n && sent < got + OUTSTANDING; sent++)
+                pending[sent % OUTSTANDING] = sl_call(echo, small, (int64_t)sent, "a text of some words");
+            for (size_t end = got + OUTSTANDING / 2; got < end && got < n; got++) {
+                const struct echo_small *result = sl_await(pending[got % OUTSTANDING]);
+                if (result->number != (int64_t)got)
+                    give_up("a call", SL_EPROTO);
+            }
+        }
+    }
+}
+
+static void calls_large(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        SL_SCRATCH()
+        {
+            const struct echo_large *got = sl_await(sl_call(echo, large, {large, LARGE}));
+            if (got->data.size != LARGE || got->data.data[LARGE - 1] != 'x')
+                give_up("a large call", SL_EPROTO);
+        }
+    }
+}
+
+/* From the call that finds no child to its result. What ends the last child is not measured. */
+static uint64_t starting_ns;
+
+static void cold_starts(size_t n)
+{
+    starting_ns = 0;
+    for (size_t i = 0; i < n; i++) {
+        sl_manager_withdraw(manager, "echo");
+        sl_await(sl_sleep(20));
+        offer_echo();
+        uint64_t begun = sl_monotonic_ns();
+        calls(1);
+        starting_ns += sl_monotonic_ns() - begun;
+    }
+}
+
 /* ---- Rounds ---- */
 
 static const struct measured {
@@ -174,10 +245,27 @@ static const struct measured {
     void (*run)(size_t n);
     size_t n;
 } all[] = {
-    {"socket", over_socket, 5000},           {"wire", over_wire, 5000},
-    {"wire, loop", over_wire_on_loop, 5000}, {"wire, streaming", wire_streaming, 200000},
+    {"socket", over_socket, 5000},
+    {"wire", over_wire, 5000},
+    {"wire, loop", over_wire_on_loop, 5000},
+    {"call", calls, 5000},
+    {"wire, streaming", wire_streaming, 200000},
+    {"call, streaming", calls_streaming, 200000},
     {"wire, 1 MiB", over_wire_large, 100},
+    {"call, 1 MiB", calls_large, 100},
+    {"call, cold", cold_starts, 5},
 };
+
+static double measure(const struct measured *measured)
+{
+    measured->run(measured->n / 20 + 1); /* a warm-up: who was last here may have left it cold */
+    uint64_t begun = sl_monotonic_ns();
+    measured->run(measured->n);
+    uint64_t took = measured->run == cold_starts ? starting_ns : sl_monotonic_ns() - begun;
+    return (double)took / 1000 / (double)measured->n;
+}
+
+static const char *wanted = "";
 
 static void *rounds(void *data)
 {
@@ -185,31 +273,40 @@ static void *rounds(void *data)
     int code = sl__wire_attach(attached, sl_loop_current(), on_packets, NULL);
     if (code < 0)
         give_up("the loop", code);
+    code = sl_manager_new(sl_root_current(), &(sl_manager_options){.programs = data}, &manager);
+    if (code < 0)
+        give_up("the manager", code);
+    offer_echo();
     while (fgets(line, sizeof line, stdin)) {
         json_t *figures = json_object();
         for (unsigned i = 0; i < sl_array_size(all); i++) {
-            all[i].run(all[i].n / 20 + 1); /* a warm-up: who was last here may have left it cold */
-            uint64_t begun = sl_monotonic_ns();
-            all[i].run(all[i].n);
-            double took = (double)(sl_monotonic_ns() - begun) / 1000 / (double)all[i].n;
-            json_object_set_new(figures, all[i].name, json_real(took));
+            if (strstr(all[i].name, wanted))
+                json_object_set_new(figures, all[i].name, json_real(measure(&all[i])));
         }
         json_dumpf(figures, stdout, JSON_COMPACT);
         putchar('\n');
         fflush(stdout);
         json_decref(figures);
     }
+    sl_manager_free(manager);
     sl__wire_detach(attached);
     return NULL;
 }
 
-int main(void)
+/* bench-subsystem PROGRAMS MODULE [NAME]: the directory of silver-worker, the service, and which to measure.
+ */
+int main(int argc, char *argv[])
 {
+    if (argc < 3)
+        return 2;
+    module = argv[2];
+    if (argc > 3)
+        wanted = argv[3];
     memset(large, 'x', sizeof large);
     start_socket();
     blocking = start_wire();
     attached = start_wire();
-    int code = sl_run("bench", rounds, NULL, NULL);
+    int code = sl_run("bench", rounds, argv[1], NULL);
     sl__wire_free(blocking);
     sl__wire_free(attached);
     return code < 0;

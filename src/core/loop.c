@@ -96,11 +96,11 @@ void sl__loop_awake(sl_loop *loop)
     uv_idle_start(&loop->busy, on_busy);
 }
 
-static void run_slice(sl_loop *loop)
+static void run_slice(sl_loop *loop, uint64_t now_ns)
 {
     if (!loop->first)
         return;
-    loop->slice_end_ns = sl_monotonic_ns() + SLICE_NS;
+    loop->slice_end_ns = (now_ns ? now_ns : sl_monotonic_ns()) + SLICE_NS;
     for (unsigned n = 1; loop->first; n++) {
         sl__job *job = loop->first;
         loop->first = job->next;
@@ -116,9 +116,9 @@ static void run_slice(sl_loop *loop)
     }
 }
 
-void sl__loop_work(sl_loop *loop)
+void sl__loop_work(sl_loop *loop, uint64_t now_ns)
 {
-    run_slice(loop);
+    run_slice(loop, now_ns);
 }
 
 /* ---- Before the poll ---- */
@@ -160,7 +160,7 @@ static void trim_stacks(uv_timer_t *timer)
 static void on_before_poll(uv_prepare_t *prepare)
 {
     sl_loop *loop = prepare->data;
-    run_slice(loop);
+    run_slice(loop, 0);
     run_hooks(loop);
     if (sl__stacks_idle(loop->stacks) > 2 * IDLE_STACKS && !uv_is_active((uv_handle_t *)&loop->trim))
         uv_timer_start(&loop->trim, trim_stacks, TRIM_AFTER_MS, 0);
@@ -168,7 +168,7 @@ static void on_before_poll(uv_prepare_t *prepare)
 
 static void on_after_poll(uv_check_t *check)
 {
-    run_slice(check->data);
+    run_slice(check->data, 0);
 }
 
 typedef struct call {
@@ -472,7 +472,7 @@ static void close_handles(sl_loop *loop)
     for (int round = 0; round < 100; round++) {
         uv_walk(&loop->uv, close_leftover, NULL);
         uv_run(&loop->uv, UV_RUN_DEFAULT);
-        run_slice(loop);
+        run_slice(loop, 0);
         if (!loop->first && uv_loop_close(&loop->uv) == 0)
             return;
     }

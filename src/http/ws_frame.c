@@ -4,8 +4,11 @@
  * payload on as it comes: a control frame's into its small array, a message's into the message, unmasked and,
  * if need be, inflated on the way. */
 #include "http/ws_frame.h"
+#include "base/base64.h"
+#include "core/loop.h"
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <openssl/evp.h>
 
 enum {
@@ -22,28 +25,32 @@ enum {
 
 bool sl__ws_key_valid(const char *key)
 {
-    uint8_t decoded[18];
-    if (strlen(key) != 24 ||
-        strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") != 22 ||
-        strcmp(key + 22, "==") != 0)
-        return false;
-    return EVP_DecodeBlock(decoded, (const uint8_t *)key, 24) == 18;
+    return strlen(key) == 24 &&
+           strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
+           strcmp(key + 22, "==") == 0;
+}
+
+/* libcrypto's tables are large, and being linked in it would make each process, also the smallest worker, a
+ * millisecond slower to start. So it is loaded by the first handshake, and stays. */
+static void sha1(const char *data, size_t size, uint8_t out[static 20])
+{
+    void *library = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
+    __typeof__(EVP_Digest) *digest = library ? (__typeof__(EVP_Digest) *)dlsym(library, "EVP_Digest") : NULL;
+    __typeof__(EVP_sha1) *kind = library ? (__typeof__(EVP_sha1) *)dlsym(library, "EVP_sha1") : NULL;
+    if (!digest || !kind || !digest(data, size, out, NULL, kind(), NULL))
+        sl__die(SL_HERE, "libcrypto of OpenSSL 3 cannot be loaded (package libssl3): %s", dlerror());
 }
 
 void sl__ws_accept_key(const char *key, char out[static 29])
 {
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool made = context && EVP_DigestInit_ex(context, EVP_sha1(), NULL) &&
-                EVP_DigestUpdate(context, key, strlen(key)) &&
-                EVP_DigestUpdate(context, guid, sizeof guid - 1) &&
-                EVP_DigestFinal_ex(context, digest, &size);
-    EVP_MD_CTX_free(context);
-    assert(made && size == 20);
-    (void)made;
-    EVP_EncodeBlock((uint8_t *)out, digest, (int)size);
+    uint8_t digest[20];
+    sl_buffer text = {0};
+    sl_buffer_printf(&text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+    sha1(text.data, text.size, digest);
+    text.size = 0;
+    sl__base64_put(&text, (const char *)digest, sizeof digest);
+    memcpy(out, text.data, 29);
+    sl_buffer_done(&text);
 }
 
 /* ---- Decoder ------------------------------------------------------------------------------------------- */

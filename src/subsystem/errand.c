@@ -392,7 +392,7 @@ static void detach(sl__errand *errand)
 
 static void count_end(const sl__errand *errand, sl__outcome outcome)
 {
-    sl__count_end(errand->served, outcome, sl_monotonic_ns() - errand->accepted_ns);
+    sl__count_end(errand->served, outcome, errand->served->manager->now_ns - errand->accepted_ns);
 }
 
 /* The last thing that is done: it may run anything. */

@@ -142,6 +142,7 @@ static void ring_before(sl__serving *serving, unsigned method)
         return;
     sl__wire_flush(serving->wire);
     serving->oldest_ns = 0;
+    serving->clock_ns = sl_monotonic_ns(); /* whom it woke may have run in our place: no fault of the call */
 }
 
 /* The last thing of a call's task: what the method registered has been released. */
@@ -273,6 +274,11 @@ void sl__serving_batch(sl__serving *serving)
 bool sl__serving_batch_over(const sl__serving *serving)
 {
     return serving->clock_ns - serving->batch_ns > BATCH_NS;
+}
+
+uint64_t sl__serving_clock(const sl__serving *serving)
+{
+    return serving->clock_ns;
 }
 
 bool sl__serving_packet(sl__serving *serving, const sl__packet *packet)

@@ -14,5 +14,6 @@ bool sl__serving_packet(sl__serving *serving, const sl__packet *packet);
 /* Around packets that are taken one after another: they begin here, and should end, for a while, there. */
 void sl__serving_batch(sl__serving *serving);
 bool sl__serving_batch_over(const sl__serving *serving);
+uint64_t sl__serving_clock(const sl__serving *serving); /* when it last looked at the clock */
 /* Whether no call runs or waits. */
 bool sl__serving_idle(const sl__serving *serving);

@@ -71,7 +71,7 @@ static void take_packets(void *data)
     while (!(w->serving && sl__serving_batch_over(w->serving)) &&
            (w->code = sl__wire_next(w->wire, &packet)) > 0) {
         take_packet(w, &packet);
-        sl__loop_work(w->loop);
+        sl__loop_work(w->loop, w->serving ? sl__serving_clock(w->serving) : 0);
     }
 }
 
@@ -144,7 +144,7 @@ static int run_step(worker *w, const char *name, sl_task_fn *step)
     w->step_over = false;
     sl_deferred *done = sl__spawn(SL_HERE, name, step, w);
     sl_then(done, step_done, step_failed, w, NULL);
-    sl__loop_work(w->loop);
+    sl__loop_work(w->loop, 0);
     while (!w->step_over && w->code >= 0)
         wait_for_more(w);
     sl_forget(done);
