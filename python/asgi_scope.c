@@ -98,20 +98,12 @@ static PyObject *header_list(const struct web_request *web)
     return list;
 }
 
-/* "1.2.3.4:567" or "[::1]:567" as (host, port); what is no such address (a Unix socket's) is None. */
-static PyObject *address(const char *text)
+/* The client as (host, port), where the port is not known; a Unix socket's has neither. */
+static PyObject *address(const char *peer)
 {
-    const char *colon = text ? strrchr(text, ':') : NULL;
-    uint64_t port;
-    if (!colon || sl_view_number(sl_view_of(colon + 1), 65535, &port) < 0)
+    if (!peer || strcmp(peer, "unix") == 0)
         Py_RETURN_NONE;
-    size_t size = (size_t)(colon - text);
-    if (size > 2 && text[0] == '[' && text[size - 1] == ']') {
-        text++;
-        size -= 2;
-    }
-    PyObject *host = PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "replace");
-    return host ? Py_BuildValue("(NK)", host, (unsigned long long)port) : NULL;
+    return Py_BuildValue("(si)", peer, 0);
 }
 
 static bool same(PyObject *known, const char *text)

@@ -97,7 +97,7 @@ def _function_of(callable_):
     for _ in range(16):
         if hasattr(callable_, "__func__"):
             callable_, given = callable_.__func__, given + 1
-        elif hasattr(callable_, "func") and hasattr(callable_, "args"):  # functools.partial
+        elif type(callable_).__module__ == "functools" and type(callable_).__name__ == "partial":
             callable_, given = callable_.func, given + len(callable_.args)
         elif hasattr(callable_, "__code__"):
             return callable_, given

@@ -315,6 +315,25 @@ def serve_module(silver, environment, tmp_path_factory):
     end_all(servers)
 
 
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser, which all tests share; each makes contexts of its own."""
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=30000)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def app(tmp_path):
     """app(source=…, files={…}): the directory of a new application."""
