@@ -175,11 +175,23 @@ static void pass_on(sl__upcalls *upcalls, sl_manager *manager, sl__served *serve
          sl__call_raw(manager, SL_HERE, upcall->service, upcall->method, &arguments, options), gave_raw);
 }
 
+static sl__upcall_made *find(const sl__upcalls *upcalls, uint64_t number)
+{
+    sl__upcall_made *made = upcalls->calls;
+    while (made && made->number != number)
+        made = made->next;
+    return made;
+}
+
 static void call(sl__upcalls *upcalls, const sl__packet *packet)
 {
     const struct sl__upcall *upcall = sl__upcalls_read(upcalls, packet, sl__upcall_record());
     if (!upcall)
         return;
+    if (find(upcalls, packet->call)) {
+        sl__child_kill(upcalls->child, "it gave two calls the same number");
+        return;
+    }
     if (upcalls->call_count >= SL__UPCALLS_MAX) {
         refuse(upcalls, packet->call, SL__CODEC_FLAT,
                sl_error_new(SL_EBUSY, "%u calls of this child have not ended", SL__UPCALLS_MAX));
@@ -210,9 +222,7 @@ static void leave(sl__upcall_made *made)
 
 static void cancel(sl__upcalls *upcalls, uint64_t number)
 {
-    sl__upcall_made *made = upcalls->calls;
-    while (made && made->number != number)
-        made = made->next;
+    sl__upcall_made *made = find(upcalls, number);
     if (made)
         leave(made);
 }

@@ -84,8 +84,10 @@ static void hear(sl__upcalls *upcalls, const char *channel)
     if (sl_table_get(upcalls->heard, channel))
         return;
     if (sl_table_size(upcalls->heard) >= SL__HEARD_MAX) {
-        sl_warning("the child %d hears %u channels, and no more: what is told on %s does not reach it",
-                   sl__child_pid(upcalls->child), SL__HEARD_MAX, channel);
+        if (!upcalls->deaf)
+            sl_warning("the child %d hears %u channels, and no more: what is told on %s does not reach it",
+                       sl__child_pid(upcalls->child), SL__HEARD_MAX, channel);
+        upcalls->deaf = true;
         return;
     }
     heard *h = sl_malloc(sizeof *h);

@@ -26,6 +26,7 @@ struct sl__upcalls {
 
     sl_table *heard; /* by channel */
     bool telling;    /* what this child emitted */
+    bool deaf;       /* it wanted to hear more than that */
     size_t dropped;
 };
 
