@@ -351,6 +351,40 @@ static void test_there_must_be_a_history_to_make_it_of(void **state)
     assert_int_equal(sl_run("test", rebuilds_nothing, NULL, NULL), SL_ENOENT);
 }
 
+static void *catch_up(void *index)
+{
+    search_index_catch_up(index);
+    return NULL;
+}
+
+static void *reads_a_broken_history(void *data)
+{
+    remove_all();
+    FILE *file = fopen(history, "w");
+    for (int i = 0; i < 1000; i++)
+        fputs("no database ", file);
+    fclose(file);
+    search_index *index = opened();
+    for (int twice = 0; twice < 2; twice++) {
+        sl_error *error;
+        sl_try(sl_spawn(catch_up, index), &error);
+        assert_int_equal(error->code, SL_EDATABASE);
+        assert_non_null(strstr(error->message, history));
+        assert_non_null(strstr(error->hint, "backup"));
+    }
+    assert_false(search_index_damaged(index));
+    remove_all(); /* somebody put it away: the chat makes another */
+    make_history();
+    say("lobby", "Ada", "mended", 1);
+    assert_string_equal(hits(opened(), "mended"), "1 ");
+    return NULL;
+}
+
+static void test_a_history_that_cannot_be_read_is_named(void **state)
+{
+    assert_int_equal(sl_run("test", reads_a_broken_history, NULL, NULL), 0);
+}
+
 /* Killed at any moment, in the midst of catching up and of rebuilding, it finds all afterwards. */
 static void *works_until_killed(void *data)
 {
@@ -417,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup(test_an_index_that_cannot_be_used_is_made_anew, set_up),
         cmocka_unit_test_setup(test_making_it_anew, set_up),
         cmocka_unit_test_setup(test_there_must_be_a_history_to_make_it_of, set_up),
+        cmocka_unit_test_setup(test_a_history_that_cannot_be_read_is_named, set_up),
         cmocka_unit_test_setup(test_killed_at_work, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down_all);

@@ -78,8 +78,8 @@ static sl_response *search_page(sl_request *req)
     bool more = (int64_t)page * SEARCH_PAGE < found->total;
     const struct chat_pages *chat = sl_provided(chat_pages);
     return chat->show(req, excuse.status, "search.html",
-                      json_pack("{s:s, s:b, s:s?, s:I, s:b, s:o, s:I, s:I}", "looked_for", words, "asked", asked,
-                                "excuse", excuse.sentence, "total", (json_int_t)found->total,
+                      json_pack("{s:s, s:b, s:s?, s:I, s:b, s:o, s:I, s:I}", "looked_for", words, "asked",
+                                asked, "excuse", excuse.sentence, "total", (json_int_t)found->total,
                                 "more_than_total", found->more_than_total, "hits", show_hits(found),
                                 "earlier_page", (json_int_t)(page - 1), "later_page",
                                 (json_int_t)(more ? page + 1 : 0)));
