@@ -34,7 +34,23 @@ def prepare(application, venv):
         site.addsitedir(library)
         added = [path for path in sys.path if path not in before]
         sys.path[:] = added + before
+    _keep_no_fresh_bytecode()
     _log_here()
+
+
+def _keep_no_fresh_bytecode():
+    """Bytecode that is kept names its source by size and by time in seconds. Of a source that was changed just now it
+    would be taken for that of the next change, if that comes in the same second: a reload would show the old one."""
+    from importlib.machinery import SourceFileLoader
+    from time import time
+
+    keep = SourceFileLoader._cache_bytecode
+
+    def keep_settled(self, source_path, *rest):
+        if time() - os.stat(source_path).st_mtime > 2:
+            keep(self, source_path, *rest)
+
+    SourceFileLoader._cache_bytecode = keep_settled
 
 
 def _package_of(path):

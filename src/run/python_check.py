@@ -172,7 +172,7 @@ def command_for(directory, virtualenv, what):
 
 
 def check_packages(directory, virtualenv, wrong):
-    asked, missing = [], []
+    asked, missing, malformed = [], [], []
     if os.path.exists(os.path.join(directory, "requirements.txt")):
         what = "-r requirements.txt"
         of_requirements(directory, "requirements.txt", asked, wrong)
@@ -187,14 +187,14 @@ def check_packages(directory, virtualenv, wrong):
         try:
             message = lacks(each, there, by_hand, Requirement)
         except ValueError as error:
-            message = "`%s` is no requirement: %s" % (each.text, str(error).split("\n")[0])
-            wrong("packages", each.file, each.line, message, "write a name, and perhaps versions: `flask>=2.2`")
-            continue
-        if message:
-            missing.append((each, message))
+            malformed.append((each, "`%s` is no requirement: %s" % (each.text, str(error).split("\n")[0])))
+        else:
+            missing += [(each, message)] if message else []
     what = what or " ".join(shlex.quote(each.text) for each, _ in missing)
     for each, message in missing:
         wrong("packages", each.file, each.line, message, "`%s` installs it" % command_for(directory, virtualenv, what))
+    for each, message in malformed:
+        wrong("packages", each.file, each.line, message, "write a name, and perhaps versions: `flask>=2.2`")
 
 
 # ---- The sources ---------------------------------------------------------------------------------------------

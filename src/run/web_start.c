@@ -124,10 +124,16 @@ static void start(sl_app *app, void *data)
     sl_deferred *looking = look_for_packages(web->manifest);
     offer(web->manifest);
     sl_error *error = sl__catch(ask_about, web, NULL);
+    if (error)
+        sl_manager_withdraw(sl_manager_of(sl_root_current()), WEB_SERVICE);
     const char *hint = tell_packages(looking);
     if (!error)
         return;
-    sl_manager_withdraw(sl_manager_of(sl_root_current()), WEB_SERVICE);
+    if (error->cause && error->cause->detail) { /* what the application failed with, and not that it did */
+        sl_error *cause = sl_error_ref(error->cause);
+        sl_error_unref(error);
+        error = cause;
+    }
     sl_fail_error(hint ? sl_error_hint(error, "%s", hint) : error);
 }
 

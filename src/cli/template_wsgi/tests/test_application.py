@@ -26,8 +26,8 @@ class Application(unittest.TestCase):
         from runner import application
 
         said, body = {}, urlencode(form).encode()
-        environ = {"SCRIPT_NAME": "", "PATH_INFO": path.encode().decode("latin-1"), "REQUEST_METHOD": method,
-                   "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)),
+        environ = {"SCRIPT_NAME": "", "PATH_INFO": path.encode().decode("latin-1"), "QUERY_STRING": "",
+                   "REQUEST_METHOD": method, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)),
                    "CONTENT_TYPE": "application/x-www-form-urlencoded"}
         setup_testing_defaults(environ)
 

@@ -10,6 +10,7 @@ A handler returns a page, or (status, page), or (303, "/where/to/go"); or raises
 
 import html
 import re
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from string import Template as Text
@@ -55,7 +56,7 @@ class Request:
         self.method = environ["REQUEST_METHOD"]
         self.path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace") or "/"
 
-    @property
+    @cached_property
     def form(self):
         """The fields of a posted form."""
         size = int(self.environ.get("CONTENT_LENGTH") or 0)
@@ -109,10 +110,11 @@ class Application:
         except Refusal as refusal:
             answer = refusal.status, Markup(f"<h1>{html.escape(str(refusal))}</h1>")
         status, page = answer if isinstance(answer, tuple) else (200, answer)
-        line = f"{status} {HTTPStatus(status).phrase}"
+        headers = []
         if 300 <= status < 400:
-            start_response(line, [("Location", quote(page, safe="/?&=#:%"))])
-            return []
+            headers.append(("Location", quote(page, safe="/?&=#:%")))
+            page = Markup("<p>This is elsewhere.</p>")
         body = self.layout(content=page).encode()
-        start_response(line, [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
+        headers += [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [] if request.method == "HEAD" else [body]
