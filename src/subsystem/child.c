@@ -318,17 +318,29 @@ static void on_exit_told(uv_poll_t *poll, int status, int events)
     sl_error_unref(error);
 }
 
+/* Whether it could be reaped in time. The descriptor may tell of the end a moment before it can be waited
+ * for. */
+static bool reap_within(const sl__child *child, uint64_t ms)
+{
+    uint64_t end_ns = sl_monotonic_ns() + ms * 1000000, now_ns;
+    while ((now_ns = sl_monotonic_ns()) < end_ns) {
+        siginfo_t info = {0};
+        struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
+        poll(&ended, 1, (int)((end_ns - now_ns) / 1000000) + 1);
+        if (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 ? errno == ECHILD
+                                                                              : info.si_pid != 0)
+            return true;
+    }
+    return false;
+}
+
 void sl__child_free(sl__child *child)
 {
     if (child->state == SL__CHILD_GONE)
         return;
     if (!child->reaped) {
         signal_group(child, SIGKILL);
-        struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
-        siginfo_t info;
-        while (poll(&ended, 1, SL__CHILD_FREE_MS) < 0 && errno == EINTR)
-            continue;
-        if (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 || !ended.revents)
+        if (!reap_within(child, SL__CHILD_FREE_MS))
             sl_error_log("the child %d of %s does not end, although it was killed", (int)child->pid,
                          child->name);
         child->reaped = true;

@@ -112,8 +112,8 @@ TRIAL_TEST(death_tells_how_and_the_last_words)
 {
     OFFER(manager, trial);
     sl_error *error =
-        CHECK_FAILS(sl_call(trial, die, SIGSEGV), SL_ECRASHED, "signal 11 (Segmentation fault)");
-    CHECK(strstr(error->detail, "about to die\nof 11"));
+        CHECK_FAILS(sl_call(trial, die, SIGUSR2), SL_ECRASHED, "signal 12 (User defined signal 2)");
+    CHECK(strstr(error->detail, "about to die\nof 12"));
     error = CHECK_FAILS(sl_call(trial, die, 0), SL_ECRASHED, "exit status 3");
     CHECK(strstr(error->detail, "of 0"));
     CHECK(number_of(sl_call(trial, twice, 1)) == 2); /* another child */
