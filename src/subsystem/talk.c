@@ -93,6 +93,17 @@ void sl__talk_placed(sl__talk *talk)
     wake(&talk->sender);
 }
 
+/* A child that does not keep to its window is not to be trusted with anything. */
+static void end_for_breach(sl__errand *errand)
+{
+    sl__slot *slot = errand->slot;
+    sl_error *error =
+        sl__error_new(errand->site, SL_EPROTO, "the child %d of %s sent more than it may in a long call",
+                      sl__child_pid(slot->child), errand->served->name);
+    sl__slot_end(slot, "it sent more than it may in a long call");
+    sl__errand_leave(errand, SL__OUTCOME_failed, error);
+}
+
 void sl__talk_packet(sl__talk *talk, const sl__packet *packet)
 {
     if (packet->kind == SL__CREDIT) {
@@ -103,7 +114,7 @@ void sl__talk_packet(sl__talk *talk, const sl__packet *packet)
     } else if ((packet->kind != SL__DATA && packet->kind != SL__END) || talk->waiting >= WAITING_MAX ||
                talk->waiting_bytes > SL__TALK_WINDOW + CREDIT_UNIT) {
         sl__packet_close(packet);
-        sl__slot_end(talk->errand->slot, "it sent more than it may in a long call");
+        end_for_breach(talk->errand);
     } else {
         talk->waiting_bytes += packet->size;
         append(talk, packet);
