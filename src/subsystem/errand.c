@@ -503,10 +503,18 @@ void sl__errand_due(sl__errand *errand, uint64_t now_ms)
 
 /* ---- What children answer ------------------------------------------------------------------------------ */
 
+/* The longest time of late; it is forgotten slowly. */
+static void learn_time(sl__served *served, uint64_t ns)
+{
+    uint64_t faded = served->call_ns == UINT64_MAX ? 0 : served->call_ns - served->call_ns / 64;
+    served->call_ns = ns > faded ? ns : faded;
+}
+
 static void answered(sl__errand *errand, const sl__packet *packet)
 {
     sl__served *served = errand->served;
-    errand->slot->answered++;
+    if (packet->kind == SL__RESULT && packet->word)
+        learn_time(served, (uint64_t)packet->word * 1000);
     if (errand->state == SL__ERRAND_LEFT) {
         sl__errand_end(errand, SL__OUTCOME_cancelled, NULL);
     } else if (packet->kind == SL__RESULT) {

@@ -260,7 +260,9 @@ static int check_offer(sl_manager *manager, const char *name, const sl_offer *of
                        sl_error **ret_error)
 {
     int code = 0;
-    if (manager->closed || manager->draining)
+    if (!module)
+        *ret_error = sl_error_new(code = SL_EINVAL, "%s cannot be offered: no module was named", name);
+    else if (manager->closed || manager->draining)
         *ret_error = sl_error_new(code = SL_ECLOSED, "%s cannot be offered: the manager ends", name);
     else if (sl_table_get(manager->services, name))
         *ret_error = sl_error_hint(sl_error_new(code = SL_EEXIST, "%s is offered already, by %s", name,
@@ -279,10 +281,11 @@ int sl_manager_offer(sl_manager *manager, const char *name, const sl_offer *offe
                      sl_error **ret_error)
 {
     int code = check_offer(manager, name, offer, module, ret_error);
-    char **program = is_python(module) ? &manager->python : &manager->worker;
+    bool python = code == 0 && is_python(module);
+    char **program = python ? &manager->python : &manager->worker;
     if (code == 0 && !*program)
-        code = sl__program_find(manager->programs, is_python(module) ? "silver-python" : "silver-worker",
-                                program, ret_error);
+        code = sl__program_find(manager->programs, python ? "silver-python" : "silver-worker", program,
+                                ret_error);
     if (code < 0)
         return code;
     sl__served *served = sl__served_new(manager, name, offer, module);

@@ -44,7 +44,7 @@ sl__errand *sl__queue_first(const sl__queue *queue);
 #define SL__ATTEMPTS 3       /* a call is given to so many children that die before they begin it */
 #define SL__AFFINITY_MS 50   /* a call with a key waits so long for the child of its key, */
 #define SL__AFFINITY_WAITS 4 /* if no more than so many wait for that already */
-#define SL__AHEAD_MAX 128    /* calls that are sent ahead to a child that does one at a time, */
+#define SL__AHEAD_MAX 512    /* calls that are sent ahead to a child that does one at a time, */
 #define SL__AHEAD_NS 500000  /* and no more than it does in this time */
 
 typedef enum sl__errand_state {
@@ -194,11 +194,10 @@ struct sl__slot {
     bool worn;                /* is to be replaced */
     uint64_t calls, retire_calls;
     uint64_t started_ms, retire_ms, idle_ms,
-        memory_ms;     /* when: started, too old, idle since, looked at last */
-    uint64_t used;     /* a stamp: the greatest was used last */
-    uint64_t busy_ns;  /* since when it does the first that it has */
-    unsigned answered; /* in this batch */
-    char **methods;    /* what its child calls them, where that numbers them itself */
+        memory_ms;    /* when: started, too old, idle since, looked at last */
+    uint64_t used;    /* a stamp: the greatest was used last */
+    uint64_t busy_ns; /* when it was last heard of, or got something to do */
+    char **methods;   /* what its child calls them, where that numbers them itself */
     unsigned method_count;
 };
 
@@ -249,7 +248,7 @@ struct sl__served {
     unsigned waiting; /* in this queue and in those of the slots */
     size_t waiting_bytes;
     unsigned running;
-    uint64_t call_ns; /* the longest of late that a child took for a call */
+    uint64_t call_ns; /* the longest of late that a child took for a call; UINT64_MAX: unknown */
     sl__waiter *waiters, *last_waiter;
     sl__timer *look;
     uint64_t look_ms;

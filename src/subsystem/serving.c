@@ -38,6 +38,7 @@ struct sl__serving {
     sl_buffer scratch;
     uint64_t clock_ns;  /* when the last call ended, or the batch began */
     uint64_t batch_ns;  /* when the batch began */
+    uint64_t spent_ns;  /* on the last call; 0: there was none */
     uint64_t oldest_ns; /* of the results for which it was perhaps not rung yet; 0: there is none */
     uint8_t *quick;     /* by method: how many calls in a row were, up to QUICK_AFTER */
     char **names;       /* of the methods' tasks: "search.query" */
@@ -103,7 +104,11 @@ static void put_result(call *made, const void *result)
 {
     sl__serving *serving = made->serving;
     const sl_service *service = serving->offer->service;
-    sl__packet head = {.kind = SL__RESULT, .codec = made->codec, .call = made->number};
+    uint64_t spent_us = serving->spent_ns / 1000;
+    uint16_t word = serving->spent_ns == 0  ? 0
+                    : spent_us < UINT16_MAX ? (uint16_t)(spent_us + 1)
+                                            : UINT16_MAX;
+    sl__packet head = {.kind = SL__RESULT, .codec = made->codec, .word = word, .call = made->number};
     sl_error *error = NULL;
     if (sl__value_put(serving->wire, &head, sl__codec_of(made->codec, serving->offer->codec),
                       service->methods[made->method].result(), result, &serving->scratch, &error) < 0)
@@ -125,7 +130,8 @@ static void measure(sl__serving *serving, unsigned method)
 {
     uint64_t now = sl_monotonic_ns();
     uint8_t *quick = &serving->quick[method];
-    if (now - serving->clock_ns > QUICK_NS)
+    serving->spent_ns = now - serving->clock_ns;
+    if (serving->spent_ns > QUICK_NS)
         *quick = 0;
     else if (*quick < QUICK_AFTER)
         ++*quick;

@@ -88,7 +88,6 @@ static void start_slot(sl__served *served, sl__slot *replaces)
     slot->seed = replaces ? replaces->seed : mixed(++served->stamp << 8);
     slot->worn = false;
     slot->calls = 0;
-    slot->answered = 0;
     slot->capacity = 1;
     slot->started_ms = slot->memory_ms = sl__now_ms();
     slot->retire_calls = served->offer.recycle_calls ? vary(served->offer.recycle_calls, 10) : UINT64_MAX;
@@ -287,26 +286,12 @@ static void child_begin(sl__child *child)
     sl__slot *slot = sl__child_owner(child);
     sl_manager *manager = slot->served->manager;
     sl__manager_enter(manager);
-    slot->answered = 0;
-}
-
-/* The longest time for a call of late; it is forgotten slowly. */
-static void learn_time(sl__slot *slot)
-{
-    sl__served *served = slot->served;
-    uint64_t now = served->manager->now_ns;
-    if (!slot->answered)
-        return;
-    uint64_t each = (now - slot->busy_ns) / slot->answered;
-    uint64_t faded = served->call_ns == UINT64_MAX ? 0 : served->call_ns - served->call_ns / 64;
-    served->call_ns = each > faded ? each : faded;
-    slot->busy_ns = now;
 }
 
 static void child_end(sl__child *child)
 {
     sl__slot *slot = sl__child_owner(child);
-    learn_time(slot);
+    slot->busy_ns = slot->served->manager->now_ns;
     sl__manager_leave(slot->served->manager);
 }
 

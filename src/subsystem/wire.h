@@ -34,7 +34,8 @@ typedef enum sl__packet_kind {
     SL__READY,     /* child: it takes calls */
     SL__STOP,      /* parent: take no new call, end those that run, go */
     SL__CALL,      /* begins a call: `word` is the method */
-    SL__RESULT,    /* ends it with a value */
+    SL__RESULT,    /* ends it with a value; `word`: what the call before this one took, in us, and 1 (0: not
+                      said) */
     SL__FAILED,    /* ends it with an error (hello.h: sl__trouble) */
     SL__CANCEL,    /* from who called: leave it */
     SL__DATA,      /* a part of a long call, either way: `word` is for those who talk */
