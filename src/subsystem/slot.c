@@ -258,6 +258,16 @@ static void give_up_for_now(sl__served *served, uint64_t now, const sl_error *er
     sl__served_fail_all(served, SL__OUTCOME_crashed, sl__error_copy(error), /* waiting_only= */ true);
 }
 
+/* None after one that worked until then; else twice as long each time. */
+static uint64_t pause_after(unsigned crashes, bool told)
+{
+    if (crashes == 1 && !told)
+        return 0;
+    unsigned doublings = crashes - 1 < 7 ? crashes - 1 : 7;
+    uint64_t pause = (uint64_t)BACK_OFF_MS << doublings;
+    return vary(pause < BACK_OFF_MAX_MS ? pause : BACK_OFF_MAX_MS, 20);
+}
+
 void sl__served_crashed(sl__served *served, const sl_error *error, bool told)
 {
     uint64_t now = sl__now_ms();
@@ -269,9 +279,7 @@ void sl__served_crashed(sl__served *served, const sl_error *error, bool told)
         served->crashes = 0;
     if (served->crashes++ == 0)
         served->first_crash_ms = now;
-    unsigned doublings = served->crashes - 1 < 7 ? served->crashes - 1 : 7;
-    uint64_t pause = (uint64_t)BACK_OFF_MS << doublings;
-    served->retry_ms = now + vary(pause < BACK_OFF_MAX_MS ? pause : BACK_OFF_MAX_MS, 20);
+    served->retry_ms = now + pause_after(served->crashes, told);
     if (served->crashes >= served->offer.crashes)
         give_up_for_now(served, now, served->last_crash);
     else if (told && sl__slots_kept(served) == 0)
