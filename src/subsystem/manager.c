@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-
 /* ---- In and out ---------------------------------------------------------------------------------------- */
 
 static bool is_empty(const sl__served *served)

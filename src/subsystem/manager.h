@@ -150,8 +150,8 @@ typedef struct sl__raw {
     size_t size;
     char data[];
 } sl__raw;
-/* A call by names whose arguments are encoded already: `arguments` says how, and has the data and files, which
- * stay the caller's; a deferred of an sl__raw. */
+/* A call by names whose arguments are encoded already: `arguments` says how, and has the data and files,
+ * which stay the caller's; a deferred of an sl__raw. */
 sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *service, const char *method,
                           const sl__packet *arguments, const sl_call_options *options);
 
@@ -185,7 +185,7 @@ struct sl__slot {
     sl__upcalls *upcalls;
     sl__slot_state state;
     unsigned generation; /* raised with each end of a child */
-    uint32_t seed;       /* for the choice by key */
+    uint32_t seed;       /* for the choice by key: of the place, so that who comes after has the same keys */
     unsigned capacity;   /* calls at once */
     unsigned running, left, talks;
     sl__errand *first, *last; /* those that it has, in the order in which they were sent */

@@ -61,6 +61,7 @@ static sl__slot *empty_slot(sl__served *served)
             return served->slots[i];
     sl__slot *slot = sl_calloc(1, sizeof *slot);
     slot->served = served;
+    slot->seed = mixed((uint64_t)(served->slot_count + 1) << 20);
     served->slots = sl_realloc(served->slots, (served->slot_count + 1) * sizeof(sl__slot *));
     return served->slots[served->slot_count++] = slot;
 }
@@ -77,6 +78,7 @@ static void start_slot(sl__served *served, sl__slot *replaces)
                                  .start_ms = served->offer.start_ms,
                                  .grace_ms = served->offer.grace_ms};
     sl_error *error = NULL;
+    SL_IN_ROOT(manager->root); /* what it prints goes to this root's log */
     served->counts.starts++;
     if (sl__child_start(manager->loop, &options, &events, slot, &slot->child, &error) < 0) {
         sl__served_crashed(served, error, /* told= */ true);
@@ -85,7 +87,6 @@ static void start_slot(sl__served *served, sl__slot *replaces)
     }
     slot->state = SL__SLOT_starting;
     slot->replaces = replaces;
-    slot->seed = replaces ? replaces->seed : mixed(++served->stamp << 8);
     slot->worn = false;
     slot->calls = 0;
     slot->capacity = 1;
@@ -226,6 +227,7 @@ static void on_look(void *data)
     sl__served *served = data;
     sl_manager *manager = served->manager;
     served->look = NULL;
+    SL_IN_ROOT(manager->root);
     sl__manager_enter(manager);
     uint64_t next = UINT64_MAX, now = sl__now_ms();
     for (unsigned i = 0; i < served->slot_count; i++) {
@@ -353,6 +355,17 @@ static int child_hello(sl__child *child, const struct sl__hello *hello, sl_error
     return 0;
 }
 
+/* The keys of the old one are the new one's. */
+static void take_over(sl__slot *slot, sl__slot *old)
+{
+    uint32_t seed = slot->seed;
+    slot->seed = old->seed;
+    old->seed = seed;
+    slot->replaces = NULL;
+    slot->served->counts.recycled++;
+    sl__slot_leave(old);
+}
+
 static void child_ready(sl__child *child)
 {
     sl__slot *slot = sl__child_owner(child);
@@ -360,11 +373,8 @@ static void child_ready(sl__child *child)
         return;
     slot->state = SL__SLOT_ready;
     slot->idle_ms = sl__now_ms();
-    if (slot->replaces) {
-        slot->served->counts.recycled++;
-        sl__slot_leave(slot->replaces);
-        slot->replaces = NULL;
-    }
+    if (slot->replaces)
+        take_over(slot, slot->replaces);
     sl__slots_look_at(slot->served, slot->idle_ms + 1);
     sl__served_touch(slot->served);
 }

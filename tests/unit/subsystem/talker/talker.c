@@ -7,8 +7,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+typedef struct kept {
+    struct kept *next;
+    sl__packet packet;
+    char data[];
+} kept;
+
 typedef struct talker {
     sl__wire *wire;
+    kept *first, **last, *current; /* came while credit was waited for */
     uint64_t call;
     int64_t credit;
     size_t taken;
@@ -20,8 +27,8 @@ static void put(talker *t, sl__packet_kind kind, uint16_t word, const void *data
     sl__wire_put(t->wire, &(sl__packet){.kind = kind, .word = word, .call = t->call}, &piece, size > 0);
 }
 
-/* The next packet of the call; ends the process with the parent. */
-static sl__packet next(talker *t)
+/* The next packet on the wire; ends the process with the parent. */
+static sl__packet receive(talker *t)
 {
     sl__packet packet;
     int r;
@@ -33,6 +40,33 @@ static sl__packet next(talker *t)
     if (packet.kind == SL__CREDIT)
         t->credit += packet.word * 1024;
     return packet;
+}
+
+static sl__packet next(talker *t)
+{
+    free(t->current);
+    t->current = t->first;
+    if (!t->first)
+        return receive(t);
+    t->first = t->first->next;
+    if (!t->first)
+        t->last = &t->first;
+    return t->current->packet;
+}
+
+static void wait_for_credit(talker *t)
+{
+    sl__packet packet = receive(t);
+    if (packet.kind == SL__CREDIT)
+        return;
+    kept *later = malloc(sizeof *later + packet.size);
+    later->next = NULL;
+    later->packet = packet;
+    if (packet.size)
+        memcpy(later->data, packet.data, packet.size);
+    later->packet.data = later->data;
+    *t->last = later;
+    t->last = &later->next;
 }
 
 static void took(talker *t, size_t size)
@@ -47,7 +81,7 @@ static void took(talker *t, size_t size)
 static void give(talker *t, uint16_t word, const void *data, size_t size)
 {
     while ((int64_t)size > t->credit && t->credit <= SL__TALK_WINDOW - 1024)
-        next(t);
+        wait_for_credit(t);
     t->credit -= (int64_t)size;
     put(t, SL__DATA, word, data, size);
 }
@@ -95,7 +129,9 @@ static void do_flood(talker *t, bool politely)
 
 static void serve(talker *t, const sl__packet *call)
 {
-    *t = (talker){.wire = t->wire, .call = call->call, .credit = SL__TALK_WINDOW};
+    t->call = call->call;
+    t->credit = SL__TALK_WINDOW;
+    t->taken = 0;
     switch (call->word) {
     case TALK_ECHO:
         do_echo(t);
@@ -124,7 +160,7 @@ static void serve(talker *t, const sl__packet *call)
 
 int main(int argc, char **argv)
 {
-    talker t = {0};
+    talker t = {.last = &t.first};
     if (argc < 2 || sl__worker_join(&t.wire) < 0)
         return 2;
     signal(SIGTERM, SIG_IGN); /* it is hard to end */
