@@ -28,6 +28,7 @@ static struct port *the_port;
 static sl_table *heard;        /* channel → how many inboxes; under the GIL */
 static struct inbox **waiting; /* for functions to be called; the loop's thread only */
 static size_t waiting_count, waiting_room;
+static PyObject *call_soon, *after_batch; /* the loop's call_soon_threadsafe, and what is to be called so */
 
 /* ---- What comes -------------------------------------------------------------------------------------- */
 
@@ -96,12 +97,6 @@ static void tell_listener(struct listener *listener, const void *told)
         put(INBOX_OF(listener), told);
 }
 
-void inbox_tell(const char *channel, const char *event, const char *json)
-{
-    struct sl__event told = {.channel = channel, .event = event, .json = json};
-    port_each_listener(the_port, tell_listener, &told);
-}
-
 int inbox_after_batch(void)
 {
     int failed = 0;
@@ -121,6 +116,25 @@ int inbox_after_batch(void)
         Py_DECREF(inbox);
     }
     return failed ? -1 : 0;
+}
+
+/* Those who wait in the loop are told by it: soon, if this is its thread. */
+static int tell_loop(void)
+{
+    if (!waiting_count)
+        return 0;
+    if (upcall_is_loop())
+        return inbox_after_batch();
+    PyObject *done = PyObject_CallOneArg(call_soon, after_batch);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+int inbox_tell(const char *channel, const char *event, const char *json)
+{
+    struct sl__event told = {.channel = channel, .event = event, .json = json};
+    port_each_listener(the_port, tell_listener, &told);
+    return tell_loop();
 }
 
 /* ---- Hearing ----------------------------------------------------------------------------------------- */
@@ -185,14 +199,16 @@ static PyObject *inbox_close(PyObject *self, PyObject *nothing)
 {
     struct inbox *inbox = (struct inbox *)self;
     end(inbox);
-    if (inbox->function && inbox_after_batch() < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return inbox->function && tell_loop() < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-static PyObject *inbox_notify(PyObject *self, PyObject *function)
+static PyObject *inbox_notify(PyObject *self, PyObject *arguments)
 {
     struct inbox *inbox = (struct inbox *)self;
+    PyObject *function, *soon;
+    if (!PyArg_ParseTuple(arguments, "OO:notify", &function, &soon))
+        return NULL;
+    Py_XSETREF(call_soon, Py_NewRef(soon));
     if (!inbox->function) {
         if (waiting_count == waiting_room) {
             waiting_room = waiting_room ? 2 * waiting_room : 16;
@@ -230,7 +246,8 @@ static PyMethodDef inbox_methods[] = {
     {"take", inbox_take, METH_O,
      "take(seconds): (channel, event, json); None: there is none. -1 waits for ever"},
     {"close", inbox_close, METH_NOARGS, "hears no more"},
-    {"notify", inbox_notify, METH_O, "notify(function): it is called once, when there is something"},
+    {"notify", inbox_notify, METH_VARARGS,
+     "notify(function, call_soon_threadsafe): in the loop; it is called once, when there is something"},
     {0},
 };
 static PyGetSetDef inbox_values[] = {
@@ -269,7 +286,13 @@ static PyObject *silver_inbox(PyObject *module, PyObject *arguments)
     return (PyObject *)inbox;
 }
 
+static PyObject *silver_after_batch(PyObject *module, PyObject *nothing)
+{
+    return inbox_after_batch() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyMethodDef methods[] = {
+    {"after_batch", silver_after_batch, METH_NOARGS, "tells those in the loop who wait for events"},
     {"inbox", silver_inbox, METH_VARARGS, "inbox(channel, event or None)"},
     {0},
 };
@@ -278,5 +301,8 @@ int inbox_open(PyObject *module, struct port *port)
 {
     the_port = port;
     heard = sl_table_new(NULL);
-    return PyType_Ready(&inbox_type) < 0 ? -1 : PyModule_AddFunctions(module, methods);
+    if (PyType_Ready(&inbox_type) < 0 || PyModule_AddFunctions(module, methods) < 0)
+        return -1;
+    after_batch = PyObject_GetAttrString(module, "after_batch");
+    return after_batch ? 0 : -1;
 }

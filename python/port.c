@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "gil.h"
@@ -18,8 +19,10 @@
 struct port {
     sl__wire *wire;
     pthread_mutex_t lock;
-    bool reading; /* somebody has the role */
-    bool loop;    /* for good: a loop of events */
+    bool reading; /* somebody has the role: */
+    const struct waiter *reader;
+    int nudge; /* an eventfd, for those who have something for the reader that does not come by the wire */
+    bool loop; /* for good: a loop of events */
     bool stopping, gone;
     bool parked; /* the watch waits for something to watch */
     bool rests;  /* it sleeps for longer than a tick */
@@ -65,6 +68,7 @@ struct port *port_new(sl__wire *wire)
     port->wire = wire;
     port->last = &port->first;
     port->next_call = 1;
+    port->nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&port->lock, NULL);
     init_condition(&port->unpark);
     return port;
@@ -318,17 +322,23 @@ static int until_ms(uint64_t deadline_ns)
 static void read_wire(struct port *port, const struct waiter *me, uint64_t deadline_ns)
 {
     port->reading = true;
+    port->reader = me;
     wake_idle(port, me);
     ring(port);
     if (sl__wire_sleep(port->wire)) {
         int fd = sl__wire_descriptor(port->wire), ms = until_ms(deadline_ns);
         pthread_mutex_unlock(&port->lock);
-        poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, ms);
+        struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = port->nudge, .events = POLLIN}};
+        poll(polled, 2, ms);
         pthread_mutex_lock(&port->lock);
+        uint64_t nudges;
+        if (polled[1].revents && read(port->nudge, &nudges, sizeof(nudges)) < 0)
+            abort(); /* only the reader takes them out */
     }
     sl__wire_awake(port->wire);
     take(port);
     port->reading = false;
+    port->reader = NULL;
     wake_idle(port, me);
 }
 
@@ -529,7 +539,7 @@ void port_each_listener(struct port *port, void (*function)(struct listener *lis
     pthread_mutex_lock(&port->lock);
     for (struct listener *at = port->listeners; at; at = at->next) {
         function(at, data);
-        wake(at->waiter);
+        port_wake(port, at->waiter);
     }
     pthread_mutex_unlock(&port->lock);
 }
@@ -546,6 +556,9 @@ void port_unlock(struct port *port)
 
 void port_wake(struct port *port, struct waiter *waiter)
 {
+    uint64_t one = 1;
+    if (waiter && waiter == port->reader && write(port->nudge, &one, sizeof(one)) < 0)
+        abort(); /* nobody nudges so often */
     wake(waiter);
 }
 

@@ -219,9 +219,8 @@ static PyObject *silver_emit(PyObject *module, PyObject *arguments)
         PyErr_Format(PyExc_ValueError, "the event cannot be told: %s", error->message);
         return NULL;
     }
-    inbox_tell(event.channel, event.event, event.json);
     port_flush(the_port);
-    Py_RETURN_NONE;
+    return inbox_tell(event.channel, event.event, event.json) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *silver_in_loop(PyObject *module, PyObject *nothing)

@@ -15,8 +15,8 @@ int upcall_after_batch(void);
 
 /* inbox.c */
 int inbox_open(PyObject *module, struct port *port);
-/* Puts an event into the inboxes that hear it, as if it had come. */
-void inbox_tell(const char *channel, const char *event, const char *json);
+/* (GIL) Puts an event into the inboxes that hear it, as if it had come. 0, or -1 with an exception. */
+int inbox_tell(const char *channel, const char *event, const char *json);
 int inbox_after_batch(void);
 struct waiter *upcall_waiter(void); /* of this thread */
 struct work *upcall_work(void);     /* the call that it runs, or NULL */

@@ -62,6 +62,8 @@ void watch_dump(struct port *port, pthread_t thread, const char *why)
     sl_buffer_printf(&text, "%s\n", why);
     if (pthread_kill(thread, SIGNAL_DUMP) == 0)
         read_dump(&text);
+    while (text.data[text.size - 1] == '\n')
+        text.data[--text.size] = 0;
     port_log(port, SL_WARNING, "", text.data);
     sl_buffer_done(&text);
 }

@@ -293,7 +293,7 @@ class Subscription:
         else:
             while (told := self._inbox.take(0)) is None and not self._inbox.closed:
                 future = loop.create_future()
-                self._inbox.notify(lambda: future.done() or future.set_result(None))
+                self._inbox.notify(lambda: future.done() or future.set_result(None), loop.call_soon_threadsafe)
                 await future
         if told is None:
             raise StopAsyncIteration

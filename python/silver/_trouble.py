@@ -56,12 +56,26 @@ def _hint(exception):
     return ""
 
 
+def _text(exception, tb):
+    """The traceback without frames of ours; and what another process said of its own."""
+    whole = traceback.TracebackException(type(exception), exception, tb, compact=True)
+    each, seen = whole, 0
+    while each is not None and seen < 100:
+        each.stack[:] = [frame for frame in each.stack if not _is_ours(frame.filename)]
+        each, seen = each.__cause__ or each.__context__, seen + 1
+    text = "".join(whole.format()).rstrip()
+    remote = getattr(exception, "detail", None)
+    if type(exception).__module__ == "silver" and remote:
+        text += "\n\nThere it was:\n\n" + str(remote)
+    return text
+
+
 def describe(exception):
     """(code, message, detail, hint, places) for trouble.c."""
     tb = _strip(exception)
     last = traceback.format_exception_only(type(exception), exception)
     message = last[-1].strip() if last else type(exception).__name__
-    detail = "".join(traceback.format_exception(type(exception), exception, tb)).rstrip()
+    detail = _text(exception, tb)
     if len(detail) > DETAIL_MAX:
         detail = detail[:DETAIL_MAX // 2] + "\n…\n" + detail[-DETAIL_MAX // 2:]
     code = getattr(exception, "code", FAILED)

@@ -95,6 +95,21 @@ def test_call_that_fails_raises(worker, code, name):
     assert said(w.finish(request).body) == [name, code, "it went wrong", "do better"]
 
 
+def test_where_a_service_failed_is_told_too(worker):
+    w = worker("""
+        import silver
+        def application(environ, start_response):
+            return silver.call("search", "query")
+        """)
+    request = w.begin()
+    w.put(kind=FAILED, call=upcall(w)["call"], record="sl__trouble",
+          value={"code": -20001, "message": "KeyError: 'x'", "detail": "Traceback of the service"})
+    failed = w.finish(request).trouble
+    assert failed["message"] == "silver.Error: KeyError: 'x'"
+    assert "There it was:\n\nTraceback of the service" in failed["detail"]
+    assert "silver/__init__.py" not in failed["detail"] and len(failed["places"]) == 1
+
+
 def test_calls_of_threads_find_their_answers(worker):
     w = worker("""
         import silver
@@ -213,6 +228,28 @@ def test_subscribers_here_hear_what_is_told_here(worker):
     assert w.finish(request).body == b"ready room/own:mine:5 room:x:end "
 
 
+def test_a_subscriber_that_waits_hears_another_thread(worker):
+    w = worker("""
+        import silver
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/say":
+                silver.emit("room", "said", environ["QUERY_STRING"])
+                return [b"said"]
+            return listen()
+        def listen():
+            events = silver.subscribe("room")
+            yield b"ready"
+            while True:
+                yield next(events).payload.encode()
+        """, env={"SILVER_THREADS": "2"})
+    request = w.begin()
+    w.next(lambda p: p.get("call") == request)
+    for word in "abc":
+        assert w.get("/say", query=word).body == b"said"
+        assert base64.b64decode(w.next(lambda p: p.get("call") == request)["data"]) == word.encode()
+
+
 def test_subscription_ends_with_its_request(worker):
     w = worker(SUBSCRIBER)
     request = w.begin()
@@ -312,6 +349,28 @@ def test_in_a_coroutine_it_is_awaited(worker):
         answer(w, packet["call"], packet["value"]["method"])
     tell(w, "room", "x", "told")
     assert w.finish(request).body == b"('one', 'two', 'told')"
+
+
+@pytest.mark.parametrize("how", ["silver.emit('room', 'x', 5)",
+                                 "await asyncio.get_running_loop().run_in_executor(None, silver.emit, 'room', 'x', 5)"])
+def test_who_waits_in_the_loop_hears_what_is_told_here(worker, how):
+    w = worker(f"""
+        import silver, asyncio
+        async def hear(events):
+            async for event in events:
+                return event.payload
+        async def application(scope, receive, send):
+            if scope["type"] != "http":
+                return
+            heard = asyncio.create_task(hear(silver.subscribe("room")))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            {how}
+            body = b"%d" % await heard
+            await send({{"type": "http.response.start", "status": 200, "headers": []}})
+            await send({{"type": "http.response.body", "body": body}})
+        """)
+    assert w.get().body == b"5"
 
 
 # ---- Services ----------------------------------------------------------------------------------------------------
