@@ -67,6 +67,8 @@ void instance_drain(struct instance *instance)
         return;
     }
     instance->drain_until = sl_loop_now(instance->loop) + instance->manifest->limits.drain_ms;
-    sl_deferred *done = instance->server ? sl_http_server_drain(instance->server) : sl_succeeded(NULL, NULL);
-    sl_forget(sl_then(done, drained, drained, instance, NULL));
+    if (instance->server)
+        sl_forget(sl_then(sl_http_server_drain(instance->server), drained, drained, instance, NULL));
+    else
+        background_done(sl_ok(NULL), instance); /* a command is over when it says so */
 }

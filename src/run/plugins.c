@@ -2,7 +2,7 @@
 #include "run/plugins.h"
 #include "run/complaint.h"
 #include "run/entry.h"
-#include "run/python.h"
+#include "run/web.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -243,6 +243,7 @@ static int load(struct plugin *plugin, const struct manifest *manifest, sl_root 
     if (plugin->kind == PLUGIN_C)
         return sl_plugin_load(root, plugin->descriptor, plugin->library, &plugin->loaded, ret_error);
     char *module = sl_printf_heap("%s/%s", manifest->directory, plugin->place);
+    web_set_environment(manifest); /* the children find the virtualenv and lib/python by it */
     int code = sl_manager_offer(manager, plugin->name, &(sl_offer){0}, module, ret_error);
     free(module);
     plugin->offered = code == 0;

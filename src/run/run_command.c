@@ -11,8 +11,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#define SEND_MS 1000
 #define NEAR 3 /* so many letters a name may be wrong by */
 
 struct running {
@@ -132,8 +134,10 @@ static int call(const sl_command *command, int count, char *const words[])
 static void *work(void *data)
 {
     struct running *running = data;
-    if (running->instance.manifest->python)
-        running->instance.loaded.start = NULL; /* its workers have nothing to do here */
+    if (running->instance.manifest->python) { /* its workers have nothing to do here */
+        free(running->instance.loaded.data);
+        running->instance.loaded = (struct loaded){0};
+    }
     application_start(&running->instance);
     if (running->count == 0) {
         list(&running->instance);
@@ -217,6 +221,16 @@ static int join_bus(struct running *running)
     return code;
 }
 
+/* What was emitted last may still be on its way to those who serve. */
+static void send_rest(struct running *running)
+{
+    struct instance *instance = &running->instance;
+    for (int waited = 0; instance->bus && bus_waiting(instance->bus) && waited < SEND_MS; waited++) {
+        uv_run(sl_loop_uv(instance->loop), UV_RUN_NOWAIT);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000L}, NULL);
+    }
+}
+
 static int run_inside(struct running *running)
 {
     struct instance *instance = &running->instance;
@@ -238,6 +252,7 @@ static int run_inside(struct running *running)
             sl_loop_run(instance->loop);
         }
         sl_deferred_unref(running->task);
+        send_rest(running);
         bus_free(instance->bus);
         application_close(instance);
     }

@@ -58,6 +58,11 @@ struct relay {
 
 struct web *web_of(sl_request *req);
 
+/* ---- web_start.c ---- */
+
+/* What workers, and children with a service in Python, are told of the application by the environment. */
+void web_set_environment(const struct manifest *manifest);
+
 /* ---- web_handler.c ---- */
 
 sl_response *web_handle(sl_request *req);

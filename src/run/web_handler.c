@@ -228,6 +228,8 @@ sl_response *web_handle(sl_request *req)
     struct web *web = web_of(req);
     if (!web || !web->interface)
         return sl__app_handle(req); /* the page that says why the application does not start */
+    if (sl__app_routes(req))
+        return sl__app_handle(req); /* a plug-in's */
     struct relay *relay = sl_zalloc(sizeof(*relay));
     *relay = (struct relay){
         .web = web, .req = req, .spool = {.web = web, .most = web->manifest->workers.spool_size / 4 + 1}};

@@ -22,7 +22,7 @@ static void set_variable(const char *name, const char *value)
         unsetenv(name);
 }
 
-static void set_environment(const struct manifest *manifest)
+void web_set_environment(const struct manifest *manifest)
 {
     char *virtualenv = python_virtualenv(manifest), threads[24];
     snprintf(threads, sizeof(threads), "%llu", (unsigned long long)manifest->workers.threads);
@@ -120,7 +120,7 @@ static void start(sl_app *app, void *data)
 {
     struct web *web = data;
     sl_app_set(app, web, free);
-    set_environment(web->manifest);
+    web_set_environment(web->manifest);
     sl_deferred *looking = look_for_packages(web->manifest);
     offer(web->manifest);
     sl_error *error = sl__catch(ask_about, web, NULL);

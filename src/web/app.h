@@ -9,6 +9,9 @@ SL_API sl_app *sl__app_free(sl_app *app);
 /* For sl_http_options: the handler that routes, and the maker of failure responses (the debug page, or an
  * incident). Both find their application through the context. */
 SL_API sl_response *sl__app_handle(sl_request *req);
+/* Whether some route is for this request, and not only for its path: for handlers that come after the routes.
+ */
+SL_API bool sl__app_routes(sl_request *req);
 SL_API sl_response *sl__app_failure(sl_request *req, const sl_error *error);
 /* Makes every request answer with this error's page (status 500): for an application that does not compile.
  * Takes over the reference. */

@@ -237,6 +237,7 @@ static void put_surroundings(sl_buffer *out, sl_request *req)
     text.size = 0;
     sl_context_dump(&text);
     put_pre(out, "The context", &text);
+    sl__put_services(out);
     text.size = 0;
     sl_task_dump(sl_loop_current(), &text);
     put_pre(out, "The tasks", &text);

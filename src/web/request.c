@@ -70,6 +70,16 @@ static sl_response *route_request(sl_app *app, sl_request *req, sl__web *web)
     return res;
 }
 
+bool sl__app_routes(sl_request *req)
+{
+    sl__match match;
+    const sl_app *app = sl__app_current();
+    if (!app || !sl__router_first(app->router))
+        return false;
+    sl__router_match(app->router, req->method_id, req->method, sl_view_of(req->path), &match);
+    return match.route != NULL;
+}
+
 sl_response *sl__app_handle(sl_request *req)
 {
     sl_app *app = sl_request_app(req);

@@ -58,6 +58,10 @@ sl_logger *sl__tee_logger(sl__tee *tee);
 void sl__tee_lines(const sl__tee *tee, const sl_request *req, sl_buffer *out);
 void sl__tees_free(sl_app *app);
 
+/* services_page.c: the services of the root and what their calls and children do, as HTML; nothing where
+ * there are none. */
+void sl__put_services(sl_buffer *out);
+
 /* A text as HTML. */
 static inline void sl__put_html(sl_buffer *out, const char *text)
 {
