@@ -163,8 +163,10 @@ static void tell_waiters(sl__served *served)
 
 void sl__served_dispatch(sl__served *served)
 {
-    while (send_own(served) | send_common(served))
-        continue;
+    for (bool sent = true; sent;) {
+        sent = send_own(served);
+        sent = send_common(served) || sent;
+    }
     if (served->waiting < served->offer.queue_calls)
         tell_waiters(served);
     sl__slots_mind(served);
