@@ -1,5 +1,6 @@
 """The chat's search: a page, a service in child processes, an index that knows all that was acknowledged."""
 
+import contextlib
 import os
 import re
 import signal
@@ -125,7 +126,7 @@ def test_what_was_said_is_text(browser, served):
 
 def test_results_come_in_pages(chat):
     slot = chat.serve()
-    with sqlite3.connect(chat.database) as db:
+    with contextlib.closing(sqlite3.connect(chat.database)) as db, db:
         db.executemany("INSERT INTO message (room, author, nonce, body, sent) VALUES ('lobby', 'Ada', ?, ?, ?)",
                        [(str(i), f"message {i}", 1700000000000 + i) for i in range(1, 51)])
     pages = [found(slot, "message", page=page) for page in (1, 2, 3, 4)]
@@ -220,6 +221,21 @@ def test_an_acknowledged_message_is_found_after_kill_9_of_everything(chat):
     assert len(found(slot, "author:Ada")) == 12
 
 
+def test_the_index_learns_of_messages_by_itself(chat):
+    slot = chat.serve()
+    say(slot, "Ada", "nobody searches")
+    index = chat.directory / "data" / "search.sqlite"
+
+    def indexed():
+        if not index.exists():
+            return False
+        with contextlib.closing(sqlite3.connect(index)) as db:
+            known = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'progress'").fetchone()[0]
+            return known and db.execute("SELECT last FROM progress").fetchone()[0] == 1
+
+    wait_for(indexed, "the message in the index")
+
+
 def test_a_killed_child_is_replaced(chat):
     slot = chat.serve()
     say(slot, "Ada", "before")
@@ -261,7 +277,7 @@ def test_reindex_makes_the_index_anew_while_it_is_used(chat, command):
         say(slot, "Ada", f"word{i} said")
     assert len(found(slot, "said")) == 5
     index = chat.directory / "data" / "search.sqlite"
-    with sqlite3.connect(index) as db:
+    with contextlib.closing(sqlite3.connect(index)) as db, db:
         db.execute("UPDATE document SET body = 'spoilt' WHERE id = 3")
     assert found(slot, "word2") == [] and found(slot, "spoilt") == ["spoilt"]
     done = command("run", chat.directory, "reindex")

@@ -93,7 +93,6 @@ static int64_t newest(search_index *index)
     return index_step(index, s) ? sqlite3_column_int64(s, 0) : 0;
 }
 
-/* The next messages; gives how many there were. */
 int index_read_some(search_index *index, struct index_progress *progress, int most)
 {
     int count = 0;
@@ -139,5 +138,7 @@ void search_index_catch_up(search_index *index)
     bool more = newest(index) > progress.last || !is_of_this_history(index, progress);
     while (more)
         SL_SCRATCH()
-    more = advance(index);
+        {
+            more = advance(index);
+        }
 }

@@ -4,7 +4,7 @@
 #include "index.h"
 #include "sql.h"
 
-#define INDEX_BATCH 1000 /* messages read in one transaction: others write between two of them */
+#define INDEX_BATCH 5000 /* messages read in one transaction: others write between two of them */
 #define INDEX_PATIENCE_MS 5000
 
 enum index_statement {

@@ -93,27 +93,32 @@ SL_EVENT(message_said);
  * search does not wait for that: it catches up by itself. */
 enum { SEARCH_LAG_MS = 1000 };
 
-static bool keeping_up;
+static bool waiting; /* for that time to pass */
 
-static void *keep_up(void *unused)
+static void *catch_up(void *unused)
 {
     sl_error *error;
-    sl_try(sl_sleep(SEARCH_LAG_MS), &error);
-    keeping_up = false;
-    if (!error)
-        sl_try(sl_call_with(SL_CALL(.priority = SL_IDLE), search, catch_up, ), &error);
-    if (error && error->code != SL_ECANCELED && error->code != SL_ECLOSED)
+    sl_try(sl_call_with(SL_CALL(.priority = SL_IDLE), search, catch_up, ), &error);
+    bool ending =
+        error && (error->code == SL_ECANCELED || error->code == SL_ECLOSED || error->code == SL_ENOSERVICE);
+    if (error && !ending)
         sl_warning("the search did not catch up; it will with the next message, or search: %s",
                    error->message);
     return NULL;
 }
 
+static sl_result time_has_passed(sl_result result, void *unused)
+{
+    waiting = false;
+    sl_background(catch_up, NULL);
+    return result;
+}
+
 static sl_result on_message(const sl_told *told, void *plugin)
 {
-    if (!keeping_up) {
-        keeping_up = true;
-        sl_background(keep_up, NULL);
-    }
+    if (!waiting)
+        sl_forget(sl_then(sl_sleep(SEARCH_LAG_MS), time_has_passed, NULL, NULL, NULL));
+    waiting = true;
     return sl_ok(NULL);
 }
 
