@@ -10,20 +10,11 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from chat_helpers import (
-    CHROMIUM, CHROMIUM_ARGUMENTS, PATIENCE, Chat, instances, kill_all, kill_instance, request, say, visiting, wait_for,
+    Chat, instances, kill_all, kill_instance, request, say, visiting, wait_for,
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=PATIENCE * 1000)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
