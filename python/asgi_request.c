@@ -381,7 +381,7 @@ static size_t allowed(const request *r, const struct piece *piece)
 {
     size_t left = piece->size - piece->offset;
     if (piece->word != WEB_BODY)
-        return (int64_t)left <= r->window || r->window >= (int64_t)SL__TALK_WINDOW ? left : 0;
+        return (int64_t)left <= r->window || r->window > (int64_t)SL__TALK_WINDOW - 1024 ? left : 0;
     size_t most = r->window > 0 ? (size_t)r->window : 0;
     if (left > ASGI_PIECE)
         left = ASGI_PIECE;
