@@ -8,10 +8,12 @@
 
 #include <jansson.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { SMALL = 64, LARGE = 1024 * 1024, OUTSTANDING = 256 };
@@ -238,6 +240,18 @@ static void cold_starts(size_t n)
     }
 }
 
+/* What the system alone takes for a process: one that does nothing, from its start to its end. */
+static void processes(size_t n)
+{
+    static char *const nothing[] = {"/bin/true", NULL};
+    for (size_t i = 0; i < n; i++) {
+        pid_t pid;
+        int status;
+        if (posix_spawn(&pid, nothing[0], NULL, NULL, nothing, environ) != 0 || waitpid(pid, &status, 0) < 0)
+            give_up(nothing[0], SL_EIO);
+    }
+}
+
 /* ---- Rounds ---- */
 
 static const struct measured {
@@ -253,6 +267,7 @@ static const struct measured {
     {"call, streaming", calls_streaming, 200000},
     {"wire, 1 MiB", over_wire_large, 100},
     {"call, 1 MiB", calls_large, 100},
+    {"process", processes, 5},
     {"call, cold", cold_starts, 5},
 };
 
