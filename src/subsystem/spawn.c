@@ -58,8 +58,11 @@ static int spawn(const sl__child_options *options, const int descriptors[3], pid
     posix_spawnattr_init(&attributes); /* these three cannot fail on glibc */
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setsigmask(&attributes, &none);
+    /* A group of its own, which can be ended as a whole and gets no Ctrl-C, but not a session: the system's
+     * scheduler sees each session as a party of its own, and would let others run between us and our child.
+     */
     posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     posix_spawn_file_actions_init(&actions);
     int code = add_actions(&actions, options->directory, descriptors);
     if (code == 0)
