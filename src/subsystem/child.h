@@ -1,7 +1,8 @@
 /* child.h: one child process as its parent sees it.
  *
- * A child is started by posix_spawn (never a bare fork of our process), in a process group of its own, with its
- * end of a wire and a pipe for what it prints. Its end is seen by a pidfd. It goes through states, never back:
+ * A child is started by posix_spawn (never a bare fork of our process), in a process group of its own, with
+ * its end of a wire and a pipe for what it prints. Its end is seen by a pidfd. It goes through states, never
+ * back:
  *
  *     starting → ready → stopping → gone
  *

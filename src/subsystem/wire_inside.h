@@ -136,8 +136,8 @@ void sl__wire_set_options(sl__wire *wire, const sl__wire_options *options);
 /* ---- ring.c ---- */
 uint64_t sl__ring_put(sl__wire *wire, const sl__frame *frame, const struct iovec *pieces, unsigned count,
                       const int *files, unsigned file_count);
-void sl__ring_pump(sl__wire *wire);             /* the backlog into the ring, as far as there is room */
-bool sl__ring_has(sl__wire *wire);              /* whether there is something to take */
+void sl__ring_pump(sl__wire *wire);              /* the backlog into the ring, as far as there is room */
+bool sl__ring_has(sl__wire *wire);               /* whether there is something to take */
 void sl__ring_room(sl__wire *wire, bool fenced); /* rings, if the other side waits for room */
 
 /* ---- segment.c ---- */
