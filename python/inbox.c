@@ -160,7 +160,7 @@ static void hear(const char *channel, bool begins)
 
 static void end(struct inbox *inbox)
 {
-    if (inbox->closed)
+    if (inbox->closed || port_is_forked())
         return;
     port_lock(the_port);
     inbox->closed = true;
@@ -175,6 +175,8 @@ static void end(struct inbox *inbox)
 
 static PyObject *inbox_take(PyObject *self, PyObject *argument)
 {
+    if (upcall_refuse_forked())
+        return NULL;
     struct inbox *inbox = (struct inbox *)self;
     double seconds = PyFloat_AsDouble(argument);
     if (seconds == -1.0 && PyErr_Occurred())
@@ -266,6 +268,8 @@ static PyTypeObject inbox_type = {
 
 static PyObject *silver_inbox(PyObject *module, PyObject *arguments)
 {
+    if (upcall_refuse_forked())
+        return NULL;
     const char *channel, *event;
     if (!PyArg_ParseTuple(arguments, "sz:inbox", &channel, &event))
         return NULL;

@@ -2,6 +2,7 @@
 #include "port.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -62,8 +63,23 @@ void waiter_free(struct waiter *waiter)
     free(waiter);
 }
 
+/* A child that the application forks has the same wire: whatever it did there, the parent could not tell from
+ * what we do. Locks may be held by threads that it has not. So it does nothing here. */
+static bool forked;
+
+static void on_fork(void)
+{
+    forked = true;
+}
+
+bool port_is_forked(void)
+{
+    return forked;
+}
+
 struct port *port_new(sl__wire *wire)
 {
+    pthread_atfork(NULL, NULL, on_fork);
     struct port *port = sl_calloc(1, sizeof(*port));
     port->wire = wire;
     port->last = &port->first;
@@ -83,6 +99,8 @@ sl__wire *port_wire(struct port *port)
 
 void port_put(struct port *port, const sl__packet *head, const struct iovec *pieces, unsigned count)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     sl__wire_put(port->wire, head, pieces, count);
     pthread_mutex_unlock(&port->lock);
@@ -97,6 +115,8 @@ static void ring(struct port *port)
 
 void port_flush(struct port *port)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     ring(port);
     pthread_mutex_unlock(&port->lock);
@@ -121,6 +141,8 @@ static void ring_soon(struct port *port, const struct work *work)
 
 void port_flush_soon(struct port *port, const struct work *work)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     ring_soon(port, work);
     pthread_mutex_unlock(&port->lock);
@@ -155,6 +177,10 @@ static char *clean_text(const char *text)
 
 void port_log(struct port *port, sl_level level, const char *logger, const char *message)
 {
+    if (forked) {
+        fprintf(stderr, "%s\n", message);
+        return;
+    }
     char *clean = clean_text(message), *clean_logger = clean_text(logger ? logger : "");
     struct sl__logged logged = {.logger = clean_logger, .message = clean};
     sl_error *error = NULL;
@@ -397,6 +423,8 @@ static struct work *shift(struct port *port)
 
 struct work *port_next(struct port *port, struct waiter *me)
 {
+    if (forked)
+        return NULL;
     pthread_mutex_lock(&port->lock);
     if (!port->reading && !port->first)
         take(port);
@@ -421,6 +449,8 @@ struct work *port_next(struct port *port, struct waiter *me)
 
 void port_done(struct port *port, struct work *work)
 {
+    if (forked)
+        return;
     for (unsigned i = 0; i < work->files.count && !work->files_taken; i++)
         close(work->files.numbers[i]);
     pthread_mutex_lock(&port->lock);
@@ -454,6 +484,8 @@ static int credit_code(const struct port *port, const struct work *work, size_t 
 int port_send(struct port *port, struct work *work, struct waiter *me, uint16_t word,
               const struct iovec *pieces, unsigned count, const int *files, unsigned file_count)
 {
+    if (forked)
+        return SL_ECLOSED;
     sl__packet head = {.kind = SL__DATA, .word = word, .call = work->id, .file_count = file_count};
     for (unsigned i = 0; i < file_count; i++)
         head.files[i] = files[i];
@@ -493,6 +525,8 @@ int port_send(struct port *port, struct work *work, struct waiter *me, uint16_t 
 
 bool port_cancelled(struct port *port, struct work *work)
 {
+    if (forked)
+        return true;
     pthread_mutex_lock(&port->lock);
     if (!port->reading) {
         take(port);
@@ -516,6 +550,8 @@ uint64_t port_call_number(struct port *port)
 
 void port_listen(struct port *port, struct listener *listener)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     listener->next = port->listeners;
     port->listeners = listener;
@@ -524,6 +560,8 @@ void port_listen(struct port *port, struct listener *listener)
 
 void port_unlisten(struct port *port, struct listener *listener)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     struct listener **link = &port->listeners;
     while (*link && *link != listener)
@@ -536,6 +574,8 @@ void port_unlisten(struct port *port, struct listener *listener)
 void port_each_listener(struct port *port, void (*function)(struct listener *listener, const void *data),
                         const void *data)
 {
+    if (forked)
+        return;
     pthread_mutex_lock(&port->lock);
     for (struct listener *at = port->listeners; at; at = at->next) {
         function(at, data);
@@ -565,6 +605,8 @@ void port_wake(struct port *port, struct waiter *waiter)
 int port_wait(struct port *port, struct listener *listener, struct waiter *me, const int *flag,
               struct work *work, uint64_t deadline_ns)
 {
+    if (forked)
+        return SL_ECLOSED;
     int code = 0;
     GIL_RELEASE();
     pthread_mutex_lock(&port->lock);

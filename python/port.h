@@ -64,6 +64,9 @@ typedef void port_packet_fn(void *data, const sl__packet *packet);
 struct port *port_new(sl__wire *wire);
 sl__wire *port_wire(struct port *port);
 
+/* Whether this is a child that the application forked: then nothing of this does anything. */
+bool port_is_forked(void);
+
 /* ---- Sending ---- */
 
 /* Puts a packet in, from any thread. `files` may be NULL; they are duplicated. Not flushed. */

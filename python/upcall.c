@@ -64,6 +64,14 @@ bool upcall_is_loop(void)
     return in_loop;
 }
 
+bool upcall_refuse_forked(void)
+{
+    if (port_is_forked())
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a process that the application forked has no connection to the server");
+    return port_is_forked();
+}
+
 /* ---- Answers ----------------------------------------------------------------------------------------- */
 
 static void on_answer(struct listener *listener, const sl__packet *packet)
@@ -130,6 +138,8 @@ int upcall_after_batch(void)
 /* Sends it; NULL with an exception. */
 static struct answer *ask(PyObject *arguments, PyObject *function)
 {
+    if (upcall_refuse_forked())
+        return NULL;
     struct sl__upcall upcall = {0};
     int codec;
     const char *data;
@@ -211,6 +221,8 @@ static PyObject *silver_call_cancel(PyObject *module, PyObject *number)
 
 static PyObject *silver_emit(PyObject *module, PyObject *arguments)
 {
+    if (upcall_refuse_forked())
+        return NULL;
     struct sl__event event;
     if (!PyArg_ParseTuple(arguments, "sss:emit", &event.channel, &event.event, &event.json))
         return NULL;

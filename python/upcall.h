@@ -21,3 +21,5 @@ int inbox_after_batch(void);
 struct waiter *upcall_waiter(void); /* of this thread */
 struct work *upcall_work(void);     /* the call that it runs, or NULL */
 bool upcall_is_loop(void);
+/* In a child that the application forked: true, with an exception. */
+bool upcall_refuse_forked(void);

@@ -164,6 +164,30 @@ def test_call_in_a_background_thread(worker):
     assert "background got 42" in w.said()
 
 
+def test_a_forked_process_leaves_the_wire_alone(worker):
+    w = worker("""
+        import logging, multiprocessing, silver
+        def child(queue):
+            logging.warning("said by the child")
+            try:
+                silver.call("a", "b")
+            except RuntimeError as e:
+                queue.put(str(e))
+        def application(environ, start_response):
+            context = multiprocessing.get_context("fork")
+            queue = context.Queue()
+            process = context.Process(target=child, args=(queue,))
+            process.start()
+            said = queue.get()
+            process.join()
+            start_response("200 OK", [])
+            return [said.encode()]
+        """)
+    for _ in range(3):
+        assert b"has no connection" in w.get().body
+    assert w.said().count("said by the child") == 3 and not w.logs
+
+
 # ---- Channels ----------------------------------------------------------------------------------------------------
 
 
