@@ -42,7 +42,8 @@ enum manifest_access {
     X(calls, 0, 0, INT32_MAX, "requests", "a process is replaced after so many; 0: never")                   \
     X(timeout_ms, 30000, 1, INT32_MAX, "ms", "504, and the process is ended: without a response")            \
     X(upload_size, 67108864, 1, INT64_MAX, "bytes", "413: of a request's body")                              \
-    X(spool_size, 67108864, 1, INT64_MAX, "bytes", "the worker waits: of a response ahead of its client")
+    X(spool_size, 268435456, 1, INT64_MAX, "bytes",                                                          \
+      "on disk, of all bodies that wait: 503, or the worker waits")
 
 struct manifest_workers {
 #define RUN__WORKERS_FIELD(name, value, least, most, unit, meaning) uint64_t name;

@@ -88,8 +88,11 @@ void relay_begin(struct relay *relay, struct web_request *request)
     sl__packet head = {.codec = SL__CODEC_FLAT, .file_count = files.count};
     for (unsigned i = 0; i < files.count && i < SL__PACKET_FILES; i++)
         head.files[i] = files.numbers[i];
-    relay->talk = sl__talk_begin(WEB_SERVICE, WEB_SERVE, &head, &(struct iovec){data.data, data.size}, 1,
-                                 SL_CALL(.timeout_ms = FOR_EVER));
+    SL_SCOPE(scope, .deadline_ms = relay->web->manifest->workers.timeout_ms) /* until a worker is free */
+    {
+        relay->talk = sl__talk_begin(WEB_SERVICE, WEB_SERVE, &head, &(struct iovec){data.data, data.size}, 1,
+                                     SL_CALL(.timeout_ms = FOR_EVER));
+    }
     sl_defer(relay_done, relay); /* after the talk's own, so that it comes before that */
 }
 
@@ -184,8 +187,7 @@ static int status_code(int code)
     switch (code) {
     case SL_ECRASHED:
         return SL_HTTP(502);
-    case SL_ETIMEDOUT:
-        return SL_HTTP(504);
+    case SL_ETIMEDOUT: /* before a worker had it */
     case SL_EBUSY:
     case SL_ECLOSED:
     case SL_ENOSERVICE:
@@ -198,12 +200,14 @@ static int status_code(int code)
 /* The same error with another code. */
 static sl_error *called(const sl_error *error, int code)
 {
-    sl_error *copy = sl__error_new(error->origin, code, "%s", error->message);
+    bool waited = error->code == SL_ETIMEDOUT;
+    sl_error *copy = sl__error_new(error->origin, code, "%s",
+                                   waited ? "no worker was free for the request in time" : error->message);
     if (error->hint)
         sl_error_hint(copy, "%s", error->hint);
     if (error->detail)
         sl_error_detail(copy, error->detail, strlen(error->detail));
-    if (error->cause)
+    if (error->cause && !waited)
         sl_error_cause(copy, sl_error_ref(error->cause));
     copy->hop_count = error->hop_count;
     memcpy(copy->hops, error->hops, sizeof(copy->hops));

@@ -59,6 +59,8 @@ def page_late(environ, start_response):
     raise ValueError("too late")
 
 def page_hang(environ, start_response):
+    if "MARK" in os.environ:
+        open(os.environ["MARK"], "w").close()
     threading.Event().wait()
 
 def page_die(environ, start_response):
@@ -297,9 +299,21 @@ def test_a_request_that_hangs(probe):
     before = pid_of(server)
     response = server.get("/hang")
     assert response.status == 504
-    server.wait_said(r"page_hang")  # the stack of the thread that hangs
-    assert server.get("/").status == 200
+    server.wait_said(r"in page_hang")  # the stack of the thread that hangs
+    eventually(lambda: server.get("/").status == 200, "the next worker answers")
     assert pid_of(server) != before  # what never returns was ended
+
+
+def test_no_worker_is_free(probe, tmp_path):
+    mark = tmp_path / "mark"
+    server = probe(manifest=workers("timeout_ms = 1000\n"), env={"MARK": str(mark)})
+    with server.connect() as first:
+        first.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+        eventually(mark.exists, "the worker has it")
+        response = server.get("/")
+        assert response.status == 503 and response["Retry-After"] == "1"
+        assert first.response().status == 504
+    eventually(lambda: server.get("/").status == 200, "the next worker answers")
 
 
 def test_a_worker_that_is_killed(probe):
