@@ -164,6 +164,28 @@ static void the_table_keeps_its_rules(void **state)
     }
 }
 
+static void an_argument_takes_the_rest(void **state)
+{
+    char *words[] = {"-P", "apps/chat", "reindex", "--all", "-h", "--", ""};
+    sl__cli_parsed parsed;
+    sl_error *error = NULL;
+    const sl__cli_command *command = sl__cli_find("run");
+    assert_int_equal(sl__cli_parse(command, 7, words, &parsed, &error), 0);
+    assert_true(sl__cli_flag(&parsed, "production"));
+    assert_string_equal(parsed.arguments[0], "apps/chat");
+    assert_int_equal(parsed.rest_count, 5);
+    assert_string_equal(parsed.rest[0], "reindex");
+    assert_string_equal(parsed.rest[4], "");
+    assert_false(parsed.help);
+    assert_int_equal(sl__cli_parse(command, 2, words, &parsed, &error), 0);
+    assert_int_equal(parsed.rest_count, 0);
+    assert_int_equal(sl__cli_parse(command, 0, words, &parsed, &error), 0);
+    assert_null(parsed.arguments[0]);
+    char *help[] = {"--help"};
+    assert_int_equal(sl__cli_parse(command, 1, help, &parsed, &error), 0);
+    assert_true(parsed.help);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +197,7 @@ int main(void)
         cmocka_unit_test(a_variable_gives_what_the_option_does_not),
         cmocka_unit_test(help_wins_over_what_comes_after),
         cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(an_argument_takes_the_rest),
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(guesses_commands),
         cmocka_unit_test(the_table_keeps_its_rules),

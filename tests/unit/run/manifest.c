@@ -45,6 +45,9 @@ static void test_everything(void **state)
                                       "packages = libxml2  libfoo++-dev\n"
                                       "service.sqlite =\n"
                                       "service.files =\n"
+                                      "service.postgres =\n"
+                                      "service.secret =\n"
+                                      "plugins = search, To_Do-2\n"
                                       "[slots]\n"
                                       "0 = 127.0.0.1:8080\n"
                                       "3 = [::1]:8081 logs/three\n"
@@ -66,7 +69,10 @@ static void test_everything(void **state)
     assert_string_equal(manifest->libraries.items[1], "libxml-2.0");
     assert_null(manifest->libraries.items[2]);
     assert_string_equal(manifest->packages.items[1], "libfoo++-dev");
-    assert_true(manifest->sqlite && manifest->files);
+    assert_true(manifest->sqlite && manifest->files && manifest->postgres && manifest->secret);
+    assert_int_equal(manifest->plugins.count, 2);
+    assert_string_equal(manifest->plugins.items[1], "To_Do-2");
+    assert_int_equal(manifest->plugins_line, 12);
     assert_int_equal(manifest->slot_count, 3);
     assert_string_equal(manifest->slots[0].directory, "/srv/chat/log0");
     assert_int_equal(manifest->slots[1].number, 3);
@@ -173,6 +179,11 @@ static void test_values(void **state)
     refuse(GOOD "[log]\naccess = yes\n", "SL0108", 5, "combined, json or off", NULL);
     refuse(GOOD "[log]\nlevel = INFO\n", "SL0108", 5, "debug, info, warning or error", NULL);
     refuse(GOOD "service.sqlite = here\n", "SL0108", 4, "`here`", "it takes none");
+    refuse(GOOD "service.postgres = here\n", "SL0108", 4, "`here`", "it takes none");
+    refuse(GOOD "plugins = a.c\n", "SL0108", 4, "`a.c`", "the name alone");
+    refuse(GOOD "plugins = ../a\n", "SL0108", 4, "`../a`", NULL);
+    refuse(GOOD "plugins = 2do\n", "SL0108", 4, "`2do`", NULL);
+    refuse(GOOD "plugins = a b a\n", "SL0106", 4, "the plug-in a is named twice", "keep one");
     refuse(GOOD "libraries = sqlite3 --evil\n", "SL0108", 4, "`--evil`", "spaces between");
     refuse(GOOD "libraries = $(reboot)\n", "SL0108", 4, "`$(reboot)`", NULL);
 }
