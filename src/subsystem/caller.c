@@ -40,17 +40,6 @@ static sl_deferred *place(sl__served *served, const sl__order *order)
     return deferred;
 }
 
-static sl_error *blame_arguments(const sl_site *site, const char *service, const char *method,
-                                 sl_error *error)
-{
-    sl_error *whole =
-        sl__error_new(site, error->code, "the arguments of %s.%s: %s", service, method, error->message);
-    if (error->hint)
-        sl_error_hint(whole, "%s", error->hint);
-    sl_error_unref(error);
-    return whole;
-}
-
 static sl_deferred *encode_and_place(sl__served *served, sl__order *order, const sl_service_method *method,
                                      const void *arguments)
 {
@@ -60,8 +49,8 @@ static sl_deferred *encode_and_place(sl__served *served, sl__order *order, const
     manager->scratch.size = 0;
     int code = served->codec->encode(method->arguments(), arguments, &manager->scratch, &files, &error);
     if (code < 0)
-        return sl__fired(order->site,
-                         sl_failed(blame_arguments(order->site, served->name, method->name, error)));
+        return sl__fired(order->site, sl_failed(sl__method_blame(order->site, served->name, method->name,
+                                                                 "arguments", error)));
     order->method_name = method->name;
     order->codec = served->codec_number;
     order->idempotent = method->idempotent;
@@ -105,23 +94,12 @@ static sl_deferred *call_json_by_name(sl__served *served, sl__order *order, cons
     return place(served, order);
 }
 
-static sl_error *no_method(const sl_site *site, const sl_service *service, const char *method)
-{
-    sl_buffer names = {0};
-    for (size_t i = 0; i < service->method_count; i++)
-        sl_buffer_printf(&names, "%s%s", i ? ", " : "", service->methods[i].name);
-    sl_error *error = sl__error_new(site, SL_EINVAL, "%s has no method %s", service->name, method);
-    sl_error_hint(error, "it has: %s", names.size ? names.data : "none");
-    sl_buffer_done(&names);
-    return error;
-}
-
 static sl_deferred *call_described(sl__served *served, sl__order *order, const char *name, json_t *arguments)
 {
     const sl_service *service = served->offer.service;
     int number = sl__method_find(service, name);
     if (number < 0)
-        return sl__fired(order->site, sl_failed(no_method(order->site, service, name)));
+        return sl__fired(order->site, sl_failed(sl__no_method(order->site, service, name)));
     const sl_service_method *method = &service->methods[number];
     sl_arena *arena = sl_arena_new();
     void *value;
@@ -130,8 +108,8 @@ static sl_deferred *call_described(sl__served *served, sl__order *order, const c
     order->method = (unsigned)number;
     order->result = method->result();
     if (sl_record_from_json(method->arguments(), arguments, arena, &value, &error) < 0)
-        deferred =
-            sl__fired(order->site, sl_failed(blame_arguments(order->site, service->name, name, error)));
+        deferred = sl__fired(
+            order->site, sl_failed(sl__method_blame(order->site, service->name, name, "arguments", error)));
     else
         deferred = encode_and_place(served, order, method, value);
     sl_arena_free(arena);
@@ -177,7 +155,7 @@ sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *
     if (!served->by_name) {
         int number = sl__method_find(served->offer.service, method);
         if (number < 0)
-            return sl__fired(site, sl_failed(no_method(site, served->offer.service, method)));
+            return sl__fired(site, sl_failed(sl__no_method(site, served->offer.service, method)));
         order.method = (unsigned)number;
         order.idempotent = served->offer.service->methods[number].idempotent;
     }
@@ -232,11 +210,6 @@ static void give_record(sl__errand *errand, const sl__packet *packet)
     sl__value_fire(sl__errand_finish(errand, SL__OUTCOME_succeeded), &value, arena);
 }
 
-static void json_release(void *json)
-{
-    json_decref(json);
-}
-
 static void give_json(sl__errand *errand, const sl__packet *packet)
 {
     json_t *json = NULL;
@@ -254,7 +227,7 @@ static void give_json(sl__errand *errand, const sl__packet *packet)
         sl_arena_free(arena);
     }
     if (json)
-        sl_fire(sl__errand_finish(errand, SL__OUTCOME_succeeded), json, json_release);
+        sl_fire(sl__errand_finish(errand, SL__OUTCOME_succeeded), json, sl__json_unref);
     else
         sl__errand_end(errand, SL__OUTCOME_failed, error ? error : blame_result(errand, NULL));
 }

@@ -28,15 +28,19 @@ SL_RECORD(sl__place, SL__PLACE);
     F(places, list(sl__place)) /* the origin, then the hops */
 SL_RECORD(sl__trouble, SL__TROUBLE);
 
-/* The payload of a call from a child (SL__CALL with an odd number): which method of which service; the
- * arguments follow in the packet's codec. */
+/* The payload of a call from a child (SL__CALL with an odd number): which method of which service, and its
+ * arguments in the packet's codec. The method "" waits for room. Version and digest are those of the caller's
+ * description, if it has one. Whoever is answered SL__FAILED with the codec JSON has the arguments sent in a
+ * way that the service does not read: they may be sent once more, as JSON. */
 #define SL__UPCALL(F)                                                                                        \
     F(service, text, SL_REQUIRED)                                                                            \
-    F(method, text, SL_REQUIRED) F(key, text) F(timeout_ms, integer) F(priority, integer) F(digest, integer) \
-        F(arguments, bytes)
+    F(method, text, SL_REQUIRED)                                                                             \
+    F(key, text)                                                                                             \
+    F(timeout_ms, integer) F(priority, integer) F(digest, integer) F(version, integer) F(arguments, bytes)
 SL_RECORD(sl__upcall, SL__UPCALL);
 
-/* SL__TELL, either way; SL__HEAR and SL__UNHEAR carry the channel's name alone. */
+/* SL__TELL, either way (`word` is 1 for a sticky event); SL__HEAR and SL__UNHEAR carry the channel's name
+ * alone. */
 #define SL__EVENT(F) F(channel, text, SL_REQUIRED) F(event, text, SL_REQUIRED) F(json, text)
 SL_RECORD(sl__event, SL__EVENT);
 

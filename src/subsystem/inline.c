@@ -65,7 +65,7 @@ static int copy_files(sl_files *files)
 static int copy_value(const offered *of, const sl_record *record, const void *value, sl_arena *arena,
                       sl__value *ret_copy, sl_error **ret_error)
 {
-    const sl_codec *codec = of->offer->codec ? of->offer->codec : &sl_codec_flat;
+    const sl_codec *codec = sl__codec_of(SL__CODEC_FLAT, of->offer->codec);
     sl_buffer encoded = {0};
     sl_files files = {0};
     sl__value copy = {.record = record};
@@ -81,11 +81,6 @@ static int copy_value(const offered *of, const sl_record *record, const void *va
         *ret_copy = copy;
     sl_buffer_done(&encoded);
     return code;
-}
-
-static void json_dropped(void *json)
-{
-    json_decref(json);
 }
 
 /* ---- Opening and closing --------------------------------------------------------------------------------
@@ -170,10 +165,11 @@ static void *run_method(void *data)
     sl_arena *arena = sl_arena_new();
     if (copy_value(made->of, record, value, arena, &made->result, &error) < 0) {
         sl_arena_free(arena);
-        sl_fail_error(sl__method_blame(service, made->method, "result", error));
+        sl_fail_error(
+            sl__method_blame(NULL, service->name, service->methods[made->method].name, "result", error));
     }
     if (made->as_json) {
-        made->outcome = sl_owned(sl_record_to_json(record, made->result.value), json_dropped);
+        made->outcome = sl_owned(sl_record_to_json(record, made->result.value), sl__json_unref);
         sl__value_done(&made->result);
         sl_arena_free(arena);
     } else {
@@ -273,7 +269,8 @@ static sl_deferred *make(offered *of, const sl_site *site, unsigned method, cons
     if (copy_value(of, service->methods[method].arguments(), arguments, arena, &made->arguments, &error) <
         0) {
         sl_arena_free(arena);
-        return sl__fired(site, sl_failed(sl__method_blame(service, method, "arguments", error)));
+        return sl__fired(site, sl_failed(sl__method_blame(site, service->name, service->methods[method].name,
+                                                          "arguments", error)));
     }
     sl_deferred *deferred = made->deferred = sl__deferred_new(site, cancel_call, made);
     *of->last_waiting = made;
@@ -314,14 +311,14 @@ static sl_deferred *call_names(inliner *owner, const char *service, const char *
         return nobody(SL_HERE, service);
     int number = sl__method_find(of->offer->service, method);
     if (number < 0)
-        return sl_failing(sl_error_new(SL_EINVAL, "%s has no method %s", service, method));
+        return sl_failing(sl__no_method(SL_HERE, of->offer->service, method));
     sl_arena *arena = sl_arena_new();
     void *value;
     sl_error *error = NULL;
     sl_deferred *deferred;
     if (sl_record_from_json(of->offer->service->methods[number].arguments(), arguments, arena, &value,
                             &error) < 0)
-        deferred = sl_failing(sl__method_blame(of->offer->service, (unsigned)number, "arguments", error));
+        deferred = sl_failing(sl__method_blame(SL_HERE, service, method, "arguments", error));
     else
         deferred = make(of, SL_HERE, (unsigned)number, value, /* as_json= */ true, options);
     sl_arena_free(arena);

@@ -212,17 +212,17 @@ sl_error *sl__no_service(const sl_site *site, const char *name)
     return sl_error_hint(error, "load the plug-in that does (plugins = in app.ini), or see sl_manager_offer");
 }
 
-static int check_same(const sl__served *served, const sl_service *service, sl_error **ret_error)
+int sl__served_same(const sl__served *served, unsigned version, uint64_t digest, sl_error **ret_error)
 {
     const sl_service *offered = served->offer.service;
-    if (!offered || (offered->version == service->version && served->digest == sl_service_digest(service)))
+    if (!offered || (offered->version == version && served->digest == digest))
         return 0;
-    if (offered->version != service->version)
-        *ret_error = sl_error_new(SL_EPROTO, "version %u of %s was called, and %s offers version %u",
-                                  service->version, service->name, served->module, offered->version);
+    if (offered->version != version)
+        *ret_error = sl_error_new(SL_EPROTO, "version %u of %s was called, and %s offers version %u", version,
+                                  served->name, served->module, offered->version);
     else
         *ret_error = sl_error_new(SL_EPROTO, "the caller and %s were built with different descriptions of %s",
-                                  served->module, service->name);
+                                  served->module, served->name);
     sl_error_hint(*ret_error, "rebuild both against the same header");
     return SL_EPROTO;
 }
@@ -240,7 +240,7 @@ int sl__manager_served(sl_manager *manager, const sl_service *service, sl__serve
         *ret_error = sl__no_service(SL_HERE, service->name);
         return SL_ENOSERVICE;
     }
-    int code = check_same(served, service, ret_error);
+    int code = sl__served_same(served, service->version, sl_service_digest(service), ret_error);
     if (code < 0)
         return code;
     *cached = (struct sl__cached){service, served};

@@ -73,12 +73,24 @@ void *sl__method_call(const sl_offer *offer, unsigned method, const void *argume
     return result->value;
 }
 
-sl_error *sl__method_blame(const sl_service *service, unsigned method, const char *part, sl_error *error)
+sl_error *sl__method_blame(const sl_site *site, const char *service, const char *method, const char *part,
+                           sl_error *error)
 {
-    sl_error *blamed = sl__error_new(error->origin, error->code, "the %s of %s.%s: %s", part, service->name,
-                                     service->methods[method].name, error->message);
+    sl_error *blamed = sl__error_new(site ? site : error->origin, error->code, "the %s of %s.%s: %s", part,
+                                     service, method, error->message);
     if (error->hint)
         sl_error_hint(blamed, "%s", error->hint);
     sl_error_unref(error);
     return blamed;
+}
+
+sl_error *sl__no_method(const sl_site *site, const sl_service *service, const char *method)
+{
+    sl_buffer names = {0};
+    for (size_t i = 0; i < service->method_count; i++)
+        sl_buffer_printf(&names, "%s%s", i ? ", " : "", service->methods[i].name);
+    sl_error *error = sl__error_new(site, SL_EINVAL, "%s has no method %s", service->name, method);
+    sl_error_hint(error, "it has: %s", names.size ? names.data : "none");
+    sl_buffer_done(&names);
+    return error;
 }

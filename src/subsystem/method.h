@@ -11,5 +11,8 @@ sl__method_fn *sl__method_function(const sl_offer *offer, unsigned method);
 /* In a task: calls it, waits for the tasks that it started, and gives its result, which lives as long as the
  * task. Fails as the method does. */
 void *sl__method_call(const sl_offer *offer, unsigned method, const void *arguments);
-/* Says whose result it is, in an error about it; takes over the error. */
-sl_error *sl__method_blame(const sl_service *service, unsigned method, const char *part, sl_error *error);
+/* Says whose arguments or result it is, in an error about them; takes over the error. `site` is where it
+ * comes from now; NULL: from where it came. */
+sl_error *sl__method_blame(const sl_site *site, const char *service, const char *method, const char *part,
+                           sl_error *error);
+sl_error *sl__no_method(const sl_site *site, const sl_service *service, const char *method);

@@ -128,12 +128,13 @@ static sl_deferred *call(struct sl_caller *caller, const sl_site *site, const sl
     sl_files files = {0};
     sl_error *error = NULL;
     if (encode(remote, codec, called->arguments(), arguments, &files, &error) < 0)
-        return sl_failing(sl__method_blame(service, (unsigned)method, "arguments", error));
+        return sl_failing(sl__method_blame(site, service->name, called->name, "arguments", error));
     if (remote->asked_count >= SL__ASKED_MAX)
         return sl_failing(
             sl__error_new(site, SL_EBUSY, "%u calls of this child have no answer yet", SL__ASKED_MAX));
     struct sl__upcall upcall = upcall_of(service->name, called->name, options);
     upcall.digest = (int64_t)digest_of(remote, service);
+    upcall.version = service->version;
     upcall.arguments = (sl_view){remote->arguments.data, remote->arguments.size};
     asked *a = asked_new(remote, site);
     a->result = called->result;
@@ -143,27 +144,46 @@ static sl_deferred *call(struct sl_caller *caller, const sl_site *site, const sl
     return a->deferred;
 }
 
-/* The parent cannot pass them on as they are: they go as JSON. Whether that was possible. */
+/* From now on the service's arguments go so at once. */
+static void learn(asked *a, unsigned codec)
+{
+    if (a->again)
+        sl_table_set(a->remote->codecs, a->again->service, (void *)(uintptr_t)(codec + 1));
+    a->again = NULL;
+}
+
+/* The arguments that were kept, as JSON in remote->arguments. */
+static int encode_again(asked *a, sl_error **ret_error)
+{
+    void *value;
+    sl_files files = {0};
+    int code = sl_codec_flat.decode(a->arguments(), a->again->arguments, /* borrow= */ true, NULL, a->arena,
+                                    &value, ret_error);
+    if (code < 0)
+        return code;
+    code = encode(a->remote, SL__CODEC_JSON, a->arguments(), value, &files, ret_error);
+    sl_record_done(a->arguments(), value);
+    return code;
+}
+
+/* The parent cannot pass them on as they are: they go as JSON. Whether that is possible. */
 static bool ask_again(asked *a)
 {
     sl__remote *remote = a->remote;
-    if (!a->again)
-        return false;
-    void *value = NULL;
     sl_error *error = NULL;
-    sl_files none = {0};
-    struct sl__upcall upcall = *a->again;
-    a->again = NULL;
-    if (sl_codec_flat.decode(a->arguments(), upcall.arguments, /* borrow= */ true, NULL, a->arena, &value,
-                             &error) < 0 ||
-        encode(remote, SL__CODEC_JSON, a->arguments(), value, &none, &error) < 0) {
+    if (!a->again) { /* it could once: the service is another now */
+        sl_table_free(remote->codecs);
+        remote->codecs = sl_table_new(NULL);
+        return false;
+    }
+    if (encode_again(a, &error) < 0) {
         sl_error_unref(error);
         return false;
     }
-    sl_record_done(a->arguments(), value);
-    sl_table_set(remote->codecs, upcall.service, (void *)(uintptr_t)(SL__CODEC_JSON + 1));
+    struct sl__upcall upcall = *a->again;
     upcall.arguments = (sl_view){remote->arguments.data, remote->arguments.size};
-    put_upcall(remote, a->number, SL__CODEC_JSON, &upcall, &none);
+    learn(a, SL__CODEC_JSON);
+    put_upcall(remote, a->number, SL__CODEC_JSON, &upcall, &(sl_files){0});
     return true;
 }
 
@@ -198,11 +218,6 @@ static sl_deferred *call_json(struct sl_caller *caller, const char *service, con
 
 /* ---- Answers ------------------------------------------------------------------------------------------- */
 
-static void json_dropped(void *json)
-{
-    json_decref(json);
-}
-
 static void fire_json(asked *a, const sl__packet *packet)
 {
     sl_deferred *deferred = a->deferred;
@@ -213,7 +228,7 @@ static void fire_json(asked *a, const sl__packet *packet)
     sl__packet_close(packet);
     forget(a);
     if (json)
-        sl_fire(deferred, json, json_dropped);
+        sl_fire(deferred, json, sl__json_unref);
     else
         sl_fire_error(deferred, sl_error_new(SL_EPROTO, "the parent's answer is no JSON"));
 }
@@ -228,6 +243,7 @@ static void fire_result(asked *a, const sl__packet *packet)
         fire_json(a, packet);
         return;
     }
+    learn(a, SL__CODEC_FLAT);
     sl_arena *arena = sl__arena_get(a->remote->root->loop);
     int code = codec ? sl__value_get(packet, codec, a->result(), arena, &value, &error) : SL_EPROTO;
     forget(a);

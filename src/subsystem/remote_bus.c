@@ -53,9 +53,10 @@ static void forward(void *data, const char *channel, const char *event, const ch
         sl_warning("%zu events were dropped: the parent did not keep up", remote->dropped_events);
     remote->dropped_events = 0;
     struct sl__event told = {.channel = channel, .event = event, .json = json};
+    bool sticky = remote->root->sticky && sl_table_get(remote->root->sticky, event);
     sl_error *error = NULL;
-    if (sl__value_put(remote->wire, &(sl__packet){.kind = SL__TELL}, &sl_codec_flat, sl__event_record(),
-                      &told, &remote->scratch, &error) < 0) {
+    if (sl__value_put(remote->wire, &(sl__packet){.kind = SL__TELL, .word = sticky}, &sl_codec_flat,
+                      sl__event_record(), &told, &remote->scratch, &error) < 0) {
         sl_warning("the event %s on channel %s stays in this process: %s", event, channel, error->message);
         sl_error_unref(error);
     }
@@ -77,6 +78,8 @@ static void deliver(sl__remote *remote, const sl__packet *packet)
     if (sl__value_get(packet, &sl_codec_flat, sl__event_record(), arena, &value, &error) == 0) {
         const struct sl__event *told = value.value;
         const char *json = told->json ? told->json : "null";
+        if (packet->word)
+            sl__sticky_seen(remote->root, &(sl_event){.name = told->event, .sticky = true});
         sl_bus_deliver(remote->root, told->channel, told->event, json, strlen(json));
         sl__value_done(&value);
     } else {

@@ -24,6 +24,7 @@ typedef struct call {
     sl_task *task;   /* NULL while it waits */
     sl__value arguments;
     uint64_t number;
+    uint64_t begun_ns;
     unsigned method;
     uint8_t codec;
 } call;
@@ -112,7 +113,8 @@ static void put_result(call *made, const void *result)
     sl_error *error = NULL;
     if (sl__value_put(serving->wire, &head, sl__codec_of(made->codec, serving->offer->codec),
                       service->methods[made->method].result(), result, &serving->scratch, &error) < 0)
-        sl_fail_error(sl__method_blame(service, made->method, "result", error));
+        sl_fail_error(
+            sl__method_blame(NULL, service->name, service->methods[made->method].name, "result", error));
 }
 
 /* ---- Running ---- */
@@ -126,11 +128,12 @@ static void leave_list(call *left)
         left->next->link = left->link;
 }
 
-static void measure(sl__serving *serving, unsigned method)
+static void measure(const call *ended)
 {
+    sl__serving *serving = ended->serving;
     uint64_t now = sl_monotonic_ns();
-    uint8_t *quick = &serving->quick[method];
-    serving->spent_ns = now - serving->clock_ns;
+    uint8_t *quick = &serving->quick[ended->method];
+    serving->spent_ns = now - ended->begun_ns;
     if (serving->spent_ns > QUICK_NS)
         *quick = 0;
     else if (*quick < QUICK_AFTER)
@@ -174,11 +177,12 @@ static void *run_call(void *data)
     call *made = data;
     sl__serving *serving = made->serving;
     sl_defer(call_over, made);
+    made->begun_ns = serving->clock_ns;
     ring_before(serving, made->method);
     sl_error *error = sl__catch(run_method, made, NULL);
     if (error)
         refuse(serving, made->number, error);
-    measure(serving, made->method);
+    measure(made);
     return NULL;
 }
 
@@ -242,7 +246,9 @@ static void accept_call(sl__serving *serving, const sl__packet *packet)
     sl_error *error = NULL;
     if (sl__value_get(packet, codec, service->methods[made->method].arguments(), arena, &made->arguments,
                       &error) < 0) {
-        refuse(serving, packet->call, sl__method_blame(service, made->method, "arguments", error));
+        refuse(
+            serving, packet->call,
+            sl__method_blame(NULL, service->name, service->methods[made->method].name, "arguments", error));
         sl__arena_put(serving->loop, arena);
         return;
     }

@@ -138,17 +138,6 @@ static void make_json(sl__upcalls *upcalls, sl_manager *manager, uint64_t number
              gave_json);
 }
 
-/* Whether the arguments mean the same to the child that will get them. 0; or a code with an error. */
-static int check_same(const sl__served *served, const struct sl__upcall *upcall, sl_error **ret_error)
-{
-    if ((uint64_t)upcall->digest == served->digest)
-        return 0;
-    *ret_error = sl_error_new(SL_EPROTO, "the caller and %s were built with different descriptions of %s",
-                              served->module, served->name);
-    sl_error_hint(*ret_error, "build both anew with the same header");
-    return SL_EPROTO;
-}
-
 static void pass_on(sl__upcalls *upcalls, sl_manager *manager, sl__served *served, const sl__packet *packet,
                     const struct sl__upcall *upcall, const sl_call_options *options)
 {
@@ -158,7 +147,8 @@ static void pass_on(sl__upcalls *upcalls, sl_manager *manager, sl__served *serve
         make_json(upcalls, manager, packet->call, upcall, options);
         return;
     }
-    if (packet->codec == SL__CODEC_FLAT && described && check_same(served, upcall, &error) < 0) {
+    if (packet->codec == SL__CODEC_FLAT && described &&
+        sl__served_same(served, (unsigned)upcall->version, (uint64_t)upcall->digest, &error) < 0) {
         refuse(upcalls, packet->call, SL__CODEC_FLAT, error);
         return;
     }

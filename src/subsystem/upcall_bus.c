@@ -53,8 +53,8 @@ static void put_event(sl__upcalls *upcalls, const sl_told *told)
     char *text = json_dumps(told->payload, JSON_COMPACT | JSON_ENCODE_ANY);
     struct sl__event event = {.channel = told->channel, .event = told->event->name, .json = text};
     sl_error *error = NULL;
-    if (sl__value_put(upcalls->wire, &(sl__packet){.kind = SL__TELL}, &sl_codec_flat, sl__event_record(),
-                      &event, &upcalls->scratch, &error) < 0) {
+    if (sl__value_put(upcalls->wire, &(sl__packet){.kind = SL__TELL, .word = told->event->sticky},
+                      &sl_codec_flat, sl__event_record(), &event, &upcalls->scratch, &error) < 0) {
         sl_warning("the event %s on channel %s does not reach a child: %s", told->event->name, told->channel,
                    error->message);
         sl_error_unref(error);
@@ -100,7 +100,7 @@ static void hear(sl__upcalls *upcalls, const char *channel)
 
 /* ---- Up ------------------------------------------------------------------------------------------------ */
 
-static void tell(sl__upcalls *upcalls, const struct sl__event *told)
+static void tell(sl__upcalls *upcalls, bool sticky, const struct sl__event *told)
 {
     const char *text = told->json ? told->json : "null";
     json_error_t wrong;
@@ -110,8 +110,7 @@ static void tell(sl__upcalls *upcalls, const struct sl__event *told)
                    wrong.text);
         return;
     }
-    sl_event event = {.name = told->event,
-                      .sticky = upcalls->root->sticky && sl_table_get(upcalls->root->sticky, told->event)};
+    sl_event event = {.name = told->event, .sticky = sticky};
     upcalls->telling = true;
     sl__emit(&from_child, sl_channel_get(upcalls->root, told->channel), &event, payload);
     upcalls->telling = false;
@@ -138,7 +137,7 @@ bool sl__upcalls_bus_packet(sl__upcalls *upcalls, const sl__packet *packet)
     char *channel = NULL;
     if (packet->kind == SL__TELL) {
         if ((read = sl__upcalls_read(upcalls, packet, sl__event_record())))
-            tell(upcalls, read);
+            tell(upcalls, packet->word, read);
     } else if (packet->kind == SL__LOG) {
         if ((read = sl__upcalls_read(upcalls, packet, sl__logged_record())))
             put_log(upcalls, packet->word, read);

@@ -2,6 +2,7 @@
 #include "subsystem/value.h"
 #include "core/task.h"
 
+#include <jansson.h>
 #include <unistd.h>
 
 const sl_codec *sl__codec_of(unsigned index, const sl_codec *own)
@@ -17,6 +18,11 @@ void sl__packet_close(const sl__packet *packet)
 {
     for (unsigned i = 0; i < packet->file_count; i++)
         close(packet->files[i]);
+}
+
+void sl__json_unref(void *json)
+{
+    json_decref(json);
 }
 
 /* ---- Out ---- */

@@ -26,5 +26,7 @@ int sl__value_get(const sl__packet *packet, const sl_codec *codec, const sl_reco
 void sl__value_done(sl__value *value);
 /* Fires with a value in an arena of the loop (sl__arena_get): both live as long as whoever awaits it. */
 void sl__value_fire(sl_deferred *deferred, const sl__value *value, sl_arena *arena);
+/* Drops a reference to JSON: an sl_free_fn. */
+void sl__json_unref(void *json);
 /* Files that nobody wants. */
 void sl__packet_close(const sl__packet *packet);

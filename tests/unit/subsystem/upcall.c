@@ -235,6 +235,19 @@ TEST(what_follows_from_an_event_of_a_child_reaches_it)
     return NULL;
 }
 
+TEST(who_comes_late_hears_the_last_of_a_sticky_event)
+{
+    OFFER(sums, "sums");
+    OFFER(more, "sums");
+    sl_await(sl_call(sums, tell, "!one"));
+    sl_await(sl_call(sums, tell, "!two"));
+    const struct words *words = sl_await(sl_call(more, hear, "!notes 1"));
+    CHECK(strcmp(words->text, "!two,") == 0);
+    sl_inbox *inbox = sl_subscribe(sl_channel("notes"), posted);
+    CHECK(strcmp(next_text(inbox), "!two") == 0);
+    return NULL;
+}
+
 /* ---- The log ---- */
 
 TEST(what_a_child_logs_is_logged_here)
@@ -272,6 +285,7 @@ int main(void)
         cmocka_unit_test(what_is_no_longer_heard_is_no_longer_sent),
         cmocka_unit_test(nothing_comes_back_to_who_emitted_it),
         cmocka_unit_test(what_follows_from_an_event_of_a_child_reaches_it),
+        cmocka_unit_test(who_comes_late_hears_the_last_of_a_sticky_event),
         cmocka_unit_test(what_a_child_logs_is_logged_here),
         cmocka_unit_test(with_a_lower_level_it_says_more),
     };

@@ -149,7 +149,7 @@ static void ask(const struct words *how, struct number *sum)
 static void tell(const struct words *words, struct sl_nothing *nothing)
 {
     begun++;
-    sl_emit(sl_channel("notes/child"), noted, json_string(words->text));
+    sl_emit(sl_channel("notes/child"), *words->text == '!' ? posted : noted, json_string(words->text));
 }
 
 static void hear(const struct words *which, struct words *heard)
@@ -157,7 +157,8 @@ static void hear(const struct words *which, struct words *heard)
     begun++;
     char *channel = sl_strdup(which->text), *number = strrchr(channel, ' ');
     *number++ = '\0';
-    sl_inbox *inbox = sl_subscribe(sl_channel("%s", channel), noted);
+    sl_inbox *inbox =
+        sl_subscribe(sl_channel("%s", channel + (*channel == '!')), *channel == '!' ? posted : noted);
     sl_emit(sl_channel("ready"), noted, json_string(channel));
     heard->text = "";
     for (int left = atoi(number); left > 0; left--)

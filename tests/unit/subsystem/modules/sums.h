@@ -23,10 +23,11 @@ SL_RECORD(files, FILES);
     M(open, words, files)           /* opens a file */                                                       \
     M(misbehave, words, sl_nothing) /* "crash", "abort", "exit", "print", "log" */                           \
     M(ask, words, number)           /* calls another service: see the module */                              \
-    M(tell, words, sl_nothing)      /* emits `noted` with the text on the channel notes/child */             \
-    M(hear, words, words) /* "CHANNEL N": the payloads of the next N events there, each with a comma */      \
+    M(tell, words, sl_nothing) /* emits `noted` with the text on the channel notes/child; "!…" `posted` */ \
+    M(hear, words, words)      /* "CHANNEL N": the payloads of the next N events there, each with a comma */ \
     M(count, sl_nothing, number) /* how many calls were begun, this one included */
 SL_SERVICE(sums, 1, SUMS);
 SL_SERVICE(more, 1, SUMS); /* the same by another name */
 
 SL_EVENT(noted);
+SL_EVENT(posted, .sticky = true);

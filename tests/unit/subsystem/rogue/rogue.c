@@ -42,6 +42,7 @@ static void call_up(uint64_t number, const char *method)
     struct sl__upcall upcall = {.service = "sums",
                                 .method = method,
                                 .digest = (int64_t)sl_service_digest(sums_service),
+                                .version = 1,
                                 .priority = 99,
                                 .timeout_ms = -1};
     put_record(SL__CALL, number, sl__upcall_record(), &upcall);
