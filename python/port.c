@@ -235,6 +235,22 @@ static struct work *work_new(struct port *port, size_t size)
     return work;
 }
 
+/* It is in no list any more. The lock is held. */
+static void release(struct port *port, struct work *work)
+{
+    for (unsigned i = 0; i < work->files.count && !work->files_taken; i++)
+        close(work->files.numbers[i]);
+    if (work->segment)
+        sl__segment_release(work->segment);
+    if (work->room_size == SPARE_ROOM && port->spare_count < SPARE_MAX) {
+        work->next = port->spare;
+        port->spare = work;
+        port->spare_count++;
+    } else {
+        free(work);
+    }
+}
+
 static void add_call(struct port *port, const sl__packet *packet)
 {
     struct work *work = work_new(port, packet->segment ? 0 : packet->size);
@@ -264,6 +280,25 @@ static struct work *find_work(struct port *port, uint64_t id)
         if (work->id == id)
             return work;
     return NULL;
+}
+
+/* Whether it waited: nobody begins it then, and that is said at once. */
+static bool drop_waiting(struct port *port, uint64_t id)
+{
+    struct work **link = &port->first;
+    while (*link && (*link)->id != id)
+        link = &(*link)->next;
+    struct work *work = *link;
+    if (!work)
+        return false;
+    *link = work->next;
+    if (port->last == &work->next)
+        port->last = link;
+    sl__wire_put(port->wire, &(sl__packet){.kind = SL__RESULT, .call = id}, NULL, 0);
+    if (!port->unrung_ns)
+        port->unrung_ns = sl_monotonic_ns();
+    release(port, work);
+    return true;
 }
 
 static void close_files(const sl__packet *packet)
@@ -298,6 +333,8 @@ static void dispatch(struct port *port, const sl__packet *packet)
         port->packet(port->packet_data, packet);
     } else if (packet->kind == SL__CALL) {
         add_call(port, packet);
+    } else if (packet->kind == SL__CANCEL && drop_waiting(port, packet->call)) {
+        close_files(packet);
     } else {
         struct work *work = find_work(port, packet->call);
         if (work && packet->kind == SL__CREDIT) {
@@ -451,24 +488,13 @@ void port_done(struct port *port, struct work *work)
 {
     if (forked)
         return;
-    for (unsigned i = 0; i < work->files.count && !work->files_taken; i++)
-        close(work->files.numbers[i]);
     pthread_mutex_lock(&port->lock);
     struct work **link = &port->running;
     while (*link != work)
         link = &(*link)->next;
     *link = work->next;
-    if (work->segment)
-        sl__segment_release(work->segment);
-    bool keep = work->room_size == SPARE_ROOM && port->spare_count < SPARE_MAX;
-    if (keep) {
-        work->next = port->spare;
-        port->spare = work;
-        port->spare_count++;
-    }
+    release(port, work);
     pthread_mutex_unlock(&port->lock);
-    if (!keep)
-        free(work);
 }
 
 /* 0: there is credit for `size` bytes. The lock is held. */

@@ -286,11 +286,18 @@ static void close_result(struct exchange *exchange, PyObject *result)
 /* ---- A request --------------------------------------------------------------------------------------- */
 
 /* Ends the call: the last packet about it. With an exception set it failed. */
+/* How long a request took, as a result says it. */
+static uint16_t time_taken(const struct work *work)
+{
+    uint64_t us = (sl_monotonic_ns() - work->begun_ns) / 1000;
+    return us < UINT16_MAX ? (uint16_t)(us + 1) : UINT16_MAX;
+}
+
 static void finish(struct exchange *exchange)
 {
     struct web_thread *thread = exchange->thread;
     struct port *port = thread->web->port;
-    sl__packet head = {.kind = SL__RESULT, .call = thread->work->id};
+    sl__packet head = {.kind = SL__RESULT, .word = time_taken(thread->work), .call = thread->work->id};
     if (!PyErr_Occurred()) {
         port_put(port, &head, NULL, 0);
     } else if (exchange->left) {
@@ -301,6 +308,7 @@ static void finish(struct exchange *exchange)
         port_put(port, &head, NULL, 0);
     } else {
         head.kind = SL__FAILED;
+        head.word = 0;
         thread->out.size = 0;
         trouble_put(&thread->out);
         port_put(port, &head, &(struct iovec){thread->out.data, thread->out.size}, 1);

@@ -503,11 +503,12 @@ void sl__errand_due(sl__errand *errand, uint64_t now_ms)
 
 /* ---- What children answer ------------------------------------------------------------------------------ */
 
-/* The longest time of late; it is forgotten slowly. */
+/* The longest time of late, which is forgotten slowly, and the average, which follows quickly. */
 static void learn_time(sl__served *served, uint64_t ns)
 {
     uint64_t faded = served->call_ns == UINT64_MAX ? 0 : served->call_ns - served->call_ns / 64;
     served->call_ns = ns > faded ? ns : faded;
+    served->mean_ns += ((int64_t)ns - served->mean_ns) / 8;
 }
 
 static void answered(sl__errand *errand, const sl__packet *packet)
@@ -554,7 +555,7 @@ static bool may_send_again(const sl__errand *errand, const sl__slot *slot, sl__w
         return false;
     if (!sl__wire_taken(wire, errand->position))
         return true;
-    return errand->idempotent && slot->capacity == 1 && errand->previous;
+    return (errand->idempotent || errand->talk) && slot->capacity == 1 && errand->previous;
 }
 
 static void wait_again(sl__errand *errand)
