@@ -54,6 +54,11 @@ struct sl_request {
 void sl__request_defer(sl_request *req, sl_free_fn *fn, void *data);
 void sl__request_release(sl_request *req);
 
+/* From now on this scope is cancelled when the client's connection breaks (NULL: nothing is); and whether it
+ * has. For handlers that wait for others, before they have a response. */
+SL_API void sl__request_watch(sl_request *req, sl_scope *scope);
+SL_API bool sl__request_gone(const sl_request *req);
+
 /* A body is made of segments, sent one after the other. */
 typedef struct sl__piece {
     const char *data; /* or, if NULL, */

@@ -146,3 +146,18 @@ void sl__stream_run(sl__exchange *x, sl_response *res)
         sl__encode(out.encoder, NULL, 0, SL__ENCODE_END, &out.buffer);
     emit(&out, NULL, 0, /* last= */ true);
 }
+
+/* ---- Handlers that wait ------------------------------------------------------------------------------ */
+
+void sl__request_watch(sl_request *req, sl_scope *scope)
+{
+    sl__exchange_of(req)->streaming = scope;
+    if (scope && sl__request_gone(req))
+        sl_scope_cancel(scope);
+}
+
+bool sl__request_gone(const sl_request *req)
+{
+    const sl__exchange *x = sl__exchange_of(req);
+    return !x->connection || x->connection->broken;
+}
