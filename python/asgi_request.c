@@ -376,7 +376,8 @@ void asgi_took(request *r, size_t size)
 
 /* ---- Sending ----------------------------------------------------------------------------------------- */
 
-/* How much of the piece may go now. A message goes whole, the end costs nothing. */
+/* How much of the piece may go now. A message goes whole, and one that is larger than the window when nothing
+ * of that is used (but for less than a KiB, in which credit is counted). */
 static size_t allowed(const request *r, const struct piece *piece)
 {
     size_t left = piece->size - piece->offset;

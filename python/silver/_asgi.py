@@ -129,8 +129,17 @@ def as_coroutine(given):
 
 
 def show_stack(task):
-    print("A request takes longer than it may, and is given up. It is here:", file=sys.stderr)
-    task.print_stack(file=sys.stderr)
+    """Where a task waits that takes too long: from the application down to what it awaits."""
+    frames, awaited = [], task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        awaited = next((getattr(awaited, name) for name in ("cr_await", "gi_yieldfrom", "ag_await") if hasattr(awaited, name)), None)
+    import silver
+
+    stack = "".join(traceback.StackSummary.extract(iter(frames)).format()).rstrip()
+    silver.log.warning("%s", "a request takes longer than it may, and is given up; it waits here:\n" + stack)
 
 
 # ---- The loop ------------------------------------------------------------------------------------------------
