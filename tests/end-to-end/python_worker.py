@@ -113,7 +113,7 @@ class Worker:
         answer = Answer()
         while True:
             packet = self.next(lambda p: p.get("call") == call and p["kind"] in (RESULT, FAILED, DATA, END))
-            answer.packets.append((packet["kind"], packet["word"]))
+            answer.packets.append((packet["kind"], packet["word"] if packet["kind"] == DATA else 0))
             if packet["kind"] == RESULT:
                 return answer
             if packet["kind"] == FAILED:

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from conftest import eventually
+
 from python_worker import BODY, CREDIT, DATA, END, FAILED, HEAD, RESULT, Worker
 
 
@@ -719,9 +721,10 @@ def test_logging_that_the_application_configures_is_its_own(worker):
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_a_hung_request_is_written_to_the_log(worker, lines, function, threads):
     w = worker("def spin():\n" + textwrap.indent(lines, "    ") +
-               "\ndef application(environ, start_response):\n    return spin()\n", env={"SILVER_THREADS": threads})
+               "\ndef application(environ, start_response):\n    print('begun')\n    return spin()\n", env={"SILVER_THREADS": threads})
     call = w.begin("/slow", query="a=1")
     w.hangs = True
+    eventually(lambda: "begun" in w.said(), "the request in the application")
     w.cancel(call)
     level, _, message = w.log("GET /slow?a=1 was given up")
     assert level == 2 and re.search(r'File ".*runner\.py", line \d+ in spin', message), message
