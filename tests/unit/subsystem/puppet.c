@@ -170,6 +170,8 @@ void puppet_stop(puppet *p)
         else if (r == 0)
             sl__wire_wait(p->wire, PATIENCE_MS);
     }
+    assert_non_null(p->logged.data);
+    assert_non_null(strstr(p->logged.data, "sums: the service is closed\n"));
     char *printed = puppet_printed(p);
     int status = puppet_end(p);
     if (!WIFEXITED(status) || WEXITSTATUS(status))

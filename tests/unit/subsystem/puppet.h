@@ -35,7 +35,7 @@ void *puppet_result(puppet *p, uint64_t number, unsigned method);
 sl_error *puppet_failure(puppet *p, uint64_t number);
 /* Its end: what waitpid says. */
 int puppet_end(puppet *p);
-/* Says STOP, and checks that it goes with status 0. */
+/* Says STOP, and checks that it closes its service and goes with status 0. */
 void puppet_stop(puppet *p);
 /* What it printed until its end, or until `size` bytes. */
 char *puppet_printed(puppet *p);
