@@ -147,6 +147,7 @@ static void task_main(void *data)
     sl_error *error = sl__catch_exit(run_body, task, &value);
     if (error)
         error = end_children(task, error);
+    task->over = true;
     if (task->result) {
         tell_result(task, value, error);
         error = NULL;
@@ -248,6 +249,16 @@ void sl__task_ready(sl_task *task)
     sl__enqueue(task->loop, &task->job);
 }
 
+/* The scope of what is started now. A task that is over waits for nobody any more: what its cleanups and the
+ * links of its result start is for those to wait for who wait for it. */
+static sl_scope *open_scope(sl_loop *loop)
+{
+    sl_task *task = loop->task;
+    if (!task)
+        return &loop->tasks;
+    return task->over && task->scope == &task->body ? task->home : task->scope;
+}
+
 sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_scope *scope)
 {
     sl_loop *loop = sl__loop_needed("sl_spawn");
@@ -264,9 +275,7 @@ sl_task *sl__task_start(const sl_site *site, const char *name, sl_task_fn *fn, v
         .scope = &task->body,
         .started_ms = uv_now(&loop->uv),
     };
-    if (!scope)
-        scope = loop->task ? loop->task->scope : &loop->tasks;
-    sl__scope_add(scope, task);
+    sl__scope_add(scope ? scope : open_scope(loop), task);
     if (loop->task_count++ == 0)
         uv_ref((uv_handle_t *)&loop->wake); /* the loop goes on while there are tasks */
     sl__task_ready(task);

@@ -157,7 +157,7 @@ static void *work(void *data)
 static sl_result ended(sl_result result, void *data)
 {
     struct running *running = data;
-    running->task = NULL;
+    running->task = sl_deferred_unref(running->task);
     if (result.kind == SL_FAILURE) {
         running->status = 1;
         if (!running->signal)

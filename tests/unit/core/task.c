@@ -547,6 +547,50 @@ static void test_background(void **state)
     assert_int_equal(worked, 2);
 }
 
+/* Tasks that are started while another ends, by a link of its result and by its cleanups, outlive it. */
+static int outlived;
+
+static void *outlives(void *unused)
+{
+    for (int i = 0; i < 3; i++)
+        sl_yield();
+    outlived++;
+    return NULL;
+}
+
+static sl_result start_another(sl_result result, void *unused)
+{
+    sl_go(outlives, NULL);
+    return result;
+}
+
+static void start_one(void *unused)
+{
+    sl_go(outlives, NULL);
+}
+
+static void *ends(void *unused)
+{
+    sl_defer(start_one, NULL);
+    return NULL;
+}
+
+static void *starts_while_ending(void *unused)
+{
+    outlived = 0;
+    SL_SCOPE(scope)
+    {
+        sl_await(sl_then(sl_spawn(ends, NULL), start_another, NULL, NULL, NULL));
+    }
+    assert_int_equal(outlived, 2); /* the scope waited for them as for the one that ended */
+    return NULL;
+}
+
+static void test_what_a_task_starts_while_it_ends(void **state)
+{
+    assert_int_equal(sl_run("test", starts_while_ending, NULL, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,6 +609,7 @@ int main(void)
         cmocka_unit_test(test_returning_waits_for_children),
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_background),
+        cmocka_unit_test(test_what_a_task_starts_while_it_ends),
         cmocka_unit_test(test_cancelling_by_the_deferred),
         cmocka_unit_test(test_floating_point_survives_switching),
     };
