@@ -33,7 +33,7 @@ struct sl_task {
     void **locals;
     unsigned local_count;
     bool started, ready, background;
-    bool over; /* its body was joined: links of its result and cleanups are what still runs */
+    bool over;         /* its body was joined: links of its result and cleanups are what still runs */
     sl_error *exiting; /* being unwound with this error */
     unsigned exits;    /* how many unwindings have begun */
     sl__catch_frame *catch_frame;
