@@ -13,10 +13,10 @@ FUZZ_SECONDS = 60
 run: build ## serve apps/chat at http://127.0.0.1:8080 (APP=DIR: another application)
 	@exec build/silver serve $(APP)
 
-build: ## the command at build/silver
+build: ## the command at build/silver, with the programs of its children
 	@tools/install-deps build
 	@test -e build/build.ninja || meson setup build
-	@ninja -C build silver
+	@ninja -C build command
 
 test: ## all tests: under the sanitizers and valgrind, end to end, documentation
 	@tools/install-deps test
