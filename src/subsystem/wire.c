@@ -144,7 +144,6 @@ sl__wire *sl__wire_free(sl__wire *wire)
     numbers_done(&wire->backlog_files);
     sl_buffer_done(&wire->backlog);
     sl_buffer_done(&wire->assembled);
-    sl_buffer_done(&wire->scratch);
     munmap(wire->shared, wire->mapped);
     close(wire->socket);
     free(wire->payload);
@@ -273,53 +272,4 @@ int sl__socket_receive(sl__wire *wire, int flags)
     if (size != 1 || byte[0] != (files ? 'f' : 'b'))
         return sl__wire_break(wire, SL_EPROTO);
     return 1;
-}
-
-/* ---- Values ---- */
-
-/* Large: straight into the segment. */
-static int encode_large(sl__segment *segment, const sl_codec *codec, const sl_record *record,
-                        const void *value, sl_files *files, uint32_t *ret_size, sl_error **ret_error)
-{
-    sl_buffer out = {segment->data, 0, segment->capacity};
-    int code = codec->encode(record, value, &out, files, ret_error);
-    if (out.data != segment->data)
-        sl__die(SL_HERE, "the codec %s says less than it makes", codec->name);
-    if (code == 0)
-        *ret_size = (uint32_t)out.size;
-    return code;
-}
-
-int sl__wire_put_value(sl__wire *wire, const sl__packet *head, const sl_codec *codec, const sl_record *record,
-                       const void *value, uint64_t *ret_position, sl_error **ret_error)
-{
-    sl__packet packet = *head;
-    sl_files files = {.count = 0};
-    size_t most = codec->size ? codec->size(record, value) : 0;
-    sl__segment *segment = most > SL__INLINE_MAX ? sl__segment_get(wire, most + 1) : NULL;
-    int code;
-    if (segment) {
-        code = encode_large(segment, codec, record, value, &files, &packet.size, ret_error);
-    } else {
-        wire->scratch.size = 0;
-        code = codec->encode(record, value, &wire->scratch, &files, ret_error);
-        if (code == 0 && wire->scratch.size > SL__WIRE_VALUE_MAX) {
-            code = SL_E2BIG;
-            *ret_error =
-                sl_error_new(code, "%s is larger than %u MiB", record->name, SL__WIRE_VALUE_MAX >> 20);
-        }
-    }
-    if (code < 0) {
-        if (segment)
-            sl__segment_release(segment);
-        return code;
-    }
-    packet.segment = segment;
-    packet.file_count = files.count;
-    memcpy(packet.files, files.numbers, files.count * sizeof(int));
-    struct iovec piece = {wire->scratch.data, wire->scratch.size};
-    *ret_position = sl__wire_put(wire, &packet, &piece, 1);
-    if (wire->scratch.capacity > 4 * SL__INLINE_MAX)
-        sl_buffer_done(&wire->scratch);
-    return 0;
 }

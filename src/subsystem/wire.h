@@ -81,11 +81,6 @@ SL_API sl__wire *sl__wire_free(sl__wire *wire); /* takes NULL. Segments that are
  */
 SL_API uint64_t sl__wire_put(sl__wire *wire, const sl__packet *head, const struct iovec *pieces,
                              unsigned count);
-/* Encodes a value and puts it as the packet's payload, with its files; large ones are encoded straight into a
- * segment, so that they are copied once. 0; or a code with *ret_error, and nothing was put. */
-SL_API int sl__wire_put_value(sl__wire *wire, const sl__packet *head, const sl_codec *codec,
-                              const sl_record *record, const void *value, uint64_t *ret_position,
-                              sl_error **ret_error);
 /* Room in a segment of at least `size` bytes, to be filled in and put as the packet's `segment` (with
  * `size`): no copy is made then. NULL if there is no memory for it. */
 SL_API sl__segment *sl__segment_get(sl__wire *wire, size_t size);

@@ -90,7 +90,6 @@ struct sl__wire {
     sl__direction *out;
     char *out_ring;
     uint64_t head, tail_seen;
-    sl_buffer scratch; /* where small values are encoded */
     bool unrung;       /* something was put in since the other side was last rung */
     sl_buffer backlog; /* frames that found no room, from backlog_at on */
     size_t backlog_at;

@@ -2,7 +2,8 @@
  * end that does not keep to the rules. */
 #include "wire_ends.h"
 
-#include <silver/record.h>
+#include "subsystem/value.h"
+
 #include <sys/uio.h>
 
 /* ---- Segments ---- */
@@ -126,53 +127,62 @@ static void test_values_of_records(void **state)
 {
     ends e = ends_new();
     sl_arena *arena = sl_arena_new();
+    sl_buffer scratch = {0};
     for (size_t size = 10; size < 3000000; size *= 300) {
         char *data = pattern(size, 1);
         struct large value = {"some", {data, size}, .file = open("/dev/null", O_RDONLY | O_CLOEXEC)}, *got;
         sl__packet head = {.kind = SL__CALL, .call = 6}, packet;
-        uint64_t position;
         sl_error *error = NULL;
         assert_int_equal(
-            sl__wire_put_value(e.parent, &head, &sl_codec_flat, large_record(), &value, &position, &error),
-            0);
-        assert_false(sl__wire_taken(e.parent, position));
+            sl__value_put(e.parent, &head, &sl_codec_flat, large_record(), &value, &scratch, &error), 0);
         assert_int_equal(sl__wire_next(e.child, &packet), 1);
-        assert_true(sl__wire_taken(e.parent, position));
         assert_int_equal(!!packet.segment, size > SL__INLINE_MAX);
-        sl_files files = {.count = packet.file_count};
-        memcpy(files.numbers, packet.files, sizeof(int) * packet.file_count);
-        assert_int_equal(sl_codec_flat.decode(large_record(), (sl_view){packet.data, packet.size}, true,
-                                              &files, arena, (void **)&got, &error),
-                         0);
+        sl__value taken;
+        assert_int_equal(sl__value_get(&packet, &sl_codec_flat, large_record(), arena, &taken, &error), 0);
+        got = taken.value;
         assert_string_equal(got->name, "some");
         assert_int_equal(got->data.size, size);
         assert_memory_equal(got->data.data, data, size);
-        assert_true((const char *)got->data.data > (const char *)packet.data &&
-                    got->data.data < (const char *)packet.data + packet.size); /* not copied */
+        bool in_place = got->data.data > (const char *)packet.data &&
+                        got->data.data < (const char *)packet.data + packet.size;
+        assert_int_equal(in_place, size > SL__INLINE_MAX); /* large ones are not copied */
         assert_int_equal(fcntl(got->file, F_GETFD), FD_CLOEXEC);
         close(value.file);
-        sl_record_done(large_record(), got);
+        sl__value_done(&taken);
         free(data);
     }
-    struct large wrong = {.file = -1};
+    sl_buffer_done(&scratch);
+    sl_arena_free(arena);
+    ends_free(&e);
+}
+
+static void test_values_that_are_refused(void **state)
+{
+    ends e = ends_new();
+    sl_buffer scratch = {0};
     char *data = pattern(100000, 1);
-    wrong.data = (sl_view){data, 100000};
+    struct large wrong = {.data = {data, 100000}, .file = -1};
     sl__packet head = {.kind = SL__CALL}, packet;
     sl_error *error = NULL;
-    uint64_t position;
-    assert_int_equal(
-        sl__wire_put_value(e.parent, &head, &sl_codec_flat, large_record(), &wrong, &position, &error),
-        SL_EINVAL);
+    assert_int_equal(sl__value_put(e.parent, &head, &sl_codec_flat, large_record(), &wrong, &scratch, &error),
+                     SL_EINVAL);
     assert_string_equal(error->message, "name is missing");
     error = sl_error_unref(error);
     assert_int_equal(sl__wire_next(e.child, &packet), 0);
-    wrong.name = "json does not know its size before";
-    assert_int_equal(
-        sl__wire_put_value(e.parent, &head, &sl_codec_json, large_record(), &wrong, &position, &error), 0);
+    wrong.name = "given now";
+    assert_int_equal(sl__value_put(e.parent, &head, &sl_codec_flat, large_record(), &wrong, &scratch, &error),
+                     0);
+    sl__wire_stats stats;
+    sl__wire_get_stats(e.parent, &stats);
+    assert_int_equal(stats.segments, 1); /* that of the refused one */
+    assert_int_equal(sl__wire_next(e.child, &packet), 1);
+    /* JSON does not say its size before. */
+    assert_int_equal(sl__value_put(e.parent, &head, &sl_codec_json, large_record(), &wrong, &scratch, &error),
+                     0);
     assert_int_equal(sl__wire_next(e.child, &packet), 1);
     assert_true(packet.size > 100000);
     free(data);
-    sl_arena_free(arena);
+    sl_buffer_done(&scratch);
     ends_free(&e);
 }
 
@@ -480,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_the_pool_has_a_limit),
         cmocka_unit_test(test_more_than_there_are_segments),
         cmocka_unit_test(test_values_of_records),
+        cmocka_unit_test(test_values_that_are_refused),
         cmocka_unit_test(test_files_come_with_their_packets),
         cmocka_unit_test(test_files_in_flight_are_closed),
         cmocka_unit_test(test_impossible_frames),
