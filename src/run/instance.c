@@ -236,6 +236,9 @@ static int serve(struct instance *instance)
 static bool offer_services(struct instance *instance)
 {
     SL_AUTO_ERROR sl_error *error = NULL;
+    if (instance->manifest->postgres)
+        postgres_hold(
+            instance->manifest->directory); /* what is begun can be finished without the supervisor */
     if (services_offer(instance->manifest, &error) == 0)
         return true;
     SAY(instance, SL_ERROR, "%s%s%s", error->message, error->hint ? "\n" : "",

@@ -264,6 +264,15 @@ int postgres_use(const char *application, const char *runtime, const char *name,
     return code;
 }
 
+void postgres_hold(const char *application)
+{
+    char *path = sl_printf_heap("%s/var/postgres.users", application);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    free(path);
+    if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0)
+        close(fd); /* it is being stopped; else the descriptor is the process's until its end */
+}
+
 bool postgres_repair(const struct postgres *postgres)
 {
     struct note note;

@@ -30,6 +30,10 @@ bool postgres_repair(const struct postgres *postgres);
 /* The last one who leaves stops it, and waits for that. Takes one that is not in use. */
 void postgres_leave(struct postgres *postgres);
 
+/* For a process that others started to use it: while this one lives it is not stopped, though they be killed.
+ * Where there is none nothing happens. */
+void postgres_hold(const char *application);
+
 /* Where the programs of the version that made `data` are, or of the newest where there is no data yet.
  * malloc'ed. 0, or SL_ENOENT with what to install. */
 int postgres_programs(const char *data, char **ret_path, sl_error **ret_error);

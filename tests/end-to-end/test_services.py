@@ -206,6 +206,33 @@ def test_it_ends_with_a_server_that_was_killed(postgres_app, serve, config):
     assert psql(config(serve(directory)), "SELECT x FROM t") == "7"
 
 
+def test_requests_outlive_a_server_that_was_killed(postgres_app, serve, config):
+    """What an instance has begun it finishes, and PostgreSQL is there as long."""
+    source = SOURCE.replace("SL_APPLICATION(app) {", """
+#include <unistd.h>
+static sl_response *slow(sl_request *req)
+{
+    sl_info("begun");
+    while (access("gate", F_OK) != 0)
+        sl_await(sl_sleep(5));
+    return sl_text(req, 200, "finished");
+}
+SL_APPLICATION(app) { sl_route(app, "slow", "GET /slow", slow); """)
+    directory = postgres_app()
+    (directory / "src/probe.c").write_text(source)
+    server = serve(directory)
+    got, pid = config(server), postmaster(directory)
+    with server.connect() as client:
+        client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_said("begun")
+        server.tell(signal.SIGKILL)
+        server.wait()
+        assert psql(got, "SELECT 1") == "1"
+        (directory / "gate").write_text("")
+        assert client.response().body == b"finished"
+    eventually(lambda: not alive(pid), "the end of PostgreSQL")
+
+
 def test_it_is_started_again(postgres_app, serve, config):
     directory = postgres_app()
     server = serve(directory)
