@@ -37,13 +37,18 @@ static sl_result plugins_stopped(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
-static sl_result background_done(sl_result result, void *data)
+static void begin_stopping(void *data)
 {
     struct instance *instance = data;
-    sl_result_done(&result);
     SL_IN_ROOT(instance->root);
     sl_deferred *done = sl_timeout(sl_spawn(stop_plugins, instance), time_left(instance));
     sl_forget(sl_then(done, plugins_stopped, plugins_stopped, instance, NULL));
+}
+
+static sl_result background_done(sl_result result, void *data)
+{
+    sl_result_done(&result);
+    sl_soon(begin_stopping, data); /* this may be the end of a task, and what comes next is no child of that */
     return sl_ok(NULL);
 }
 

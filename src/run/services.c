@@ -54,6 +54,7 @@ static int make_secret(const char *path)
         unlink(beside);
     }
     sl_buffer_done(&text);
+    free(beside);
     return code;
 }
 
