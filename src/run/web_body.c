@@ -45,16 +45,19 @@ static void upload_done(void *data)
     upload->web->spooled -= upload->reserved;
 }
 
-static void write_out(struct upload *upload, const void *data, size_t size)
+/* Writes what is in memory. */
+static void write_out(struct upload *upload)
 {
+    size_t size = upload->memory.size;
     if (!spool_reserve(upload->web, size))
         sl_fail(SL_HTTP(503), "there is no room left for large bodies of requests (spool_size)");
     upload->reserved += size;
     SL_SCRATCH()
     {
-        sl_await(sl_file_write_at(upload->file.value, upload->size, data, size));
+        sl_await(sl_file_write_at(upload->file.value, upload->size, upload->memory.data, size));
     }
     upload->size += size;
+    upload->memory.size = 0;
 }
 
 static void open_file(struct upload *upload)
@@ -65,21 +68,19 @@ static void open_file(struct upload *upload)
         upload->file = (sl_result){0};
         sl_fail_error(error);
     }
-    if (upload->memory.size)
-        write_out(upload, upload->memory.data, upload->memory.size);
-    sl_buffer_done(&upload->memory);
 }
 
 static void take_piece(struct upload *upload, const char *data, size_t size)
 {
     if (size > upload->web->manifest->workers.upload_size - upload->size - upload->memory.size)
         too_large(upload->web);
-    if (!upload->file.value && upload->memory.size + size > WEB_IN_MEMORY)
-        open_file(upload);
-    if (upload->file.value)
-        write_out(upload, data, size);
-    else
-        sl_buffer_put(&upload->memory, data, size);
+    if (upload->memory.size + size > WEB_IN_MEMORY) {
+        if (!upload->file.value)
+            open_file(upload);
+        if (upload->memory.size)
+            write_out(upload);
+    }
+    sl_buffer_put(&upload->memory, data, size); /* never a write for each piece: a chunk may be one byte */
 }
 
 static void take_whole(struct relay *relay, struct web_request *request)
@@ -91,6 +92,9 @@ static void take_whole(struct relay *relay, struct web_request *request)
     for (const char *piece; (piece = sl_body_read(relay->req, &size));)
         take_piece(upload, piece, size);
     if (upload->file.value) {
+        if (upload->memory.size)
+            write_out(upload);
+        sl_buffer_done(&upload->memory);
         request->body_file = sl_file_descriptor(upload->file.value);
         request->body_size = (int64_t)upload->size;
     } else {

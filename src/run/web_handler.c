@@ -38,7 +38,10 @@ static void describe_headers(sl_request *req, struct web_request *out)
     out->headers.items = sl_alloc(out->headers.count * sizeof(*out->headers.items) + 1);
     for (size_t i = 0; i < out->headers.count; i++) {
         const char *name, *value = sl_header_at(req, i, &name);
-        out->headers.items[i] = (struct web_header){lower(req, name), sl_view_of(value)};
+        name = lower(req, name);
+        if (strcmp(name, "host") == 0)
+            value = sl_host(req); /* an absolute target says more than the field (RFC 9112, 3.2.2) */
+        out->headers.items[i] = (struct web_header){name, sl_view_of(value)};
     }
 }
 

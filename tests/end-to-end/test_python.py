@@ -166,6 +166,13 @@ def test_static_files_come_first(python_app, serve):
     assert server.get("/").body == b"hello from python\n"
 
 
+def test_the_host_of_an_absolute_target_counts(probe):
+    with probe().connect() as connection:
+        connection.send("GET http://example.org:81/environ?HTTP_HOST&SERVER_NAME&SERVER_PORT HTTP/1.1\r\nHost: other\r\n\r\n")
+        said = connection.response().body.decode()
+    assert "'HTTP_HOST': 'example.org:81'" in said and "'SERVER_NAME': 'example.org'" in said and "'SERVER_PORT': '81'" in said
+
+
 # ---- Bodies ------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +189,17 @@ def test_uploads(probe, size):
                       (body[at:at + 50000] for at in range(0, size, 50000))) + b"0\r\n\r\n"
     said = server.get("/echo", "Transfer-Encoding: chunked", method="POST", body=chunks).body.decode()
     assert said.endswith(f" {size} {digest}")
+
+
+def test_an_upload_in_chunks_of_one_byte(probe):
+    """It is written to its file as if it came at once: a write for each byte would take this test beyond its deadline."""
+    import hashlib
+
+    server = probe()
+    body = os.urandom(400000)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    said = server.get("/echo", "Transfer-Encoding: chunked", method="POST", body=chunks).body.decode()
+    assert said.endswith(f" {len(body)} {hashlib.sha256(body).hexdigest()}")
 
 
 def test_an_upload_that_is_too_large(probe):
