@@ -1,6 +1,7 @@
 /* chaos: children are killed, ended and stopped at random while many tasks call them, cancel calls, let them
  * time out, wear them and see their services withdrawn. Each call must end exactly once, with a right result
  * or with a reason that there is; and when all is over, nothing is left: no process, descriptor or mapping.
+ * All of it is done twice, a short time first: what the allocators keep after that must not grow any more.
  *
  *     chaos [--kills=N] [--seed=N]        unless said otherwise, 10,000 kills, and fewer under the sanitizers
  *
@@ -22,6 +23,9 @@
 #define KILLS 10000
 #endif
 
+#define WARM_UP 10         /* the first round has so much less kills */
+#define MAPPINGS_MORE 64   /* that the second round may leave: many less than there are kills */
+#define LAST_KILLED 64     /* children that are not counted again: they may not have been reaped yet */
 #define ROOTS 4            /* with a manager each */
 #define CALLERS 16         /* in each */
 #define WITHDRAW_EVERY 500 /* kills */
@@ -33,7 +37,8 @@ typedef struct chaos {
     sl_root *roots[ROOTS];
     sl_manager *managers[ROOTS];
     uint64_t begun, ended, good, by_code[6];
-    unsigned kills, twice;
+    unsigned kills, kills_wanted, twice;
+    pid_t last_killed[LAST_KILLED];
     bool over;
     sl_logger logger;
 } chaos;
@@ -92,6 +97,11 @@ static sl_deferred *random_call(int64_t *ret_number)
     if (random_below(50) == 0) { /* one that is never done */
         options.timeout_ms = 5;
         return random_below(2) ? sl_call_with(&options, trial, wait) : sl_call_with(&options, trials, wait);
+    }
+    if (random_below(2)) { /* one that a kill may hit */
+        *ret_number = random_below(3000);
+        return random_below(2) ? sl_call_with(&options, trial, linger, *ret_number)
+                               : sl_call_with(&options, trials, linger, *ret_number);
     }
     return random_below(2) ? sl_call_with(&options, trial, twice, *ret_number)
                            : sl_call_with(&options, trials, twice, *ret_number);
@@ -152,25 +162,37 @@ static void *caller(void *data)
 
 /* ---- The killer ---- */
 
+/* One that has calls, nine times of ten. */
 static pid_t random_child(sl_manager *manager)
 {
+    bool any = random_below(10) == 0;
     json_t *stats = sl_manager_stats(manager), *service, *child;
     pid_t pids[64];
     uint32_t count = 0;
     size_t i, j;
-    json_array_foreach(stats, i, service)
-        json_array_foreach(json_object_get(service, "children"), j, child) if (count < 64) pids[count++] =
-            (pid_t)json_integer_value(json_object_get(child, "pid"));
+    json_array_foreach(stats, i, service) json_array_foreach(
+        json_object_get(service, "children"), j,
+        child) if (count < 64 && (any || json_integer_value(json_object_get(child, "running")) > 0))
+        pids[count++] = (pid_t)json_integer_value(json_object_get(child, "pid"));
     json_decref(stats);
     return count ? pids[random_below(count)] : 0;
+}
+
+static bool was_killed(const chaos *c, pid_t pid)
+{
+    for (unsigned i = 0; i < LAST_KILLED; i++)
+        if (c->last_killed[i] == pid)
+            return true;
+    return false;
 }
 
 static void kill_one(chaos *c)
 {
     pid_t pid = random_child(c->managers[random_below(ROOTS)]);
     uint32_t which = random_below(100);
-    if (pid && kill(pid, which < 2 ? SIGSTOP : which < 30 ? SIGTERM : SIGKILL) == 0)
-        c->kills++;
+    if (!pid || was_killed(c, pid) || kill(pid, which < 2 ? SIGSTOP : which < 30 ? SIGTERM : SIGKILL) < 0)
+        return;
+    c->last_killed[c->kills++ % LAST_KILLED] = pid;
 }
 
 static void withdraw_one(sl_manager *manager, bool many)
@@ -185,7 +207,7 @@ static void *killer(void *data)
 {
     chaos *c = data;
     unsigned withdrawn = 0;
-    while (c->kills < kills_wanted) {
+    while (c->kills < c->kills_wanted) {
         SL_SCRATCH()
         {
             kill_one(c);
@@ -203,13 +225,13 @@ static void *killer(void *data)
 
 /* ---- All of it ---- */
 
-static unsigned wire_mappings(void)
+static unsigned mappings(const char *kind)
 {
     char line[512];
     unsigned count = 0;
     FILE *maps = fopen("/proc/self/maps", "re");
     while (fgets(line, sizeof line, maps))
-        count += strstr(line, "memfd:") != NULL;
+        count += strstr(line, kind) != NULL;
     fclose(maps);
     return count;
 }
@@ -260,22 +282,32 @@ static void end(chaos *c, unsigned files)
     }
     while (open_files() != files) /* closed at the end of a pass of the loop */
         sl_yield();
-    CHECK(wire_mappings() == 0);
+    CHECK(mappings("memfd:") == 0);
+}
+
+/* How many mappings there are after it. */
+static unsigned run_round(chaos *c, unsigned kills)
+{
+    unsigned files = open_files();
+    *c = (chaos){.kills_wanted = kills, .logger = {.name = "chaos", .level = SL_INFO, .write = log_quietly}};
+    begin(c);
+    run_chaos(c);
+    end(c, files);
+    return mappings("");
 }
 
 static void *program(void *data)
 {
-    chaos c = {.logger = {.name = "chaos", .level = SL_INFO, .write = log_quietly}};
-    unsigned files = open_files();
-    begin(&c);
-    run_chaos(&c);
-    end(&c, files);
+    chaos c;
+    unsigned before = run_round(&c, kills_wanted / WARM_UP), after = run_round(&c, kills_wanted);
     printf(
         "%u kills; %llu calls ended, %llu with their result; crashed %llu, timed out %llu, cancelled %llu, "
-        "busy %llu, closed %llu, without service %llu\n",
+        "busy %llu, closed %llu, without service %llu; %u mappings, and %u before\n",
         c.kills, (unsigned long long)c.ended, (unsigned long long)c.good, (unsigned long long)c.by_code[0],
         (unsigned long long)c.by_code[1], (unsigned long long)c.by_code[2], (unsigned long long)c.by_code[3],
-        (unsigned long long)c.by_code[4], (unsigned long long)c.by_code[5]);
+        (unsigned long long)c.by_code[4], (unsigned long long)c.by_code[5], after, before);
+    CHECK(c.by_code[0] > c.kills / 10); /* else the kills hit nothing */
+    CHECK(after <= before + MAPPINGS_MORE);
     return NULL;
 }
 

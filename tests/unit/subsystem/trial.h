@@ -26,6 +26,7 @@ SL_RECORD(trial_wait, TRIAL_WAIT);
     M(fail, trial_text, sl_nothing)                                                                          \
     M(die, trial_number, sl_nothing) /* by this signal; 0: exits with 3 */                                   \
     M(grow, trial_number, trial_number)                                                                      \
-    M(count, sl_nothing, trial_number) /* how often it was called in this process */
+    M(count, sl_nothing, trial_number)    /* how often it was called in this process */                      \
+    M(linger, trial_number, trial_number) /* for so many us; gives twice that */
 SL_SERVICE(trial, 1, TRIAL);
 SL_SERVICE(trials, 1, TRIAL);

@@ -92,6 +92,18 @@ static void do_count(const struct sl_nothing *arguments, struct trial_number *re
     result->number = ++count;
 }
 
+static void do_linger(const struct trial_number *arguments, struct trial_number *result)
+{
+    usleep((useconds_t)arguments->number);
+    result->number = 2 * arguments->number;
+}
+
+static void do_linger_awaiting(const struct trial_number *arguments, struct trial_number *result)
+{
+    sl_await(sl_sleep((uint64_t)arguments->number / 1000));
+    result->number = 2 * arguments->number;
+}
+
 static const struct trial_methods methods = {.echo = do_echo,
                                              .twice = do_twice,
                                              .reverse = do_reverse,
@@ -101,7 +113,8 @@ static const struct trial_methods methods = {.echo = do_echo,
                                              .fail = do_fail,
                                              .die = do_die,
                                              .grow = do_grow,
-                                             .count = do_count};
+                                             .count = do_count,
+                                             .linger = do_linger};
 static const struct trials_methods many_methods = {.echo = do_echo,
                                                    .twice = do_twice,
                                                    .reverse = do_reverse,
@@ -111,6 +124,7 @@ static const struct trials_methods many_methods = {.echo = do_echo,
                                                    .fail = do_fail,
                                                    .die = do_die,
                                                    .grow = do_grow,
-                                                   .count = do_count};
+                                                   .count = do_count,
+                                                   .linger = do_linger_awaiting};
 
 SL_PLUGIN(trial, SL_OFFERS(trial, &methods), SL_OFFERS(trials, &many_methods, .concurrency = 8));
