@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -79,10 +80,13 @@ static void close_child(sl__child *child)
 
 /* ---- Ending it --------------------------------------------------------------------------------------- */
 
+/* The leader gets it too where it has left its own group. */
 static void signal_group(sl__child *child, int signal)
 {
-    if (!child->reaped)
-        kill(-child->pid, signal);
+    if (child->reaped)
+        return;
+    if (kill(-child->pid, signal) < 0 || signal == SIGKILL)
+        pidfd_send_signal(child->pidfd, signal, NULL, 0);
 }
 
 static void give_time(sl__child *child, uint64_t ms, uv_timer_cb callback)
@@ -208,6 +212,16 @@ static int take_packets(sl__child *child)
     return child->state == SL__CHILD_GONE ? 0 : r;
 }
 
+/* The wire cannot be used any more. */
+static void kill_for(sl__child *child, int code)
+{
+    char why[160] = "it broke the rules of the wire";
+    if (code != SL_EPROTO)
+        snprintf(why, sizeof why, "its wire cannot be used any more (%s)%s", sl_code_message(code),
+                 code == -EMFILE || code == -ENFILE ? ": allow more open files (ulimit -n)" : "");
+    sl__child_kill(child, why);
+}
+
 static void on_wire(void *data)
 {
     sl__child *child = data;
@@ -218,7 +232,7 @@ static void on_wire(void *data)
     child->attached = false;
     sl__wire_detach(child->wire);
     if (r != SL_ECLOSED)
-        sl__child_kill(child, "it broke the rules of the wire");
+        kill_for(child, r);
     else if (child->state != SL__CHILD_STOPPING) /* nearly always its exit, which is told in a moment */
         give_time(child, child->grace_ms, on_grace_over);
 }
@@ -256,7 +270,9 @@ static void on_output(uv_poll_t *poll, int status, int events)
 
 static const char *describe_end(const siginfo_t *info, char out[static 80])
 {
-    if (info->si_code == CLD_EXITED)
+    if (!info->si_pid)
+        snprintf(out, 80, "nobody knows how, as something else waited for it");
+    else if (info->si_code == CLD_EXITED)
         snprintf(out, 80, "exit status %d", info->si_status);
     else
         snprintf(out, 80, "signal %d (%s)", info->si_status, sigdescr_np(info->si_status));
@@ -284,6 +300,12 @@ static sl_error *end_error(const sl__child *child, const siginfo_t *info)
     sl_buffer_done(&last);
     if (child->told && child->told->hint)
         sl_error_hint(error, "%s", child->told->hint);
+    else if (!info->si_pid)
+        sl_error_hint(error,
+                      "let this process neither ignore SIGCHLD nor wait for children that are not its");
+    else if (!child->why && info->si_code == CLD_KILLED && info->si_status == SIGKILL)
+        sl_error_hint(error, "somebody killed it: if nobody did, the system may have, for want of memory "
+                             "(see dmesg)");
     if (child->told)
         sl_error_cause(error, sl_error_ref(child->told));
     return error;
@@ -296,16 +318,28 @@ static void drain_output(sl__child *child)
     sl__printed_end(&child->printed);
 }
 
+/* Reaps it, if it can be reaped already, with what is left of its group. Where SIGCHLD is ignored the system
+ * has done so, or somebody else who waits for any child: then nothing is known of how it ended, and its
+ * number may be a stranger's. */
+static bool reap(sl__child *child, siginfo_t *ret_info)
+{
+    *ret_info = (siginfo_t){0};
+    if (waitid(P_PIDFD, (id_t)child->pidfd, ret_info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return errno == ECHILD;
+    if (ret_info->si_pid == 0)
+        return false;
+    signal_group(child, SIGKILL);
+    while (waitid(P_PIDFD, (id_t)child->pidfd, ret_info, WEXITED) < 0 && errno == EINTR)
+        continue;
+    return true;
+}
+
 static void on_exit_told(uv_poll_t *poll, int status, int events)
 {
     sl__child *child = poll->data;
-    siginfo_t info = {0};
-    if (child->state == SL__CHILD_GONE ||
-        waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    siginfo_t info;
+    if (child->state == SL__CHILD_GONE || !reap(child, &info))
         return;
-    signal_group(child, SIGKILL);
-    while (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-        continue;
     child->reaped = true;
     SL_IN_CONTEXT(child->context);
     take_packets(child);
@@ -398,6 +432,10 @@ static sl_error *start_error(int code, const sl__child_options *options)
         sl_error_hint(error, "make it executable: chmod +x %s", program);
     else if (code == -EMFILE || code == -ENFILE)
         sl_error_hint(error, "allow more open files (ulimit -n)");
+    else if (code == -EAGAIN)
+        sl_error_hint(error, "allow more processes (ulimit -u, or pids.max of the control group)");
+    else if (code == -ENOMEM)
+        sl_error_hint(error, "give it more memory, or have fewer children (maximum)");
     return error;
 }
 

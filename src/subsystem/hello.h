@@ -41,7 +41,9 @@ SL_RECORD(sl__upcall, SL__UPCALL);
 
 /* SL__TELL, either way (`word` is 1 for a sticky event); SL__HEAR and SL__UNHEAR carry the channel's name
  * alone. */
-#define SL__EVENT(F) F(channel, text, SL_REQUIRED) F(event, text, SL_REQUIRED) F(json, text)
+#define SL__CHANNEL_MAX 16384 /* of a channel's name */
+#define SL__EVENT(F)                                                                                         \
+    F(channel, text, SL_REQUIRED, .max = SL__CHANNEL_MAX) F(event, text, SL_REQUIRED) F(json, text)
 SL_RECORD(sl__event, SL__EVENT);
 
 /* SL__LOG. */

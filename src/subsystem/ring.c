@@ -209,7 +209,7 @@ uint64_t sl__wire_put(sl__wire *wire, const sl__packet *head, const struct iovec
     if (wire->closed || wire->broken) { /* nobody will read it */
         if (head->segment)
             head->segment->references = 0;
-        return wire->head + sl__wire_backlog(wire);
+        return UINT64_MAX;
     }
     if (head->segment) {
         frame.size = head->size;

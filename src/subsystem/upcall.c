@@ -260,6 +260,13 @@ bool sl__upcalls_packet(sl__upcalls *upcalls, const sl__packet *packet)
     return ours;
 }
 
+void sl__upcalls_free(sl__upcalls *upcalls)
+{
+    sl_arena_free(upcalls->arena);
+    sl_buffer_done(&upcalls->scratch);
+    free(upcalls);
+}
+
 sl__upcalls *sl__upcalls_end(sl__upcalls *upcalls)
 {
     if (!upcalls)
@@ -269,8 +276,8 @@ sl__upcalls *sl__upcalls_end(sl__upcalls *upcalls)
         sl__upcall_made *made = upcalls->calls;
         leave(made);
     }
-    sl_arena_free(upcalls->arena);
-    sl_buffer_done(&upcalls->scratch);
-    free(upcalls);
+    upcalls->ended = true;
+    if (!upcalls->telling)
+        sl__upcalls_free(upcalls);
     return NULL;
 }

@@ -114,6 +114,8 @@ static void tell(sl__upcalls *upcalls, bool sticky, const struct sl__event *told
     upcalls->telling = true;
     sl__emit(&from_child, sl_channel_get(upcalls->root, told->channel), &event, payload);
     upcalls->telling = false;
+    if (upcalls->ended) /* by one who listens */
+        sl__upcalls_free(upcalls);
 }
 
 static void put_log(sl__upcalls *upcalls, unsigned level, const struct sl__logged *logged)
@@ -123,8 +125,13 @@ static void put_log(sl__upcalls *upcalls, unsigned level, const struct sl__logge
                   sl__child_pid(upcalls->child), logged->message ? logged->message : "");
 }
 
-static char *channel_in(const sl__packet *packet)
+/* NULL: the child broke the rules, and is ended. */
+static char *channel_in(const sl__upcalls *upcalls, const sl__packet *packet)
 {
+    if (packet->size > SL__CHANNEL_MAX) {
+        sl__child_kill(upcalls->child, "the name of a channel that it asked for is too long");
+        return NULL;
+    }
     char *channel = sl_malloc(packet->size + 1);
     memcpy(channel, packet->data, packet->size);
     channel[packet->size] = '\0';
@@ -142,9 +149,11 @@ bool sl__upcalls_bus_packet(sl__upcalls *upcalls, const sl__packet *packet)
         if ((read = sl__upcalls_read(upcalls, packet, sl__logged_record())))
             put_log(upcalls, packet->word, read);
     } else if (packet->kind == SL__HEAR) {
-        hear(upcalls, channel = channel_in(packet));
+        if ((channel = channel_in(upcalls, packet)))
+            hear(upcalls, channel);
     } else if (packet->kind == SL__UNHEAR) {
-        sl_table_remove(upcalls->heard, channel = channel_in(packet));
+        if ((channel = channel_in(upcalls, packet)))
+            sl_table_remove(upcalls->heard, channel);
     } else {
         return false;
     }

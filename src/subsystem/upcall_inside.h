@@ -26,12 +26,14 @@ struct sl__upcalls {
 
     sl_table *heard; /* by channel */
     bool telling;    /* what this child emitted */
+    bool ended;      /* meanwhile: freed when that is over */
     bool deaf;       /* it wanted to hear more than that */
     size_t dropped;
 };
 
 /* upcall_bus.c: the packet of an event or of the log: whether it was one. */
 bool sl__upcalls_bus_packet(sl__upcalls *upcalls, const sl__packet *packet);
+void sl__upcalls_free(sl__upcalls *upcalls);
 void sl__upcalls_bus_begin(sl__upcalls *upcalls);
 void sl__upcalls_bus_end(sl__upcalls *upcalls);
 /* The record in a packet, which lives until the next is read; NULL: the child broke the rules, and is ended.

@@ -77,8 +77,8 @@ SL_API sl__wire *sl__wire_free(sl__wire *wire); /* takes NULL. Segments that are
 /* Puts a packet in: `head` (its kind, codec, word, call and files), the payload from pieces (of
  * SL__WIRE_VALUE_MAX bytes at most together). Never blocks and never refuses: what finds no room in the ring
  * waits in our memory (sl__wire_backlog bytes), in order; what is put after the end of the other side is
- * lost. The files are duplicated: the caller's stay its own. Gives the packet's position, for sl__wire_taken.
- */
+ * lost, and never taken. The files are duplicated: the caller's stay its own. Gives the packet's position,
+ * for sl__wire_taken. */
 SL_API uint64_t sl__wire_put(sl__wire *wire, const sl__packet *head, const struct iovec *pieces,
                              unsigned count);
 /* Room in a segment of at least `size` bytes, to be filled in and put as the packet's `segment` (with

@@ -25,11 +25,15 @@ static void *run_trial(void *data)
     }                                                                                                        \
     static void *name##_task(void *data)
 
-static void offer(const char *how)
+static void offer_with(const char *how, const sl_offer *options)
 {
     sl_error *error = NULL;
-    sl_offer offered = {.service = sums_service, .queue_calls = 10000};
-    CHECK(sl_manager_offer(manager, "sums", &offered, how, &error) == 0);
+    CHECK(sl_manager_offer(manager, "sums", options, how, &error) == 0);
+}
+
+static void offer(const char *how)
+{
+    offer_with(how, &(sl_offer){.service = sums_service, .queue_calls = 10000});
 }
 
 /* What the statistics say of the only service. */
@@ -39,6 +43,12 @@ static int64_t counted(const char *what)
     const json_t *service = json_array_get(stats, 0), *calls = json_object_get(service, "calls");
     const json_t *count = json_object_get(calls, what);
     return json_integer_value(count ? count : json_object_get(service, what));
+}
+
+static size_t children(void)
+{
+    json_auto_t *stats = sl_manager_stats(manager);
+    return json_array_size(json_object_get(json_array_get(stats, 0), "children"));
 }
 
 TEST(what_cannot_be_read_ends_the_child)
@@ -58,6 +68,37 @@ TEST(a_number_is_used_once)
 {
     offer("number-twice");
     CHECK_FAILS(sl_call(sums, add, 1, 1), SL_ECRASHED, "gave two calls the same number");
+    return NULL;
+}
+
+TEST(names_of_channels_have_a_limit)
+{
+    offer("long-channel");
+    CHECK_FAILS(sl_call(sums, add, 1, 1), SL_ECRASHED, "the name of a channel");
+    return NULL;
+}
+
+/* Signals go to the group, which may be without it. */
+TEST(who_leaves_its_group_is_ended_too)
+{
+    offer_with("other-group", &(sl_offer){.service = sums_service, .grace_ms = 20});
+    CHECK_FAILS(sl_call_with(SL_CALL(.timeout_ms = 100), sums, add, 1, 1), SL_ETIMEDOUT, "");
+    while (children())
+        sl_await(sl_sleep(1));
+    return NULL;
+}
+
+static sl_result free_manager(const sl_told *told, void *data)
+{
+    manager = sl_manager_free(manager);
+    return sl_ok(NULL);
+}
+
+TEST(an_event_of_a_child_may_end_all)
+{
+    offer("event");
+    sl_listen_to(sl_channel("x"), noted, free_manager, NULL);
+    CHECK_FAILS(sl_call(sums, add, 1, 1), SL_ECLOSED, "");
     return NULL;
 }
 
@@ -103,6 +144,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_read_ends_the_child),
         cmocka_unit_test(a_number_is_used_once),
+        cmocka_unit_test(names_of_channels_have_a_limit),
+        cmocka_unit_test(who_leaves_its_group_is_ended_too),
+        cmocka_unit_test(an_event_of_a_child_may_end_all),
         cmocka_unit_test(a_child_has_so_many_calls_at_once),
         cmocka_unit_test(a_child_hears_so_many_channels),
         cmocka_unit_test(what_makes_no_sense_does_no_harm),

@@ -93,6 +93,7 @@ static void test_what_was_put_before_the_end_arrives(void **state)
         put_pattern(e.parent, i, 1000);
     put_pattern(e.parent, 1, 100000);
     assert_true(sl__wire_backlog(e.parent) < 300000);
+    assert_false(sl__wire_taken(e.parent, put(e.parent, 1, "", 0)));
     ends_free(&e);
 }
 

@@ -51,6 +51,7 @@ static void call_up(uint64_t number, const char *method)
 /* What it does when it is called. Whether it answers after that. */
 static bool misbehave(const char *how)
 {
+    static const char long_name[SL__CHANNEL_MAX + 1];
     if (strcmp(how, "upcall-garbage") == 0)
         put(SL__CALL, 1, "garbage", 7);
     else if (strcmp(how, "event-garbage") == 0)
@@ -60,6 +61,10 @@ static bool misbehave(const char *how)
     else if (strcmp(how, "number-twice") == 0)
         for (int i = 0; i < 2; i++)
             call_up(1, "nap");
+    else if (strcmp(how, "long-channel") == 0)
+        put(SL__HEAR, 0, long_name, sizeof long_name);
+    else if (strcmp(how, "other-group") == 0)
+        setpgid(0, getpgid(getppid()));
     else
         return true;
     return false;
@@ -74,6 +79,8 @@ static void overdo(const char *how)
     if (strcmp(how, "many-channels") == 0)
         for (int i = 0; i < 5000; i++)
             put(SL__HEAR, 0, deep, (size_t)snprintf(deep, sizeof deep, "channel/%d", i));
+    if (strcmp(how, "event") == 0)
+        put_record(SL__TELL, 0, sl__event_record(), &(struct sl__event){"x", "noted", "1"});
     if (strcmp(how, "odd-channels") == 0) {
         memset(deep, '/', sizeof deep);
         put(SL__HEAR, 0, deep, sizeof deep);
