@@ -128,6 +128,7 @@ SL_INTERFACE(sl_caller);
     X(concurrency, 1, "calls", "at once in a child; with 1 a method may block")                              \
     X(timeout_ms, 30000, "ms", "for a call, unless it says otherwise")                                       \
     X(grace_ms, 1000, "ms", "between telling a child to leave a call, SIGTERM, and SIGKILL")                 \
+    X(drain_ms, 60000, "ms", "for the long calls (requests, WebSockets) of a child that was replaced")       \
     X(start_ms, 10000, "ms", "for a child to be ready")                                                      \
     X(idle_ms, 60000, "ms", "without a call: a child beyond the minimum is stopped")                         \
     X(recycle_calls, 0, "calls", "a child is replaced after so many (0: never), give or take a tenth")       \
@@ -161,7 +162,7 @@ SL_API extern const sl_interest_kind sl_offers_kind;
 
 typedef struct sl_manager_options {
     const char *programs;     /* the directory of silver-worker and silver-python; NULL: beside libsilver, or
-                                 where they     were installed */
+                                 where they were installed */
     char *const *environment; /* of children; NULL: ours */
     const char *directory;    /* they work in; NULL: ours */
 } sl_manager_options;

@@ -84,14 +84,6 @@ static sl__slot *choose(sl__served *served, const sl__errand *errand, sl__queue 
     return any_slot(served, errand);
 }
 
-sl__slot *sl__served_choose(sl__served *served, sl__errand *errand, sl__queue **ret_queue)
-{
-    *ret_queue = &served->queue;
-    if (served->queue.count && errand->priority != SL_URGENT)
-        return NULL; /* others were here before it */
-    return choose(served, errand, ret_queue);
-}
-
 /* Whether `own` has its turn before `other`. */
 static bool goes_first(const sl__errand *own, const sl__errand *other)
 {
@@ -99,6 +91,17 @@ static bool goes_first(const sl__errand *own, const sl__errand *other)
     if (order[own->priority] != order[other->priority])
         return order[own->priority] < order[other->priority];
     return own->accepted_ns <= other->accepted_ns;
+}
+
+sl__slot *sl__served_choose(sl__served *served, sl__errand *errand, sl__queue **ret_queue)
+{
+    *ret_queue = &served->queue;
+    const sl__errand *other = sl__queue_first(&served->queue);
+    if (other && goes_first(other, errand))
+        return NULL;
+    sl__slot *slot = choose(served, errand, ret_queue);
+    const sl__errand *own = slot ? sl__queue_first(&slot->queue) : NULL;
+    return own && goes_first(own, errand) ? NULL : slot;
 }
 
 static void give(sl__errand *errand, sl__slot *slot)

@@ -131,7 +131,7 @@ static uint64_t deadline_of(const sl__served *served, const sl_call_options *opt
 {
     uint64_t timeout = options->timeout_ms ? options->timeout_ms : served->offer.timeout_ms;
     uint64_t now = served->manager->now_ns / 1000000 + 1; /* at least so long, never less */
-    return timeout < UINT64_MAX - now ? now + timeout : UINT64_MAX;
+    return timeout < SL__LONGEST_MS ? now + timeout : UINT64_MAX;
 }
 
 static sl__errand *make_errand(sl__served *served, const sl__order *order)
@@ -498,6 +498,10 @@ void sl__errand_due(sl__errand *errand, uint64_t now_ms)
     sl_error *error =
         sl__error_new(errand->site, SL_ETIMEDOUT, "a call of %s of %s took more than %" PRIu64 " ms%s",
                       sl__errand_method(errand), errand->served->name, ms, where);
+    sl_error_hint(
+        error, *where ? "raise `maximum` or `concurrency` of its offer, or timeout_ms; and see that no child "
+                        "waits for a call that only it could carry out: that is for ever"
+                      : "let it have more time: timeout_ms of the call, or of the offer");
     sl__errand_leave(errand, SL__OUTCOME_timed_out, error);
 }
 

@@ -111,7 +111,9 @@ static void fill_in(sl_offer *offer)
 {
 #define DEFAULT(name, value, unit, meaning)                                                                  \
     if (!offer->name)                                                                                        \
-        offer->name = value;
+        offer->name = value;                                                                                 \
+    else if (strcmp(unit, "ms") == 0 && offer->name > SL__LONGEST_MS)                                        \
+        offer->name = SL__LONGEST_MS;
     SL_OFFER_OPTIONS(DEFAULT)
 #undef DEFAULT
     if (offer->maximum > SL__CHILDREN_MAX)
@@ -407,6 +409,19 @@ static void end_slot(sl__slot *slot)
     slot->method_count = 0;
 }
 
+static void kill_slot(sl__slot *slot)
+{
+    if (slot->child)
+        sl__child_kill(slot->child, "its manager was freed");
+}
+
+static void for_each_slot(sl_manager *manager, void (*function)(sl__slot *slot))
+{
+    for (sl__served *served = manager->going; served; served = served->next)
+        for (unsigned i = 0; i < served->slot_count; i++)
+            function(served->slots[i]);
+}
+
 static void withdraw_all(sl_manager *manager)
 {
     for (;;) {
@@ -428,9 +443,8 @@ sl_manager *sl_manager_free(sl_manager *manager)
     manager->guard->manager = NULL;
     sl_object_remove(sl_root_object(manager->root), sl_caller);
     withdraw_all(manager);
-    for (sl__served *served = manager->going; served; served = served->next)
-        for (unsigned i = 0; i < served->slot_count; i++)
-            end_slot(served->slots[i]);
+    for_each_slot(manager, kill_slot); /* all at once, so that they are waited for together */
+    for_each_slot(manager, end_slot);
     if (manager->drained)
         sl_abandon(manager->drained);
     manager->drained = NULL;

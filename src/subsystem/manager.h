@@ -194,10 +194,11 @@ struct sl__slot {
     bool worn;                /* is to be replaced */
     uint64_t calls, retire_calls;
     uint64_t started_ms, retire_ms, idle_ms,
-        memory_ms;    /* when: started, too old, idle since, looked at last */
-    uint64_t used;    /* a stamp: the greatest was used last */
-    uint64_t busy_ns; /* when it was last heard of, or got something to do */
-    char **methods;   /* what its child calls them, where that numbers them itself */
+        memory_ms;     /* when: started, too old, idle since, looked at last */
+    uint64_t leave_ms; /* when its long calls are left, if it is leaving */
+    uint64_t used;     /* a stamp: the greatest was used last */
+    uint64_t busy_ns;  /* when it was last heard of, or got something to do */
+    char **methods;    /* what its child calls them, where that numbers them itself */
     unsigned method_count;
 };
 
@@ -217,7 +218,8 @@ void sl__slots_look_at(sl__served *served, uint64_t ms);
 
 /* ---- Services ------------------------------------------------------------------------------------------ */
 
-#define SL__CHILDREN_MAX 1024 /* of a service */
+#define SL__CHILDREN_MAX 1024              /* of a service */
+#define SL__LONGEST_MS (UINT64_C(1) << 40) /* of any time: who asks for more means for ever */
 #define SL__TIME_BUCKETS 14
 
 typedef struct sl__served_counts {

@@ -256,24 +256,13 @@ static void fire_result(asked *a, const sl__packet *packet)
     sl_fire_error(deferred, error ? sl_error_cause(told, error) : told);
 }
 
-static sl_error *explained(const asked *a, sl_error *error)
-{
-    if (error->code == SL_ETIMEDOUT && !error->hint)
-        sl_error_hint(
-            error,
-            "children that wait for calls which wait for them wait for ever: where %s is called by what it "
-            "calls itself, raise `maximum` or `concurrency` of its offer, or call a function instead",
-            sl_root_name(a->remote->root));
-    return error;
-}
-
 static void fire_failed(asked *a, const sl__packet *packet)
 {
     sl__packet_close(packet);
     if (packet->codec == SL__CODEC_JSON && ask_again(a))
         return;
     sl_deferred *deferred = a->deferred;
-    sl_error *error = explained(a, sl__trouble_get((sl_view){packet->data, packet->size}));
+    sl_error *error = sl__trouble_get((sl_view){packet->data, packet->size});
     forget(a);
     sl_fire_error(deferred, error);
 }

@@ -48,7 +48,8 @@ static uint32_t mixed(uint64_t number)
 /* The value, give or take a part of it. */
 static uint64_t vary(uint64_t value, unsigned percent)
 {
-    uint64_t range = value / 100 * percent * 2 + 1, now = sl_monotonic_ns();
+    uint64_t part = value < UINT64_MAX / 200 ? value * percent / 100 : value / 100 * percent;
+    uint64_t range = 2 * part + 1, now = sl_monotonic_ns();
     return value - range / 2 + mixed(now ^ (uintptr_t)&now) % range;
 }
 
@@ -121,8 +122,12 @@ void sl__slot_leave(sl__slot *slot)
         return;
     slot->state = SL__SLOT_leaving;
     release_queue(slot);
-    if (!slot->running)
+    if (!slot->running) {
         ask_to_go(slot);
+        return;
+    }
+    slot->leave_ms = sl__now_ms() + slot->served->offer.drain_ms;
+    sl__slots_look_at(slot->served, slot->leave_ms);
 }
 
 void sl__slot_end(sl__slot *slot, const char *why)
@@ -200,10 +205,43 @@ static void look_at_memory(sl__slot *slot, uint64_t now)
         slot->worn = true;
 }
 
+static sl__errand *first_talk(const sl__slot *slot)
+{
+    sl__errand *errand = slot->first;
+    while (errand && (errand->kind != SL__TALKS || errand->state == SL__ERRAND_LEFT))
+        errand = errand->next;
+    return errand;
+}
+
+/* Those long calls that go on for too long after it was replaced. */
+static void leave_talks(sl__slot *slot)
+{
+    for (sl__errand *talk; (talk = first_talk(slot));) {
+        const sl__served *served = slot->served;
+        sl_error *error = sl__error_new(
+            talk->site, SL_ECLOSED,
+            "the child %d of %s was replaced, and a call of %s had not ended %" PRIu64 " ms later",
+            sl__child_pid(slot->child), served->name, sl__errand_method(talk), served->offer.drain_ms);
+        sl_error_hint(error, "what the call does may be begun again, with another child; or let it have more "
+                             "time (drain_ms)");
+        sl__errand_leave(talk, SL__OUTCOME_closed, error);
+    }
+}
+
+static uint64_t look_at_leaving(sl__slot *slot, uint64_t now)
+{
+    if (now < slot->leave_ms)
+        return slot->leave_ms;
+    leave_talks(slot);
+    return UINT64_MAX;
+}
+
 /* When the slot must be looked at again. */
 static uint64_t look_at_slot(sl__slot *slot, uint64_t now)
 {
     const sl_offer *offer = &slot->served->offer;
+    if (slot->state == SL__SLOT_leaving)
+        return look_at_leaving(slot, now);
     if (slot->state != SL__SLOT_ready)
         return UINT64_MAX;
     bool spare = sl__slots_kept(slot->served) > offer->minimum;

@@ -1,5 +1,8 @@
 /* Children: how many there are, when they come and go, and which gets what. */
 #include "trial_check.h"
+#include "subsystem/manager.h"
+
+#include <sys/resource.h>
 
 #define WAIT_CALL(service, begun, until) sl_call(service, wait, in_scratch(begun), in_scratch(until))
 
@@ -44,6 +47,18 @@ TRIAL_TEST(idle_children_go)
     CHECK(number_of(sl_call(trial, twice, 1)) == 2);
 }
 
+TRIAL_TEST(times_may_be_for_ever)
+{
+    OFFER(manager, trial, .idle_ms = UINT64_MAX, .recycle_ms = UINT64_MAX, .timeout_ms = UINT64_MAX,
+          .drain_ms = UINT64_MAX, .grace_ms = UINT64_MAX, .crash_ms = UINT64_MAX, .start_ms = UINT64_MAX);
+    int64_t pid = number_of(sl_call_with(SL_CALL(.timeout_ms = UINT64_MAX - 1), trial, pid));
+    for (int i = 0; i < 20; i++) {
+        sl_await(sl_sleep(1));
+        CHECK(number_of(sl_call(trial, pid)) == pid);
+    }
+    CHECK(stat_of(manager, "trial", NULL, "starts") == 1);
+}
+
 /* A replacement is ready before the old one goes, so that no call waits for a start. */
 TRIAL_TEST(worn_children_are_replaced)
 {
@@ -71,6 +86,19 @@ TRIAL_TEST(a_busy_worn_child_ends_its_call_first)
     CHECK(pid > 0 && number_of(other) > 0);
     AWAIT(stat_of(manager, "trial", NULL, "recycled") > 0);
     CHECK(number_of(sl_call(trial, pid)) != pid);
+}
+
+TRIAL_TEST(limits_vary)
+{
+    OFFER(manager, trial, .minimum = 8, .maximum = 8, .recycle_calls = 50);
+    const sl__served *served = sl__manager_find(manager, "trial");
+    unsigned others = 0;
+    for (unsigned i = 0; i < served->slot_count; i++) {
+        uint64_t calls = served->slots[i]->retire_calls;
+        CHECK(calls >= 45 && calls <= 55);
+        others += calls != served->slots[0]->retire_calls;
+    }
+    CHECK(served->slot_count == 8 && others > 0);
 }
 
 TRIAL_TEST(old_children_are_replaced)
@@ -167,6 +195,36 @@ TRIAL_TEST(urgent_calls_go_first)
         CHECK(order.numbers[i] == i + 1);
 }
 
+typedef struct next_call {
+    sl_deferred *made;
+    noted note;
+} next_call;
+
+static sl_result call_next(sl_result result, void *data)
+{
+    next_call *next = data;
+    next->made = sl_then(sl_call(trial, twice, 2), take_note, NULL, &next->note, NULL);
+    return result;
+}
+
+/* Neither when the child is free again may who comes then overtake who waits for that child. */
+TRIAL_TEST(who_waits_for_a_child_is_not_overtaken)
+{
+    OFFER(manager, trial);
+    sequence order = {0};
+    next_call next = {.note = {&order, 2}};
+    sl_deferred *running = WAIT_CALL(trial, "begun", "until");
+    AWAIT(exists("begun"));
+    sl_call_options options = {.key = "k", .priority = SL_URGENT};
+    sl_deferred *urgent = noting(sl_call_with(&options, trial, twice, 1), &order, 1);
+    sl_then(running, call_next, NULL, &next, NULL);
+    touch("until");
+    sl_await(running);
+    sl_await(urgent);
+    sl_await(next.made);
+    CHECK(order.numbers[0] == 1 && order.numbers[1] == 2);
+}
+
 TRIAL_TEST(a_key_has_its_child)
 {
     OFFER(manager, trial, .minimum = 4, .maximum = 4);
@@ -217,6 +275,34 @@ TRIAL_TEST(a_crash_loop_ends)
     sl_error *error = CHECK_FAILS(sl_call(trial, twice, 1), SL_ECRASHED, "failed 3 times");
     CHECK(strstr(error->message, "signal 6") && strstr(error->detail, "about to die"));
     CHECK(stat_of(manager, "trial", NULL, "starts") == 3);
+}
+
+/* Where it is ignored the system itself waits for children, and how they ended is not known. */
+TRIAL_TEST(children_end_although_sigchld_is_ignored)
+{
+    OFFER(manager, trial, .maximum = 2);
+    signal(SIGCHLD, SIG_IGN);
+    sl_error *error = CHECK_FAILS(sl_call(trial, die, SIGKILL), SL_ECRASHED, "nobody knows how");
+    CHECK(strstr(error->hint, "SIGCHLD"));
+    CHECK(number_of(sl_call(trial, twice, 2)) == 4);
+    sl_await(sl_manager_drain(manager));
+    signal(SIGCHLD, SIG_DFL);
+}
+
+/* What a child gives needs descriptors of ours: it is not its fault that there are none. */
+TRIAL_TEST(without_descriptors_calls_fail_with_a_hint)
+{
+    OFFER(manager, trial);
+    CHECK(number_of(sl_call(trial, twice, 2)) == 4);
+    struct rlimit before, none;
+    int next = dup(STDERR_FILENO);
+    CHECK(close(next) == 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = (struct rlimit){(rlim_t)next, before.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    sl_error *error = CHECK_FAILS(sl_call(trial, reverse, {sl_zalloc(1 << 20), 1 << 20}), SL_ECRASHED, "");
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(strstr(error->message, "ulimit -n"));
+    CHECK(number_of(sl_call(trial, twice, 2)) == 4);
 }
 
 TRIAL_TEST(after_a_while_it_is_tried_again)
@@ -337,16 +423,21 @@ int main(void)
         TEST(the_minimum_is_kept),
         TEST(more_are_started_on_demand),
         TEST(idle_children_go),
+        TEST(times_may_be_for_ever),
         TEST(worn_children_are_replaced),
         TEST(a_busy_worn_child_ends_its_call_first),
+        TEST(limits_vary),
         TEST(old_children_are_replaced),
         TEST(large_children_are_replaced),
         TEST(a_full_queue_is_busy),
         TEST(a_queue_is_bounded_by_bytes),
         TEST(urgent_calls_go_first),
+        TEST(who_waits_for_a_child_is_not_overtaken),
         TEST(a_key_has_its_child),
         TEST(a_key_does_not_wait_for_ever),
         TEST(a_crash_loop_ends),
+        TEST(children_end_although_sigchld_is_ignored),
+        TEST(without_descriptors_calls_fail_with_a_hint),
         TEST(after_a_while_it_is_tried_again),
         TEST(successes_forgive_crashes),
         TEST(withdrawing_ends_calls),

@@ -143,13 +143,32 @@ TRIAL_TEST(ends_are_told)
     OFFER_TALKER(manager, .grace_ms = 20);
     sl_error *error = failure_of(die, NULL);
     CHECK(error->code == SL_ECRASHED && strstr(error->message, "signal 6"));
-    CHECK(failure_of(time_out, NULL)->code == SL_ETIMEDOUT);
+    error = failure_of(time_out, NULL);
+    CHECK(error->code == SL_ETIMEDOUT && strstr(error->hint, "timeout_ms"));
     sl__talk *talk = begin(TALK_ECHO, "", 0); /* after SIGKILL: it ignores SIGTERM */
     CHECK(failure_of(time_out_waiting, NULL)->code == SL_ETIMEDOUT);
     sl__talk_end(talk);
     sl__packet packet;
     CHECK(sl__talk_next(talk, &packet) && !sl__talk_next(talk, &packet));
     CHECK(stat_of(manager, "talker", "calls", "timed_out") == 2);
+}
+
+static void *talk_for_ever(void *data)
+{
+    sl__talk *talk = begin(TALK_ECHO, "", UINT64_MAX);
+    sl__packet packet;
+    sl__talk_next(talk, &packet);
+    return NULL;
+}
+
+TRIAL_TEST(a_child_that_was_replaced_does_not_talk_for_ever)
+{
+    OFFER_TALKER(manager, .recycle_ms = 10, .drain_ms = 20, .grace_ms = 60000);
+    sl_error *error = failure_of(talk_for_ever, NULL);
+    CHECK(error->code == SL_ECLOSED && strstr(error->message, "was replaced") &&
+          strstr(error->hint, "drain_ms"));
+    CHECK(stat_of(manager, "talker", NULL, "recycled") > 0 &&
+          stat_of(manager, "talker", "calls", "closed") == 1);
 }
 
 static void *abandoned(void *data)
@@ -213,6 +232,7 @@ int main(void)
         TEST(who_sends_waits_for_who_takes),
         TEST(who_sends_too_much_is_ended),
         TEST(ends_are_told),
+        TEST(a_child_that_was_replaced_does_not_talk_for_ever),
         TEST(cancelled_talks_leave_the_child),
         TEST(heads_have_files_and_answers_need_no_data),
         TEST(nobody_to_talk_to),
