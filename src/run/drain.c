@@ -48,7 +48,8 @@ static void begin_stopping(void *data)
 static sl_result background_done(sl_result result, void *data)
 {
     sl_result_done(&result);
-    sl_soon(begin_stopping, data); /* this may be the end of a task, and what comes next is no child of that */
+    sl_soon(begin_stopping,
+            data); /* this may be the end of a task, and what comes next is no child of that */
     return sl_ok(NULL);
 }
 
