@@ -389,11 +389,11 @@ static PyObject *outstay(PyObject *self, PyObject *given)
 
 static PyMethodDef outstay_method = {"outstay", outstay, METH_O, NULL};
 
-static void leave(request *r)
+static void leave(request *r, bool hurry)
 {
     /* The instance's clock began to run a little earlier. */
     uint64_t taken = sl_monotonic_ns() - r->begun_ns, given = r->deadline_ns - r->begun_ns;
-    r->late = r->deadline_ns && taken >= given - given / 10;
+    r->late = hurry && r->deadline_ns && taken >= given - given / 10;
     asgi_leave(r);
     if (r->finished) {
         asgi_settle(r);
@@ -476,7 +476,7 @@ static void take(const sl__packet *packet)
         r->window += (int64_t)packet->word * 1024;
         asgi_pump(r);
     } else if (packet->kind == SL__CANCEL && !r->gone) {
-        leave(r);
+        leave(r, packet->word != 1);
     }
     Py_DECREF(r);
 }
@@ -526,7 +526,7 @@ static void leave_all(void)
             next = r->next;
             Py_INCREF(r);
             if (!r->gone)
-                leave(r);
+                leave(r, false);
             Py_DECREF(r);
         }
 }

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
+#include "asgi.h"
 #include "embed.h"
 #include "upcall.h"
-#include "web.h"
 
 static struct port *the_port;
 static const char *the_application = "";
@@ -42,7 +42,7 @@ static PyObject *silver_log(PyObject *module, PyObject *arguments)
 
 static PyObject *silver_log_level(PyObject *module, PyObject *nothing)
 {
-    const char *level = getenv("SILVER_LOG_LEVEL");
+    const char *level = getenv(WEB_ENV_LEVEL);
     return PyUnicode_FromString(level ? level : "info");
 }
 
@@ -59,31 +59,46 @@ static PyObject *silver_application(PyObject *module, PyObject *nothing)
 
 /* ---- The context ------------------------------------------------------------------------------------- */
 
-static PyObject *request_variable;
+static PyObject *work_variable; /* a contextvars.ContextVar that holds such a dictionary, in a loop */
+static PyObject *place;         /* what all have */
 
-PyObject *module_context_variable(void)
+static PyObject *make_place(void)
 {
-    return request_variable;
+    const char *name = getenv(WEB_ENV_NAME), *instance = getenv(WEB_ENV_INSTANCE);
+    return Py_BuildValue("{s:s,s:i,s:s}", "application", name ? name : "", "instance",
+                         instance ? atoi(instance) : 0, "directory", the_application);
 }
 
-PyObject *module_request_context(const struct web_request *request)
+PyObject *module_with_place(PyObject *dict)
 {
-    return Py_BuildValue("{s:s,s:s,s:s,s:N,s:s,s:s}", "request_id", request->id, "peer", request->peer,
-                         "method", request->method, "path",
+    if (dict && PyDict_Update(dict, place) < 0)
+        Py_CLEAR(dict);
+    return dict;
+}
+
+static PyObject *request_context(const struct web_request *request)
+{
+    return Py_BuildValue("{s:s,s:s,s:s,s:N,s:s}", "request_id", request->id, "peer", request->peer, "method",
+                         request->method, "path",
                          PyUnicode_DecodeUTF8(request->path.data ? request->path.data : "",
                                               (Py_ssize_t)request->path.size, "replace"),
-                         "scheme", request->scheme, "directory", the_application);
+                         "scheme", request->scheme);
 }
 
 static PyObject *silver_context(PyObject *module, PyObject *nothing)
 {
     struct web_thread *thread = web_thread_here();
     if (thread && thread->request)
-        return module_request_context(thread->request);
+        return module_with_place(request_context(thread->request));
+    if (thread && thread->work && thread->web->context)
+        return module_with_place(thread->web->context(thread));
     PyObject *value = NULL;
-    if (PyContextVar_Get(request_variable, NULL, &value) < 0)
+    if (PyContextVar_Get(work_variable, NULL, &value) < 0)
         return NULL;
-    return value ? value : PyDict_New();
+    if (value)
+        return module_with_place(value);
+    PyObject *dict = asgi_context();
+    return dict && PyDict_GET_SIZE(dict) ? module_with_place(dict) : dict;
 }
 
 static PyMethodDef methods[] = {
@@ -102,10 +117,10 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_silve
 PyObject *module_init(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    request_variable = module ? PyContextVar_New("silver.context", NULL) : NULL;
-    if (request_variable && upcall_open(module, the_port) < 0)
-        Py_CLEAR(request_variable);
-    if (!request_variable)
+    work_variable = module ? PyContextVar_New("silver.context", NULL) : NULL;
+    place = work_variable ? make_place() : NULL;
+    if (!place || PyModule_AddObjectRef(module, "work", work_variable) < 0 ||
+        upcall_open(module, the_port) < 0)
         Py_CLEAR(module);
     return module;
 }

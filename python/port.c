@@ -342,6 +342,7 @@ static void dispatch(struct port *port, const sl__packet *packet)
             work->credit = credit < SL__TALK_WINDOW ? credit : SL__TALK_WINDOW;
         } else if (work && packet->kind == SL__CANCEL && !work->cancelled) {
             work->cancelled = true;
+            work->unhurried = packet->word == 1;
             work->cancelled_ns = sl_monotonic_ns();
         }
         if (work)
@@ -713,7 +714,7 @@ void port_watch(struct port *port, uint64_t ns, void (*report)(const struct work
     }
     uint64_t now = sl_monotonic_ns();
     for (struct work *work = port->running; work; work = work->next)
-        if (work->cancelled && !work->reported && now - work->cancelled_ns >= ns) {
+        if (work->cancelled && !work->unhurried && !work->reported && now - work->cancelled_ns >= ns) {
             work->reported = true;
             report(work, data);
         }

@@ -38,6 +38,7 @@ struct work {
     bool files_taken; /* they are somebody else's now: port_done leaves them open */
     /* The rest belongs to the port. */
     bool cancelled, reported;
+    bool unhurried; /* whoever cancelled it lets it run to its end: that is no reason for a report */
     uint64_t begun_ns, cancelled_ns;
     int64_t credit; /* bytes of data that may be sent */
     pthread_t thread;
@@ -126,7 +127,7 @@ bool port_stopping(const struct port *port); /* the parent said stop, or is gone
 /* ---- For the watch ---- */
 
 /* If nobody reads because all threads are busy, takes what is there. Then calls back for each running call
- * that was cancelled at least `ns` ago and was not reported yet, with the lock held. */
+ * that was cancelled in a hurry at least `ns` ago and was not reported yet, with the lock held. */
 void port_watch(struct port *port, uint64_t ns, void (*report)(const struct work *work, void *data),
                 void *data);
 /* Returns when a call runs. */

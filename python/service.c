@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 struct service {
-    struct web web;              /* first: its threads run the calls */
+    struct web web; /* first: its threads run the calls */
+    const char *name;
     PyObject *names, *functions; /* lists */
     bool asynchronous;
     PyObject *begin, *end; /* silver._service.decode and encode */
@@ -64,6 +65,14 @@ static void run(struct web_thread *thread)
         put_failed(thread);
     port_flush(service->web.port);
     Py_XDECREF(encoded);
+}
+
+static PyObject *context(const struct web_thread *thread)
+{
+    const struct service *service = (const struct service *)thread->web;
+    PyObject *entry = PyList_GetItem(service->names, thread->work->word);
+    return entry ? Py_BuildValue("{s:s,s:O}", "service", service->name, "method", PyTuple_GET_ITEM(entry, 0))
+                 : NULL;
 }
 
 static const char *describe(const struct work *work, sl_arena *arena)
@@ -183,7 +192,8 @@ static int serve_in_loop(struct service *service)
     port_give_to_loop(loop_port, on_packet, NULL);
     upcall_in_loop(true);
     PyObject *loop = PyModule_Create(&loop_definition);
-    PyObject *done = loop ? embed_call("_service", "serve", "OO", loop, service->functions) : NULL;
+    PyObject *done =
+        loop ? embed_call("_service", "serve", "OsO", loop, service->name, service->functions) : NULL;
     Py_XDECREF(loop);
     upcall_in_loop(false);
     if (!done)
@@ -237,7 +247,8 @@ static int open_module(struct service *service, const char *name, const char *pa
 
 int service_run(struct port *port, const char *name, const char *path)
 {
-    struct service service = {.web = {.port = port, .run = run, .describe = describe}};
+    struct service service = {.web = {.port = port, .run = run, .describe = describe, .context = context},
+                              .name = name};
     if (open_module(&service, name, path) < 0) {
         web_put_refused(port);
         return 1;

@@ -22,6 +22,7 @@ struct web {
     struct port *port;
     void (*run)(struct web_thread *thread); /* one call, which is thread->work, to its last packet */
     watch_describe_fn *describe;
+    PyObject *(*context)(const struct web_thread *thread); /* of its work, for silver.context; a new dict */
     unsigned threads;
     PyObject *application;
     PyObject *variables; /* what each request's begins with */

@@ -100,8 +100,8 @@ log = Log()
 
 
 class Context(collections.abc.Mapping):
-    """What is true of the work that is done now. In a request: request_id, peer, method, path, scheme, application,
-    directory; in a call of a service: service, method, application, directory."""
+    """What is true of the work that is done now. In a request: request_id, peer, method, path, scheme; in a call of a
+    service: service, method; in both application (its name), instance (its number) and directory."""
 
     def _now(self):
         return _silver.context() if _silver is not None else {}

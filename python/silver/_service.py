@@ -55,15 +55,16 @@ def encode(codec, value):
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def serve(wire, functions):
+def serve(wire, service, functions):
     """Runs the methods in asyncio's loop until the parent says stop or is gone."""
     import asyncio
 
-    asyncio.run(_serve(wire, functions))
+    asyncio.run(_serve(wire, service, functions))
 
 
-async def _serve(wire, functions):
+async def _serve(wire, service, functions):
     import asyncio
+    from _silver import work
 
     loop = asyncio.get_running_loop()
     tasks, stop = {}, loop.create_future()
@@ -72,6 +73,7 @@ async def _serve(wire, functions):
         try:
             if method >= len(functions):
                 raise LookupError("there is no method with number %d" % method)
+            work.set({"service": service, "method": functions[method].__name__})
             arguments, keywords = decode(codec, data)
             result = functions[method](*arguments, **keywords)
             if inspect.isawaitable(result):

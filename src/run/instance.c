@@ -8,6 +8,7 @@
 #include "run/services.h"
 #include "run/control.h"
 #include "run/slots.h"
+#include "run/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -337,6 +338,7 @@ int run_instance(int argc, char **argv)
         return 1;
     instance.logger.name = instance.manifest->app_name;
     instance.logger.level = instance.manifest->level;
+    web_set_identity(instance.manifest, instance.number);
     raise_descriptors(&instance);
     int status = 1;
     int code = chdir(instance.manifest->directory) < 0 ? -errno : control_guard(&instance);

@@ -7,6 +7,7 @@
 #include "run/instance.h"
 #include "run/run_command.h"
 #include "run/slots.h"
+#include "run/web.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -308,6 +309,7 @@ int run_command(const char *directory, bool production, int count, char *const w
     }
     instance->logger.name = instance->manifest->app_name;
     instance->logger.level = instance->manifest->level;
+    web_set_identity(instance->manifest, /* instance= */ 0);
     int status = run(&running);
     services_stop(&running.services);
     plugins_done(&instance->plugins);

@@ -62,18 +62,23 @@ struct web *web_of(sl_request *req);
 
 /* What workers, and children with a service in Python, are told of the application by the environment. */
 void web_set_environment(const struct manifest *manifest);
+/* And what all children are: of which application and instance, and what they log. */
+void web_set_identity(const struct manifest *manifest, int instance);
 
 /* ---- web_handler.c ---- */
 
 sl_response *web_handle(sl_request *req);
 sl_response *web_failure(sl_request *req, const sl_error *error);
-/* Begins the talk about a request: `request` is filled in but for what every request says of itself. */
+/* Begins the talk about a request: `request` is filled in but for what every request says of itself. A client
+ * that goes meanwhile ends this. */
 void relay_begin(struct relay *relay, struct web_request *request);
 /* The next packet, within timeout_ms where `bounded`; false: the worker is done. Past that the worker is told
  * to leave the request, and this fails with SL_HTTP(504). */
 bool relay_next(struct relay *relay, bool bounded, sl__packet *ret_packet);
 /* The record in a packet; what came with it lives until the next relay_next. Fails if it is none. */
 void *relay_decode(const sl__packet *packet, const sl_record *record);
+/* run(relay, data), which ends when the client goes: this then fails with SL_EPIPE. */
+void *relay_while_client(struct relay *relay, void *(*run)(struct relay *relay, void *data), void *data);
 SL_NORETURN void relay_wrong(const struct relay *relay, const char *what);
 
 /* ---- web_body.c ---- */

@@ -3,10 +3,16 @@
  * The task of the request begins the call, waits for what the worker answers, and makes a response of it.
  * When that is sent, the task stays until the worker is done with the request: that may be later (ASGI
  * applications work on after their answer), and a worker that is told to leave a request that it is about to
- * end would be disturbed for nothing. */
+ * end would be disturbed for nothing.
+ *
+ * A client that goes is no reason to break anything off. A WSGI application is not told while it makes its
+ * answer: it has begun something, and ends it. In the middle of a stream it is told, as ASGI applications
+ * always are, and has the time of a request to come to its end. Only a request whose time is up is ended by
+ * force. */
 #include "run/web.h"
 
 #include "core/task.h"
+#include "http/message.h"
 #include "subsystem/hello.h"
 #include "web/app.h"
 
@@ -80,6 +86,62 @@ static void buffer_done(sl_buffer *buffer)
     sl_buffer_done(buffer);
 }
 
+struct step {
+    struct relay *relay;
+    void *(*run)(struct relay *relay, void *data);
+    void *data;
+};
+
+static void unwatch(sl_request **req)
+{
+    sl__request_watch(*req, NULL);
+}
+
+static void *run_step(void *data)
+{
+    struct step *step = data;
+    sl_request *watched SL_CLEANUP(unwatch) = step->relay->req;
+    void *result = NULL;
+    SL_SCOPE(scope)
+    {
+        sl__request_watch(watched, scope);
+        result = step->run(step->relay, step->data);
+        unwatch(&watched);
+    }
+    return result;
+}
+
+void *relay_while_client(struct relay *relay, void *(*run)(struct relay *relay, void *data), void *data)
+{
+    void *result = NULL;
+    sl_error *error = sl__catch(run_step, &(struct step){relay, run, data}, &result);
+    if (error && error->code == SL_ECANCELED && sl__request_gone(relay->req)) {
+        sl_error_unref(error);
+        sl_fail(SL_EPIPE, "the client is gone");
+    }
+    if (error)
+        sl_fail_error(error);
+    return result;
+}
+
+struct order {
+    sl__packet head;
+    sl_view data;
+};
+
+/* Until a worker is free. */
+static void *begin(struct relay *relay, void *data)
+{
+    const struct order *order = data;
+    SL_SCOPE(scope, .deadline_ms = relay->web->manifest->workers.timeout_ms)
+    {
+        relay->talk = sl__talk_begin(WEB_SERVICE, WEB_SERVE, &order->head,
+                                     &(struct iovec){(void *)order->data.data, order->data.size}, 1,
+                                     SL_CALL(.timeout_ms = FOR_EVER));
+    }
+    return NULL;
+}
+
 void relay_begin(struct relay *relay, struct web_request *request)
 {
     sl_buffer data SL_CLEANUP(buffer_done) = {0};
@@ -88,14 +150,11 @@ void relay_begin(struct relay *relay, struct web_request *request)
     describe(relay, request);
     if (sl_codec_flat.encode(web_request_record(), request, &data, &files, &error) < 0)
         sl_fail_error(error);
-    sl__packet head = {.codec = SL__CODEC_FLAT, .file_count = files.count};
+    struct order order = {.head = {.codec = SL__CODEC_FLAT, .file_count = files.count},
+                          .data = {data.data, data.size}};
     for (unsigned i = 0; i < files.count && i < SL__PACKET_FILES; i++)
-        head.files[i] = files.numbers[i];
-    SL_SCOPE(scope, .deadline_ms = relay->web->manifest->workers.timeout_ms) /* until a worker is free */
-    {
-        relay->talk = sl__talk_begin(WEB_SERVICE, WEB_SERVE, &head, &(struct iovec){data.data, data.size}, 1,
-                                     SL_CALL(.timeout_ms = FOR_EVER));
-    }
+        order.head.files[i] = files.numbers[i];
+    relay_while_client(relay, begin, &order);
     sl_defer(relay_done, relay); /* after the talk's own, so that it comes before that */
 }
 
@@ -177,7 +236,7 @@ static void relay_done(void *data)
             log_late(relay, error);
         sl_error_unref(error);
     } else if (relay->talk && !relay->over) {
-        sl__talk_cancel(relay->talk);
+        sl__talk_leave(relay->talk, relay->web->manifest->workers.timeout_ms);
     }
     spool_done(&relay->spool);
 }

@@ -5,9 +5,6 @@
  * only when that is full does the worker wait. */
 #include "run/web.h"
 
-#include "core/task.h"
-#include "http/message.h"
-
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -160,7 +157,7 @@ sl_response *response_of(struct relay *relay, const sl__packet *packet)
     return res;
 }
 
-static sl_response *wait_for_head(struct relay *relay)
+static void *wait_for_head(struct relay *relay, void *unused)
 {
     sl__packet packet;
     if (!relay_next(relay, /* bounded= */ true, &packet))
@@ -170,39 +167,21 @@ static sl_response *wait_for_head(struct relay *relay)
     return response_of(relay, &packet);
 }
 
-static void unwatch(sl_request **req)
+static void *wait_beside_body(struct relay *relay, void *unused)
 {
-    sl__request_watch(*req, NULL);
-}
-
-/* A client that goes ends the waiting. */
-static void *wait_watched(void *data)
-{
-    struct relay *relay = data;
-    sl_request *watched SL_CLEANUP(unwatch) = relay->req;
     sl_response *res = NULL;
     SL_SCOPE(scope)
     {
-        sl__request_watch(watched, scope);
-        if (relay->streams_body)
-            sl_go(body_stream, relay);
-        res = wait_for_head(relay);
-        unwatch(&watched);
-        if (relay->streams_body)
-            sl_scope_cancel(scope); /* it goes on beside the response */
+        sl_go(body_stream, relay);
+        res = wait_for_head(relay, NULL);
+        sl_scope_cancel(scope); /* it goes on beside the response */
     }
     return res;
 }
 
 sl_response *response_wait(struct relay *relay)
 {
-    void *res = NULL;
-    sl_error *error = sl__catch(wait_watched, relay, &res);
-    if (error && error->code == SL_ECANCELED && sl__request_gone(relay->req)) {
-        sl_error_unref(error);
-        sl_fail(SL_EPIPE, "the client is gone");
-    }
-    if (error)
-        sl_fail_error(error);
-    return res;
+    if (!relay->web->asgi)
+        return wait_for_head(relay, NULL);
+    return relay_while_client(relay, relay->streams_body ? wait_beside_body : wait_for_head, NULL);
 }

@@ -93,6 +93,13 @@ static void take_accept(struct socket *socket, sl_response *res, const sl__packe
     response_headers(res, accept->headers.items, accept->headers.count);
 }
 
+static void *wait_for_answer(struct relay *relay, void *packet)
+{
+    if (!relay_next(relay, /* bounded= */ true, packet))
+        relay_wrong(relay, "neither accepted nor refused a WebSocket");
+    return NULL;
+}
+
 sl_response *socket_serve(struct relay *relay)
 {
     static const char *const anywhere[] = {"*", NULL};
@@ -107,8 +114,7 @@ sl_response *socket_serve(struct relay *relay)
         .body_file = -1, .websocket = true, .protocols = sl_header(relay->req, "Sec-WebSocket-Protocol")};
     relay_begin(relay, &request);
     sl__packet packet;
-    if (!relay_next(relay, /* bounded= */ true, &packet))
-        relay_wrong(relay, "neither accepted nor refused a WebSocket");
+    relay_while_client(relay, wait_for_answer, &packet);
     if (packet.kind == SL__DATA && packet.word == WEB_HEAD)
         return response_of(relay, &packet);
     if (packet.kind != SL__DATA || packet.word != WEB_ACCEPT)

@@ -33,6 +33,17 @@ void web_set_environment(const struct manifest *manifest)
     free(virtualenv);
 }
 
+void web_set_identity(const struct manifest *manifest, int instance)
+{
+    static const char *const levels[] = {
+        [SL_DEBUG] = "debug", [SL_INFO] = "info", [SL_WARNING] = "warning", [SL_ERROR] = "error"};
+    char number[16];
+    snprintf(number, sizeof(number), "%d", instance);
+    set_variable(WEB_ENV_NAME, manifest->app_name);
+    set_variable(WEB_ENV_INSTANCE, number);
+    set_variable(WEB_ENV_LEVEL, levels[manifest->level]);
+}
+
 static void offer(const struct manifest *manifest)
 {
     const struct manifest_workers *workers = &manifest->workers;

@@ -6,7 +6,7 @@
  *     SL__DATA    WEB_BODY: a piece of the request's body, where it comes as a stream (ASGI);
  *                 WEB_TEXT, WEB_BINARY: a WebSocket message; WEB_CLOSE: struct web_close, the peer has closed
  *     SL__END     the request's body has ended; nothing more comes
- *     SL__CANCEL  the client is gone, or the time is up
+ *     SL__CANCEL  the time is up; with the word 1: the client is gone, and the application may end what it does
  *   worker → instance
  *     SL__DATA    WEB_HEAD: struct web_response, flat; WEB_BODY: a piece of the response's body;
  *                 for WebSockets WEB_ACCEPT: struct web_accept, then WEB_TEXT, WEB_BINARY and WEB_CLOSE
@@ -35,6 +35,9 @@ enum {
 #define WEB_ENV_DIRECTORY "SILVER_APPLICATION" /* the application's directory */
 #define WEB_ENV_OBJECT "SILVER_OBJECT"         /* the callable's name in the module: "application" */
 #define WEB_ENV_VENV "SILVER_VENV"             /* the virtualenv's directory; unset: there is none */
+#define WEB_ENV_NAME "SILVER_NAME"             /* the application's name */
+#define WEB_ENV_INSTANCE "SILVER_INSTANCE"     /* the instance's number */
+#define WEB_ENV_LEVEL "SILVER_LOG_LEVEL"       /* of its log: "debug", "info", "warning" or "error" */
 #define WEB_ENV_THREADS "SILVER_THREADS"       /* of a WSGI application in one process */
 
 #define WEB_ABOUT_FIELDS(F)                                                                                  \

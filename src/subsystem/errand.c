@@ -439,6 +439,7 @@ void sl__errand_leave(sl__errand *errand, sl__outcome outcome, sl_error *error)
     sl_deferred *deferred = errand->deferred;
     struct sl__talk *talk = errand->talk;
     sl__served *served = errand->served;
+    bool patient = errand->patience_ms > 0;
     count_end(errand, outcome);
     errand->state = SL__ERRAND_LEFT;
     errand->deferred = NULL;
@@ -446,8 +447,9 @@ void sl__errand_leave(sl__errand *errand, sl__outcome outcome, sl_error *error)
     errand->overdue = has_begun(errand) ? BEGUN : NOT_BEGUN;
     errand->slot->left++;
     sl__wire_put(sl__child_wire(errand->slot->child),
-                 &(sl__packet){.kind = SL__CANCEL, .call = errand->number}, NULL, 0);
-    sl__due_set(served->manager, errand, sl__now_ms() + served->offer.grace_ms);
+                 &(sl__packet){.kind = SL__CANCEL, .word = patient, .call = errand->number}, NULL, 0);
+    sl__due_set(served->manager, errand,
+                sl__now_ms() + (patient ? errand->patience_ms : served->offer.grace_ms));
     tell(errand->site, deferred, talk, error);
 }
 

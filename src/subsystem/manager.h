@@ -82,6 +82,7 @@ struct sl__errand {
     uint64_t number, position;
     uint64_t accepted_ns;
     uint64_t deadline_ms; /* UINT64_MAX: none */
+    uint64_t patience_ms; /* of who leaves it, instead of the first grace; 0: none */
     uint32_t due_index;   /* in the manager's heap, or UINT32_MAX */
     uint32_t key;         /* a hash; 0: none */
     uint16_t method;

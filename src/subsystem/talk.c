@@ -149,7 +149,7 @@ bool sl__talk_has_sent(const sl__talk *talk)
 /* ---- Beginning and ending -------------------------------------------------------------------------------
  */
 
-static void cancel_talk(sl__talk *talk)
+static void cancel_talk(sl__talk *talk, uint64_t patience_ms)
 {
     sl__errand *errand = talk->errand;
     if (!errand)
@@ -159,6 +159,7 @@ static void cancel_talk(sl__talk *talk)
     talk->over = true;
     sl__manager_enter(manager);
     errand->talk = NULL;
+    errand->patience_ms = patience_ms;
     sl__errand_leave(errand, SL__OUTCOME_cancelled, NULL);
     sl__manager_leave(manager);
 }
@@ -166,7 +167,7 @@ static void cancel_talk(sl__talk *talk)
 static void free_talk(void *data)
 {
     sl__talk *talk = data;
-    cancel_talk(talk);
+    cancel_talk(talk, 0);
     for (piece *at = talk->first, *next; at; at = next) {
         next = at->next;
         sl__packet_close(&at->packet);
@@ -239,7 +240,12 @@ sl__talk *sl__talk_begin(const char *service, unsigned method, const sl__packet 
 
 void sl__talk_cancel(sl__talk *talk)
 {
-    cancel_talk(talk);
+    sl__talk_leave(talk, 0);
+}
+
+void sl__talk_leave(sl__talk *talk, uint64_t patience_ms)
+{
+    cancel_talk(talk, patience_ms);
     if (!talk->error)
         talk->error = sl_error_new(SL_ECANCELED, "the call was cancelled");
     wake(&talk->reader);

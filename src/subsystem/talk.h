@@ -33,4 +33,6 @@ SL_API void sl__talk_send(sl__talk *talk, uint16_t word, const void *data, size_
 SL_API void sl__talk_end(sl__talk *talk); /* no more data from here; likewise */
 /* Leaves it: the child is told (SL__CANCEL), and ended if it goes on beyond the service's grace. */
 SL_API void sl__talk_cancel(sl__talk *talk);
+/* The same without hurry: the child may take so long to end it (SL__CANCEL with the word 1). */
+SL_API void sl__talk_leave(sl__talk *talk, uint64_t patience_ms);
 SL_API int sl__talk_pid(const sl__talk *talk); /* of the child that has it */

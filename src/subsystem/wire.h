@@ -37,7 +37,7 @@ typedef enum sl__packet_kind {
     SL__RESULT,    /* ends it with a value; `word`: what the call before this one took, in us, and 1 (0: not
                       said) */
     SL__FAILED,    /* ends it with an error (hello.h: sl__trouble) */
-    SL__CANCEL,    /* from who called: leave it */
+    SL__CANCEL,    /* from who called: leave it; `word` 1: without hurry */
     SL__DATA,      /* a part of a long call, either way: `word` is for those who talk */
     SL__END,       /* this side sends no more data in this call */
     SL__CREDIT,    /* so many more bytes of data may be sent in this call: `word`, in KiB */

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -58,6 +59,11 @@ def page_late(environ, start_response):
     yield b"x" * 300000
     raise ValueError("too late")
 
+def page_context(environ, start_response):
+    import logging, silver
+    logging.getLogger("mine").debug("a detail of the application")
+    return text(start_response, repr(dict(silver.context)))
+
 def page_hang(environ, start_response):
     if "MARK" in os.environ:
         open(os.environ["MARK"], "w").close()
@@ -85,6 +91,36 @@ def page_drip(environ, start_response):
 def page_file(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return environ["wsgi.file_wrapper"](open(os.environ["FILE"], "rb"))
+
+def note(text):
+    with open(os.environ["NOTES"], "a") as notes:
+        print(text, file=notes)
+
+def work():
+    end = time.monotonic() + 2.5  # longer than a worker that is ended has
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+def page_work(environ, start_response):
+    note("begun")
+    work()
+    note("done")
+    return text(start_response, "done")
+
+class Stream:
+    def __iter__(self):
+        yield b"first\\n"
+        note("begun")
+        work()
+        yield b"second\\n"
+        note("not told")
+        yield b"third\\n"
+    def close(self):
+        note("closed")
+
+def page_stream(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return Stream()
 
 kept = []
 def page_grow(environ, start_response):
@@ -157,6 +193,13 @@ def test_headers(probe):
     assert response.status == 201 and response.body == b"ok"
     assert response.all("Set-Cookie") == ["a=1", "b=2"]
     assert response["X-Odd"] == "caf\xe9" and response["Content-Length"] == "2"
+
+
+def test_what_is_told_of_the_place(probe):
+    server = probe(manifest=MANIFEST + "\n[log]\nlevel = debug\n")
+    here = eval(server.get("/context").body)
+    assert (here["application"], here["instance"], here["path"]) == ("probe", 0, "/context")
+    server.wait_said("a detail of the application")
 
 
 def test_static_files_come_first(python_app, serve):
@@ -332,6 +375,24 @@ def test_no_worker_is_free(probe, tmp_path):
         assert response.status == 503 and response["Retry-After"] == "1"
         assert first.response().status == 504
     eventually(lambda: server.get("/").status == 200, "the next worker answers")
+
+
+@pytest.mark.parametrize("page, last", [("work", "done"), ("stream", "closed")])
+def test_a_client_that_goes_breaks_nothing_off(probe, tmp_path, page, last):
+    """The handler runs to its end, however long that takes; a stream is told when it gives something."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    server = probe(env={"NOTES": str(notes)})
+    before = pid_of(server)
+    client = socket.create_connection(("127.0.0.1", server.port))
+    client.sendall(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % page.encode())
+    eventually(lambda: "begun" in notes.read_text(), "the handler has begun")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    eventually(lambda: last in notes.read_text(), "it has come to its end")
+    assert "not told" not in notes.read_text()
+    assert pid_of(server) == before
+    assert "given up" not in server.said()
 
 
 def test_a_worker_that_is_killed(probe):

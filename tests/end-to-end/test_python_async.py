@@ -28,6 +28,11 @@ async def read(receive):
 async def page_(scope, receive, send):
     await say(send, "hello " + state.get("lifespan", ""))
 
+async def page_context(scope, receive, send):
+    import silver
+    await asyncio.sleep(0)
+    await say(send, repr(dict(silver.context)))
+
 async def page_sum(scope, receive, send):
     digest, size, pieces = hashlib.sha256(), 0, 0
     async for piece in read(receive):
@@ -116,6 +121,12 @@ def test_pages_and_lifespan(probe):
         for _ in range(20):
             assert connection.request("/").body == b"hello started"
     assert probe.stop() == 0
+
+
+def test_context(probe):
+    here = eval(probe.get("/context").body)
+    assert here["application"] == "probe" and here["instance"] == 0
+    assert here["path"] == "/context" and here["peer"] == "127.0.0.1" and len(here["request_id"]) == 16
 
 
 def test_a_streamed_upload(probe):

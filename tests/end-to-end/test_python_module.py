@@ -309,11 +309,11 @@ def test_context(worker, tmp_path):
         def application(environ, start_response):
             start_response("200 OK", [])
             return [repr((before, dict(silver.context), silver.context.get("nothing"))).encode()]
-        """)
+        """, env={"SILVER_NAME": "probe", "SILVER_INSTANCE": "3"})
     before, now, missing = eval(w.get("/caf\u00e9").body)
     assert before == {} and missing is None
     assert now == {"request_id": "r2", "peer": "192.0.2.7", "method": "GET", "path": "/caf\u00e9", "scheme": "http",
-                   "directory": str(tmp_path)}
+                   "application": "probe", "instance": 3, "directory": str(tmp_path)}
 
 
 def test_config_and_secret(worker):
@@ -453,7 +453,7 @@ def test_service_in_json_and_pickle(service, make_async):
     if make_async:
         source = SERVICE.replace("def query", "async def query").replace("def outer", "async def outer").replace(
             'return silver.call("other", "inner", x) + 1', 'return await silver.call("other", "inner", x) + 1')
-    w = service(source)
+    w = service(source, env={"SILVER_NAME": "probe"})
     ask(w, 2, "query", {"words": "fish"}, JSON)
     assert result(w, 2) == {"words": "fish", "limit": 20}
     ask(w, 4, "query", ["fish", 5], JSON)
@@ -474,6 +474,9 @@ def test_service_in_json_and_pickle(service, make_async):
     assert result(w, 16) == 42
     w.put(kind=CALL, call=18, word=77, codec=JSON, data=b64(b"{}"))
     assert "no method with number 77" in result(w, 18)["message"]
+    ask(w, 20, "where", [], JSON)
+    here = result(w, 20)
+    assert (here["service"], here["method"], here["application"], here["instance"]) == ("search", "where", "probe", 0)
     assert w.stop() == {"exited": 0, "signal": 0}
 
 
