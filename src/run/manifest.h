@@ -36,7 +36,7 @@ enum manifest_access {
  * unit, meaning) */
 #define RUN_WORKERS(X)                                                                                       \
     X(processes, 1, 1, 64, "processes", "of each instance")                                                  \
-    X(threads, 1, 1, 1024, "threads", "of a WSGI application in each process")                                 \
+    X(threads, 1, 1, 1024, "threads", "of a WSGI application in each process")                               \
     X(concurrency, 1000, 1, 100000, "requests", "of an ASGI application at once in each process")            \
     X(memory, 536870912, 1048576, INT64_MAX, "bytes", "a process that holds more is replaced")               \
     X(calls, 0, 0, INT32_MAX, "requests", "a process is replaced after so many; 0: never")                   \
