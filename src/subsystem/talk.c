@@ -15,6 +15,7 @@
 #define CREDIT_STEP (SL__TALK_WINDOW / 4)
 #define CREDIT_UNIT 1024  /* bytes */
 #define WAITING_MAX 65536 /* packets: empty ones cost no credit */
+#define FILES_MAX 64      /* open files of those */
 
 typedef struct piece {
     struct piece *next;
@@ -28,7 +29,7 @@ struct sl__talk {
     sl_deferred *reader, *sender;
     piece *first, **last; /* what came and was not taken */
     piece *current;       /* what sl__talk_next gave */
-    size_t waiting, waiting_bytes, taken;
+    size_t waiting, waiting_bytes, waiting_files, taken;
     int64_t credit;
     int pid;
     bool has_sent, over;
@@ -112,11 +113,13 @@ void sl__talk_packet(sl__talk *talk, const sl__packet *packet)
             talk->credit += (int64_t)packet->word * CREDIT_UNIT;
         wake(&talk->sender);
     } else if ((packet->kind != SL__DATA && packet->kind != SL__END) || talk->waiting >= WAITING_MAX ||
-               talk->waiting_bytes > SL__TALK_WINDOW + CREDIT_UNIT) {
+               talk->waiting_bytes > SL__TALK_WINDOW + CREDIT_UNIT ||
+               talk->waiting_files + packet->file_count > FILES_MAX) {
         sl__packet_close(packet);
         end_for_breach(talk->errand);
     } else {
         talk->waiting_bytes += packet->size;
+        talk->waiting_files += packet->file_count;
         append(talk, packet);
     }
 }
@@ -292,6 +295,7 @@ static bool take(sl__talk *talk, sl__packet *ret_packet)
     if (taken->packet.kind == SL__RESULT)
         return false;
     talk->waiting_bytes -= taken->packet.size;
+    talk->waiting_files -= taken->packet.file_count;
     talk->taken += taken->packet.size;
     give_credit(talk);
     return true;

@@ -3,6 +3,7 @@
 #include "talker.h"
 #include "subsystem/hello.h"
 #include "subsystem/talk.h"
+#include "subsystem/value.h"
 
 #define OFFER_TALKER(manager, ...) offer((manager), "talker", &(sl_offer){__VA_ARGS__})
 
@@ -96,15 +97,26 @@ TRIAL_TEST(who_sends_waits_for_who_takes)
     CHECK(count == FLOOD_PACKETS);
 }
 
-static void *overrun(void *data)
+static void overrun_by(unsigned method, sl_manager *manager)
 {
-    sl__talk *talk = begin(TALK_OVERRUN, "", 0);
+    sl__talk *talk = begin(method, "", 0);
     sl__packet packet;
     sl_await(sl_sleep(0));
-    while (stat_of(data, "talker", NULL, "running")) /* until it was ended */
+    while (stat_of(manager, "talker", NULL, "running")) /* until it was ended */
         sl_await(sl_sleep(1));
     while (sl__talk_next(talk, &packet))
-        continue;
+        sl__packet_close(&packet);
+}
+
+static void *overrun(void *data)
+{
+    overrun_by(TALK_OVERRUN, data);
+    return NULL;
+}
+
+static void *overrun_with_files(void *data)
+{
+    overrun_by(TALK_FILES, data);
     return NULL;
 }
 
@@ -112,6 +124,8 @@ TRIAL_TEST(who_sends_too_much_is_ended)
 {
     OFFER_TALKER(manager, .grace_ms = 20);
     sl_error *error = failure_of(overrun, manager);
+    CHECK(error->code == SL_EPROTO && strstr(error->message, "sent more than it may"));
+    error = failure_of(overrun_with_files, manager);
     CHECK(error->code == SL_EPROTO && strstr(error->message, "sent more than it may"));
 }
 

@@ -6,6 +6,7 @@ enum {
     TALK_SWALLOW,
     TALK_FLOOD,
     TALK_OVERRUN,
+    TALK_FILES,
     TALK_DIE,
     TALK_IGNORE,
     TALK_ANSWER,

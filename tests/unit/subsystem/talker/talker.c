@@ -145,6 +145,10 @@ static void serve(talker *t, const sl__packet *call)
     case TALK_OVERRUN:
         do_flood(t, /* politely= */ false);
         break;
+    case TALK_FILES:
+        for (int i = 0; i < 100; i++)
+            sl__wire_put(t->wire, &(sl__packet){.kind = SL__DATA, .call = t->call, .file_count = 1}, NULL, 0);
+        break;
     case TALK_DIE:
         put(t, SL__DATA, 1, "last", 4);
         sl__wire_flush(t->wire);
