@@ -4,7 +4,7 @@
  * others may be stopped. A call with a key goes to the child that scores highest for the key (rendezvous
  * hashing: when a child comes or goes, only its own keys move), and waits for that for a while if it is busy.
  *
- * To a child that does one call at a time others are sent ahead, so that it needs not wait for us between
+ * To a child that is busy others are sent ahead, so that it needs not wait for us between
  * two. But what was sent cannot be given to another. So that is done only where a service has one child and
  * no other could take them, and no more than what the child does in half a millisecond, as the slowest call
  * of late went; and not when it has been silent for so long. */
@@ -13,20 +13,23 @@
 static bool may_send_ahead(const sl__slot *slot, const sl__errand *errand)
 {
     const sl__served *served = slot->served;
-    if (served->offer.maximum > 1 || slot->capacity > 1 || slot->left || slot->worn ||
+    bool talks = errand->kind == SL__TALKS;
+    if (served->offer.maximum > 1 || (slot->capacity > 1 && !talks) || slot->left || slot->worn ||
         errand->priority == SL_IDLE || errand->size > SL__INLINE_MAX)
         return false;
     /* Long calls may take long; but where all are such, as the requests of a web application, they are as
      * short as those of late were on an average: one that has not begun is given to the next child if this
      * one dies. */
-    bool talks = errand->kind == SL__TALKS;
     if (slot->talks != (talks ? slot->running : 0))
         return false;
     uint64_t each = talks ? (uint64_t)served->mean_ns : served->call_ns;
-    uint64_t depth = SL__AHEAD_NS / (each ? each : 1);
+    if (!each)
+        return false; /* nobody says what they take: whatever comes may be begun at once */
+    uint64_t depth = SL__AHEAD_NS * slot->capacity / each;
     if (depth > SL__AHEAD_MAX)
         depth = SL__AHEAD_MAX;
-    return slot->running < depth && served->manager->now_ns - slot->busy_ns < SL__AHEAD_NS &&
+    return slot->running < slot->capacity - 1 + depth &&
+           served->manager->now_ns - slot->busy_ns < SL__AHEAD_NS &&
            sl__wire_backlog(sl__child_wire(slot->child)) == 0;
 }
 

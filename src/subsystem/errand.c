@@ -514,7 +514,7 @@ static void learn_time(sl__served *served, uint64_t ns)
 {
     uint64_t faded = served->call_ns == UINT64_MAX ? 0 : served->call_ns - served->call_ns / 64;
     served->call_ns = ns > faded ? ns : faded;
-    served->mean_ns += ((int64_t)ns - served->mean_ns) / 8;
+    served->mean_ns = served->mean_ns ? served->mean_ns + ((int64_t)ns - served->mean_ns) / 8 : (int64_t)ns;
 }
 
 static void answered(sl__errand *errand, const sl__packet *packet)

@@ -153,7 +153,6 @@ sl__served *sl__served_new(sl_manager *manager, const char *name, const sl_offer
     served->codec_number = served->codec == &sl_codec_json ? SL__CODEC_JSON : SL__CODEC_FLAT;
     served->digest = offer->service ? sl_service_digest(offer->service) : 0;
     served->call_ns = UINT64_MAX;
-    served->mean_ns = SL__AHEAD_NS;
     return served;
 }
 

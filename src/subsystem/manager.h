@@ -252,7 +252,7 @@ struct sl__served {
     size_t waiting_bytes;
     unsigned running;
     uint64_t call_ns; /* the longest of late that a child took for a call; UINT64_MAX: unknown */
-    int64_t mean_ns;  /* what they take on an average */
+    int64_t mean_ns;  /* what they take on an average; 0: unknown */
     sl__waiter *waiters, *last_waiter;
     sl__timer *look;
     uint64_t look_ms;
