@@ -22,9 +22,10 @@ test: ## all tests: under the sanitizers and valgrind, end to end, documentation
 	@tools/install-deps test
 	@tools/test
 
-bench: build ## the benchmarks against nginx and h2o (QUICK=1: a short run)
+bench: build ## the benchmarks against nginx, h2o and servers of Python (QUICK=1: a short run)
 	@tools/install-deps bench
 	@bench/run $(if $(QUICK),--quick)
+	@bench/python/run $(if $(QUICK),--quick)
 
 fuzz: ## run each fuzzer for FUZZ_SECONDS (60)
 	@tools/install-deps fuzz

@@ -200,7 +200,7 @@ def has_module(name):
 def missing():
     wanted = [("uWSGI", os.path.exists("/usr/lib/uwsgi/plugins/python3_plugin.so"), "uwsgi-core, uwsgi-plugin-python3"),
               ("gunicorn", servers.installed("gunicorn"), "gunicorn"),
-              ("mod_wsgi", os.path.exists("/usr/lib/apache2/modules/mod_wsgi.so"), "apache2, libapache2-mod-wsgi-py3"),
+              ("mod_wsgi", os.path.exists("/usr/lib/apache2/modules/mod_wsgi.so"), "apache2-bin, libapache2-mod-wsgi-py3"),
               ("uvicorn", has_module("uvicorn"), "uvicorn, python3-httptools, python3-uvloop")]
     return [f"{peer} is not installed, and left out (Debian: {packages})" for peer, there, packages in wanted if not there]
 
