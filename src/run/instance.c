@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#define TRIM_AT (8 << 20)      /* bytes that the allocator keeps of what was given back */
 #define OTHER_DESCRIPTORS 1024 /* static files, the bus, the application's */
 
 static void show_instance(void *value, sl_buffer *out)
@@ -329,6 +331,12 @@ int run_instance(int argc, char **argv)
     sl_logger_stderr()->write = write_record;
     setvbuf(stdout, NULL, _IOLBF, 0); /* it is a pipe: what is printed must be seen when it is printed */
     signal(SIGPIPE, SIG_IGN);
+#ifdef M_TRIM_THRESHOLD
+    /* A batch of responses takes and gives back some MiB: to return them to the system each time, and to have
+     * them cleared again, costs more than the responses. */
+    mallopt(M_TRIM_THRESHOLD, TRIM_AT);
+    mallopt(M_MMAP_THRESHOLD, TRIM_AT);
+#endif
     sl_loop_name_crashes();
     if (argc > 6)
         instance.broken =
