@@ -531,8 +531,21 @@ static void leave_all(void)
         }
 }
 
+/* A child that the application forked has come back into the loop. That loop's epoll is the parent's too, so
+ * whatever is added or removed here would be there: the parent would never be woken again. */
+SL_NORETURN static void end_forked(void)
+{
+    fprintf(stderr,
+            "the application forked process %d, which came back into the server's loop and is ended; "
+            "call os._exit() where its work is done\n",
+            (int)getpid());
+    _exit(EXIT_FAILURE);
+}
+
 static PyObject *readable(PyObject *self, PyObject *unused)
 {
+    if (port_is_forked())
+        end_forked();
     asgi.in_batch = true;
     asgi.unflushed_ns = 0;
     bool rests = false, gone = false;

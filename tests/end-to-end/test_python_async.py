@@ -65,6 +65,9 @@ async def page_state(scope, receive, send):
 async def page_fail(scope, receive, send):
     raise ValueError("not this time")
 
+async def page_fork(scope, receive, send):
+    await say(send, str(os.fork()))
+
 async def page_after(scope, receive, send):
     await say(send, "answered")
     await asyncio.sleep(0.2)
@@ -166,6 +169,14 @@ def test_a_failure(probe):
     response = probe.get("/fail", "Accept: text/html")
     assert response.status == 500 and b"raised in <code>page_fail</code>" in response.body
     assert probe.get("/").status == 200
+
+
+def test_a_forked_process_that_comes_back_into_the_loop(probe):
+    """It shares the loop's epoll with its parent, and must not take that from it."""
+    child = probe.get("/fork").body.decode()
+    for _ in range(20):
+        assert probe.get("/").status == 200
+    probe.wait_said(f"forked process {child}, which came back")
 
 
 def test_messages(probe):
