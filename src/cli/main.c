@@ -41,6 +41,7 @@ int main(int argc, char *argv[])
 {
     /* Writing to somebody who has gone is an error code where it happens, never the end of the process. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* nor is a file that may not grow, such as a log */
     if (argc < 2)
         return overview(STDERR_FILENO);
     const char *name = argv[1];

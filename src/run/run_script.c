@@ -205,6 +205,7 @@ static int run_and_wait(char *const arguments[])
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
         signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
         execvp(arguments[0], arguments);
         say_not_run(arguments[0], errno);
         _exit(127);

@@ -58,6 +58,7 @@ SL_NORETURN static void become(const struct arguments *arguments, const char *di
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     setenv("LC_ALL", "C", 1); /* what it says is read by us */
     execvp(arguments->items[0], arguments->items);
     _exit(STATUS_NOT_FOUND);

@@ -5,6 +5,7 @@
  * application what is large comes as it comes, with back-pressure to the client. */
 #include "run/web.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define PIECE 16384 /* sent to the worker at once */
@@ -45,6 +46,14 @@ static void upload_done(void *data)
     upload->web->spooled -= upload->reserved;
 }
 
+/* A disk that is full is not the application's failure, and may pass. */
+SL_NORETURN static void not_written(sl_error *error)
+{
+    if (error->code != SL_ENOSPC && error->code != -EDQUOT && error->code != -EFBIG)
+        sl_fail_again(error);
+    sl_fail(SL_HTTP(503), "there is no room for a large body of a request: %s", error->message);
+}
+
 /* Writes what is in memory. */
 static void write_out(struct upload *upload)
 {
@@ -54,7 +63,10 @@ static void write_out(struct upload *upload)
     upload->reserved += size;
     SL_SCRATCH()
     {
-        sl_await(sl_file_write_at(upload->file.value, upload->size, upload->memory.data, size));
+        sl_error *error;
+        sl_try(sl_file_write_at(upload->file.value, upload->size, upload->memory.data, size), &error);
+        if (error)
+            not_written(error);
     }
     upload->size += size;
     upload->memory.size = 0;

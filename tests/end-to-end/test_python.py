@@ -245,6 +245,27 @@ def test_an_upload_in_chunks_of_one_byte(probe):
     assert said.endswith(f" {len(body)} {hashlib.sha256(body).hexdigest()}")
 
 
+def test_a_file_that_may_not_grow(probe):
+    """Neither the instance nor the supervisor, whose log it may be, dies of it."""
+    import resource
+
+    server = probe(manifest=workers("processes = 1\n"))
+    children = f"/proc/{server.pid}/task/{server.pid}/children"
+    with open(children) as file:
+        processes = [server.pid, *map(int, file.read().split())]
+    log = os.path.getsize(server.err)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (log + 100, log + 100))
+    for process in processes[1:]:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (100000, 100000))
+    response = server.get("/echo", method="POST", body=b"z" * 300000)
+    assert response.status == 503 and response["Retry-After"]
+    for _ in range(3):
+        assert server.get("/fail").status == 500  # each with a traceback in the log
+    assert server.get("/").status == 200
+    with open(children) as file:
+        assert [server.pid, *map(int, file.read().split())] == processes
+
+
 def test_an_upload_that_is_too_large(probe):
     server = probe(manifest=workers("upload_size = 100000\n"))
     with server.connect() as connection:
