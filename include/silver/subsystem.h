@@ -104,7 +104,8 @@ SL_API sl_deferred *sl__call(const sl_site *site, const sl_service *service, siz
 /* Succeeds with NULL when a call of the service would be accepted again. */
 #define sl_room(service) sl__room(SL_HERE, service##_service)
 SL_API sl_deferred *sl__room(const sl_site *site, const sl_service *service);
-/* The same by names, for other languages: a deferred of a json_t, the result. */
+/* The same by names, for other languages: a deferred of a json_t, the result. `arguments` is an object that
+ * gives them by name, or an array that gives them by position. */
 SL_API sl_deferred *sl_call_json(const char *service, const char *method, struct json_t *arguments,
                                  const sl_call_options *options); /* takes over `arguments` */
 

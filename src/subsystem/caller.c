@@ -107,9 +107,8 @@ static sl_deferred *call_described(sl__served *served, sl__order *order, const c
     sl_deferred *deferred;
     order->method = (unsigned)number;
     order->result = method->result();
-    if (sl_record_from_json(method->arguments(), arguments, arena, &value, &error) < 0)
-        deferred = sl__fired(
-            order->site, sl_failed(sl__method_blame(order->site, service->name, name, "arguments", error)));
+    if (sl__method_arguments(order->site, service, method, arguments, arena, &value, &error) < 0)
+        deferred = sl__fired(order->site, sl_failed(error));
     else
         deferred = encode_and_place(served, order, method, value);
     sl_arena_free(arena);
@@ -126,7 +125,7 @@ static sl_deferred *manager_call_json(struct sl_caller *caller, const char *serv
     sl__order order = {.site = SL_HERE, .kind = SL__GIVES_JSON, .options = options ? options : &no_options};
     sl_deferred *deferred;
     if (!served)
-        deferred = sl_failing(sl__no_service(order.site, service));
+        deferred = sl_failing(sl__no_service(order.site, manager, service));
     else if (served->by_name)
         deferred = call_json_by_name(served, &order, method, arguments);
     else
@@ -140,7 +139,7 @@ sl_deferred *sl__call_raw(sl_manager *manager, const sl_site *site, const char *
 {
     sl__served *served = sl__manager_find(manager, service);
     if (!served)
-        return sl__fired(site, sl_failed(sl__no_service(site, service)));
+        return sl__fired(site, sl_failed(sl__no_service(site, manager, service)));
     if (!served->by_name && arguments->codec != served->codec_number)
         return sl__fired(
             site, sl_failed(sl__error_new(site, SL_EPROTO,

@@ -316,9 +316,9 @@ static sl_deferred *call_names(inliner *owner, const char *service, const char *
     void *value;
     sl_error *error = NULL;
     sl_deferred *deferred;
-    if (sl_record_from_json(of->offer->service->methods[number].arguments(), arguments, arena, &value,
-                            &error) < 0)
-        deferred = sl_failing(sl__method_blame(SL_HERE, service, method, "arguments", error));
+    const sl_service *known = of->offer->service;
+    if (sl__method_arguments(SL_HERE, known, &known->methods[number], arguments, arena, &value, &error) < 0)
+        deferred = sl_failing(error);
     else
         deferred = make(of, SL_HERE, (unsigned)number, value, /* as_json= */ true, options);
     sl_arena_free(arena);

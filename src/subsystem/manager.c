@@ -208,10 +208,21 @@ sl__served *sl__manager_find(sl_manager *manager, const char *name)
     return sl_table_get(manager->services, name);
 }
 
-sl_error *sl__no_service(const sl_site *site, const char *name)
+/* An application's own, whose names are "silver.…", are not for calling. */
+sl_error *sl__no_service(const sl_site *site, const sl_manager *manager, const char *name)
 {
+    sl_buffer offered = {0};
+    size_t cursor = 0;
+    const char *each;
+    void *value;
+    while (manager && sl_table_next(manager->services, &cursor, &each, &value))
+        if (strncmp(each, "silver.", strlen("silver.")) != 0)
+            sl_buffer_printf(&offered, "%s%s", offered.size ? ", " : "; offered are: ", each);
     sl_error *error = sl__error_new(site, SL_ENOSERVICE, "nobody offers the service %s", name);
-    return sl_error_hint(error, "load the plug-in that does (plugins = in app.ini), or see sl_manager_offer");
+    sl_error_hint(error, "load the plug-in that does (plugins = in app.ini), or see sl_manager_offer%s",
+                  offered.size ? offered.data : "");
+    sl_buffer_done(&offered);
+    return error;
 }
 
 int sl__served_same(const sl__served *served, unsigned version, uint64_t digest, sl_error **ret_error)
@@ -239,7 +250,7 @@ int sl__manager_served(sl_manager *manager, const sl_service *service, sl__serve
     }
     sl__served *served = sl__manager_find(manager, service->name);
     if (!served) {
-        *ret_error = sl__no_service(SL_HERE, service->name);
+        *ret_error = sl__no_service(SL_HERE, manager, service->name);
         return SL_ENOSERVICE;
     }
     int code = sl__served_same(served, service->version, sl_service_digest(service), ret_error);

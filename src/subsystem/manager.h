@@ -344,7 +344,7 @@ int sl__manager_served(sl_manager *manager, const sl_service *service, sl__serve
                        sl_error **ret_error);
 /* Whether a caller's description of the service is that of who does it. 0; or SL_EPROTO with an error. */
 int sl__served_same(const sl__served *served, unsigned version, uint64_t digest, sl_error **ret_error);
-sl_error *sl__no_service(const sl_site *site, const char *name);
+sl_error *sl__no_service(const sl_site *site, const sl_manager *manager, const char *name);
 
 /* The errand's number on the wire. */
 void sl__errand_register(sl__errand *errand);

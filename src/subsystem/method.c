@@ -1,6 +1,8 @@
 /* method.c: services and their methods. */
 #include "subsystem/method.h"
 
+#include <jansson.h>
+
 uint64_t sl_service_digest(const sl_service *service)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -82,6 +84,46 @@ sl_error *sl__method_blame(const sl_site *site, const char *service, const char 
         sl_error_hint(blamed, "%s", error->hint);
     sl_error_unref(error);
     return blamed;
+}
+
+static sl_error *too_many(const sl_site *site, const sl_record *record, size_t count)
+{
+    sl_buffer names = {0};
+    for (size_t i = 0; i < record->field_count; i++)
+        sl_buffer_printf(&names, "%s%s", i ? ", " : "", record->fields[i].name);
+    sl_error *error = sl__error_new(site, SL_EINVAL, "there are %zu, and at most %zu are taken", count,
+                                    record->field_count);
+    sl_error_hint(error, "it takes: %s", names.size ? names.data : "none");
+    sl_buffer_done(&names);
+    return error;
+}
+
+/* The same by name; a new reference. */
+static json_t *named(const sl_record *record, json_t *array)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < json_array_size(array); i++)
+        json_object_set(object, record->fields[i].name, json_array_get(array, i));
+    return object;
+}
+
+int sl__method_arguments(const sl_site *site, const sl_service *service, const sl_service_method *method,
+                         json_t *json, sl_arena *arena, void **ret_value, sl_error **ret_error)
+{
+    const sl_record *record = method->arguments();
+    int code = SL_EINVAL;
+    if (!json_is_array(json)) {
+        code = sl_record_from_json(record, json, arena, ret_value, ret_error);
+    } else if (json_array_size(json) > record->field_count) {
+        *ret_error = too_many(site, record, json_array_size(json));
+    } else {
+        json_t *object = named(record, json);
+        code = sl_record_from_json(record, object, arena, ret_value, ret_error);
+        json_decref(object); /* what the value refers to is the array's still */
+    }
+    if (code < 0)
+        *ret_error = sl__method_blame(site, service->name, method->name, "arguments", *ret_error);
+    return code;
 }
 
 sl_error *sl__no_method(const sl_site *site, const sl_service *service, const char *method)

@@ -15,4 +15,8 @@ void *sl__method_call(const sl_offer *offer, unsigned method, const void *argume
  * comes from now; NULL: from where it came. */
 sl_error *sl__method_blame(const sl_site *site, const char *service, const char *method, const char *part,
                            sl_error *error);
+/* The arguments of a call with JSON: an object gives them by name, an array by position. 0; or SL_EINVAL,
+ * which says whose they are. */
+int sl__method_arguments(const sl_site *site, const sl_service *service, const sl_service_method *method,
+                         struct json_t *json, sl_arena *arena, void **ret_value, sl_error **ret_error);
 sl_error *sl__no_method(const sl_site *site, const sl_service *service, const char *method);

@@ -187,7 +187,7 @@ static sl__served *find_service(const char *service)
     sl_manager *manager = root ? sl_manager_of(root) : NULL;
     sl__served *served = manager ? sl__manager_find(manager, service) : NULL;
     if (!served)
-        sl_fail_error(sl__no_service(SL_HERE, service));
+        sl_fail_error(sl__no_service(SL_HERE, manager, service));
     return served;
 }
 

@@ -190,7 +190,7 @@ static void call(sl__upcalls *upcalls, const sl__packet *packet)
     sl_manager *manager = sl_manager_of(upcalls->root);
     sl__served *served = manager ? sl__manager_find(manager, upcall->service) : NULL;
     if (!served) {
-        refuse(upcalls, packet->call, SL__CODEC_FLAT, sl__no_service(SL_HERE, upcall->service));
+        refuse(upcalls, packet->call, SL__CODEC_FLAT, sl__no_service(SL_HERE, manager, upcall->service));
         return;
     }
     sl_call_options options = {.key = upcall->key,

@@ -101,6 +101,8 @@ TEST(methods_run_here)
     CHECK(strcmp(greeting->name, "hello you") == 0);
     json_t *json = sl_await(sl_call_json("desk", "add", json_pack("{s:i,s:i}", "a", 1, "b", 2), NULL));
     CHECK(json_integer_value(json_object_get(json, "value")) == 3);
+    json = sl_await(sl_call_json("desk", "add", json_pack("[i,i]", 4, 3), NULL));
+    CHECK(json_integer_value(json_object_get(json, "value")) == 7);
     sl_await(sl_room(desk));
     CHECK(opened == 1 && closed == 0);
     sl_object_remove(sl_root_object(sl_root_current()), sl_caller);

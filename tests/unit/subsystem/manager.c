@@ -68,11 +68,19 @@ TRIAL_TEST(json_calls_have_names)
     OFFER(manager, trial);
     json_t *result = sl_await(sl_call_json("trial", "twice", json_pack("{s:i}", "number", 4), NULL));
     CHECK(json_integer_value(json_object_get(result, "number")) == 8);
+    result = sl_await(sl_call_json("trial", "twice", json_pack("[i]", 5), NULL)); /* or places */
+    CHECK(json_integer_value(json_object_get(result, "number")) == 10);
     sl_error *error = CHECK_FAILS(sl_call_json("trial", "thrice", NULL, NULL), SL_EINVAL, "no method thrice");
     CHECK(strstr(error->hint, "twice"));
     CHECK_FAILS(sl_call_json("trial", "twice", json_pack("{s:s}", "number", "x"), NULL), SL_EINVAL,
                 "trial.twice: ");
-    CHECK_FAILS(sl_call_json("other", "twice", NULL, NULL), SL_ENOSERVICE, "other");
+    CHECK_FAILS(sl_call_json("trial", "twice", json_pack("[s]", "x"), NULL), SL_EINVAL,
+                "the arguments of trial.twice: number must be");
+    error = CHECK_FAILS(sl_call_json("trial", "twice", json_pack("[i,i]", 4, 5), NULL), SL_EINVAL,
+                        "the arguments of trial.twice: there are 2, and at most 1 are taken");
+    CHECK(strcmp(error->hint, "it takes: number") == 0);
+    error = CHECK_FAILS(sl_call_json("other", "twice", NULL, NULL), SL_ENOSERVICE, "other");
+    CHECK(strstr(error->hint, "offered are: trial"));
 }
 
 TRIAL_TEST(what_cannot_be_called_fails_at_once)
