@@ -86,9 +86,16 @@ def load(path):
     return module
 
 
+def _shown(path):
+    """As app.ini would name it."""
+    import _silver
+
+    return os.path.relpath(path, _silver.application() or ".")
+
+
 def find(module, name):
     """The object of this (dotted) name in the module."""
-    found = module
+    found, file = module, _shown(module.__file__)
     for part in name.split("."):
         try:
             found = getattr(found, part)
@@ -97,14 +104,16 @@ def find(module, name):
     else:
         if not callable(found):
             raise Refused("%s in %s is no application: it is %s and cannot be called" % (
-                name, module.__file__, type(found).__name__), "name the application: runner = FILE.py#NAME")
+                name, file, type(found).__name__), "name the application in app.ini: runner = %s#NAME" % file)
         return found
-    others = [each for each in ("application", "app", "asgi", "wsgi", "handler", "create_app")
+    others = [each for each in ("application", "app", "asgi", "wsgi", "handler")
               if callable(getattr(module, each, None))]
-    hint = "name the application in app.ini: runner = FILE.py#NAME"
+    hint = "name the application in app.ini: runner = %s#NAME" % file
     if others:
-        hint = "the file has %s: name it in app.ini: runner = FILE.py#%s" % (others[0], others[0])
-    raise Refused("%s has no object named %s" % (module.__file__, name), hint)
+        hint = "the file has %s: write in app.ini: runner = %s#%s" % (others[0], file, others[0])
+    elif callable(getattr(module, "create_app", None)):
+        hint = "the file has create_app, which makes one: write at its end: %s = create_app()" % name
+    raise Refused("%s has no object named %s" % (file, name), hint)
 
 
 def _function_of(callable_):
@@ -151,8 +160,10 @@ def interface(application):
         return "wsgi"
     if least == 3 or (least == 1 and code.co_varnames[given] == "scope"):
         return "asgi"
-    raise Refused("%r is neither WSGI nor ASGI: it takes %d arguments" % (application, least),
-                  "WSGI applications take (environ, start_response), ASGI applications (scope, receive, send)")
+    hint = "WSGI applications take (environ, start_response), ASGI applications (scope, receive, send)"
+    if least == 0:
+        hint += "; if it makes the application, write beside it: application = %s()" % code.co_name
+    raise Refused("%r is neither WSGI nor ASGI: it takes %d arguments" % (application, least), hint)
 
 
 def application(path, name):

@@ -56,8 +56,15 @@ def _hint(exception):
     return ""
 
 
+def _is_refusal(exception):
+    """It says of itself what is wrong and where: its class, which is ours, would tell nobody more."""
+    return type(exception).__module__ == "silver._start"
+
+
 def _text(exception, tb):
     """The traceback without frames of ours; and what another process said of its own."""
+    if _is_refusal(exception):
+        return str(exception)
     whole = traceback.TracebackException(type(exception), exception, tb, compact=True)
     each, seen = whole, 0
     while each is not None and seen < 100:
@@ -75,6 +82,8 @@ def describe(exception):
     tb = _strip(exception)
     last = traceback.format_exception_only(type(exception), exception)
     message = last[-1].strip() if last else type(exception).__name__
+    if _is_refusal(exception):
+        message = str(exception)
     detail = _text(exception, tb)
     if len(detail) > DETAIL_MAX:
         detail = detail[:DETAIL_MAX // 2] + "\n…\n" + detail[-DETAIL_MAX // 2:]

@@ -47,8 +47,11 @@ def test_says_who_it_is(worker):
 @pytest.mark.parametrize("source, message, hint", [
     ("import nosuchmodule\n", "ModuleNotFoundError: No module named 'nosuchmodule'", "pip install"),
     ("def application(:\n", "SyntaxError: ", ""),
-    ("app = lambda environ, start_response: []\n", "has no object named application", "#app"),
-    ("application = 5\n", "is no application", "#NAME"),
+    ("app = lambda environ, start_response: []\n", "src/runner.py has no object named application",
+     "runner = src/runner.py#app"),
+    ("def create_app():\n    pass\n", "has no object named application", "application = create_app()"),
+    ("def application():\n    pass\n", "is neither WSGI nor ASGI", "application = application()"),
+    ("application = 5\n", "is no application", "runner = src/runner.py#NAME"),
     ("def application(one):\n    pass\n", "is neither WSGI nor ASGI", "environ, start_response"),
 ])
 def test_what_does_not_load_is_told(worker, source, message, hint):
