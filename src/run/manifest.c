@@ -361,7 +361,9 @@ static char *unreadable_hint(int code)
     if (code == -EISDIR)
         return sl_strdup_heap("app.ini is a file; `silver init DIR` makes one to begin with");
     if (code == SL_ENOENT)
-        return sl_strdup_heap("an application is a directory with an app.ini; `silver init DIR` makes one");
+        return sl_strdup_heap(
+            "write one, which says at least [production], `app_name = wiki` and "
+            "`runner = src/runner.py`; or lay out a new application with `silver init DIR`");
     if (code == SL_EACCES)
         return sl_strdup_heap("let this user read it: `chmod u+r app.ini`");
     return NULL;

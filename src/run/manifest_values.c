@@ -158,6 +158,18 @@ static void set_string(struct setting *setting, const struct key *key, const cha
             sl_arena_strdup(setting->manifest->arena, value);
 }
 
+/* What others' files of this kind would say, and what stands at the top of many applications. */
+static char *runner_hint(const char *value)
+{
+    const char *colon = strchr(value, ':');
+    if (colon && colon - value > 3 && memcmp(colon - 3, ".py", 3) == 0)
+        return sl_printf_heap("a # stands between the file and the name in it: `runner = %.*s#%s`",
+                              (int)(colon - value), value, colon + 1);
+    if (*value && !colon && !strchr(value, '/'))
+        return sl_printf_heap("move it into a directory, with what it imports: `runner = src/%s`", value);
+    return sl_strdup_heap("write for instance `runner = src/chat.c`, or `runner = src/runner.py#app`");
+}
+
 static void set_runner(struct setting *setting, const struct key *key, const char *value)
 {
     struct manifest *manifest = setting->manifest;
@@ -165,7 +177,10 @@ static void set_runner(struct setting *setting, const struct key *key, const cha
     manifest->runner_line = setting->line;
     manifest->python = source_ok(value, size, ".py");
     if (!manifest->python && !(source_ok(value, size, ".c") && !value[size]))
-        wrong_value(setting, key, value, "a C or Python file in a directory of the application");
+        COMPLAIN(setting, RUN_MANIFEST_VALUE,
+                 "%s is `%s`, which is not a C or Python file in a directory of the application", key->name,
+                 value)
+            ->hint = runner_hint(value);
     else if (value[size] && !object_ok(value + size + 1))
         COMPLAIN(setting, RUN_MANIFEST_VALUE, "runner is `%s`, and `%s` is not a name in Python", value,
                  value + size + 1)

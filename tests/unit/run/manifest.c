@@ -162,6 +162,10 @@ static void test_values(void **state)
         refuse(text, "SL0108", 3, "runner is", "src/chat.c");
         free(text);
     }
+    refuse("[production]\napp_name = w\nrunner = src/wiki.py:app\n", "SL0108", 3, "runner is",
+           "`runner = src/wiki.py#app`");
+    refuse("[production]\napp_name = w\nrunner = wiki.py#app\n", "SL0108", 3, "runner is",
+           "`runner = src/wiki.py#app`");
     static const char *const numbers[] = {"0", "-1", "1k", "", "99999999999999999999"};
     for (size_t i = 0; i < sl_array_size(numbers); i++) {
         char *text = sl_printf_heap(GOOD "[limits]\nidle_ms = %s\n", numbers[i]);
