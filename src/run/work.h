@@ -6,8 +6,8 @@
 
 #define WORK_FLAGS                                                                                           \
     "-std=gnu17 -O2 -g -fPIC -fexceptions -fasynchronous-unwind-tables -fno-omit-frame-pointer "             \
-    "-fstack-clash-protection -Wall -Werror=implicit-function-declaration "                                  \
-    "-fdiagnostics-color=never"
+    "-fstack-clash-protection -Wall -Werror=implicit-function-declaration -Werror=int-conversion "           \
+    "-Werror=incompatible-pointer-types -fdiagnostics-color=never"
 
 struct source {
     char *name; /* relative to the application */

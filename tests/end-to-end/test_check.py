@@ -25,6 +25,13 @@ def test_well_with_warnings(command, app):
     assert told.startswith("probe: well, with 2 warnings\n")
 
 
+@pytest.mark.parametrize("argument", ["5", "&one"])  # as the newer compilers have it by themselves
+def test_an_argument_of_the_wrong_type_does_not_compile(command, app, argument):
+    wrong = f"const char *name(int one);\nconst char *name(int one)\n{{\n    return sl_strdup({argument});\n}}\n"
+    done = command("check", app(HELLO + wrong))
+    assert done.returncode == 1 and re.search(r"^src/probe.c:\d+:\d+: SL0130: .*sl_strdup", done.stdout, re.M)
+
+
 @pytest.mark.parametrize("source", ["int nothing;\n", "void sl_application(void);\nvoid *f(void) { return sl_application; }\n",
                                     "static void sl_application(void) {}\nvoid *f(void) { return sl_application; }\n"])
 def test_no_entry(command, app, source):
