@@ -1,9 +1,10 @@
 /* run_script.c: a script of the application's bin/, run with the environment that the application is given.
  *
  * A script in Python is run by the interpreter of the application's virtualenv and finds what the
- * application's workers find: lib/python with its .pth files, and the runner's own modules. */
+ * application's workers find: lib/python with its .pth files, the runner's own modules, and `silver`. */
 #include "run/python.h"
 #include "run/run_command.h"
+#include "subsystem/worker.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -142,6 +143,19 @@ static void put_modules(sl_buffer *list, const struct manifest *manifest)
     free(folder);
 }
 
+/* Where the module `silver` is. */
+static void put_platform(sl_buffer *list)
+{
+    SL_AUTO_ERROR sl_error *error = NULL;
+    char *program;
+    if (sl__program_find(NULL, "silver-python", &program, &error) < 0)
+        return; /* built without Python: there is none */
+    char *folder = sl_printf_heap("%.*s/python", (int)(strrchr(program, '/') - program), program);
+    put_path(list, folder);
+    free(folder);
+    free(program);
+}
+
 /* Sets what Python looks at; gives the interpreter. malloc'ed. */
 static char *prepare_python(const struct manifest *manifest)
 {
@@ -151,6 +165,7 @@ static char *prepare_python(const struct manifest *manifest)
     put_library(&list, manifest);
     if (manifest->python)
         put_modules(&list, manifest);
+    put_platform(&list);
     if (before && *before)
         put_path(&list, before);
     if (list.size)

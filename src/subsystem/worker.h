@@ -12,4 +12,5 @@ SL_API int sl__worker_run(const char *name, const char *module);
 
 /* The path of a program that children run ("silver-worker"), for the caller to free: in `directory`, or, if
  * that is NULL, beside libsilver or where it was installed. 0; or SL_ENOENT with *ret_error. */
-int sl__program_find(const char *directory, const char *program, char **ret_path, sl_error **ret_error);
+SL_API int sl__program_find(const char *directory, const char *program, char **ret_path,
+                            sl_error **ret_error);

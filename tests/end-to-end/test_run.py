@@ -174,8 +174,8 @@ def test_python_scripts(app, command):
     directory = app(manifest="[production]\napp_name = {name}\nrunner = src/{name}.py\nservice.sqlite =\n", files={
         "src/probe.py": runner, "lib/python/carried.py": "NAME = 'carried'\n",
         "lib/python/more.pth": "# a comment\nelsewhere\n", "lib/python/elsewhere/placed.py": "NAME = 'placed'\n",
-        "bin/manage.py": "import os, sys\nimport carried, placed, probe\n"
-                         "print(sys.argv[1:], carried.NAME, placed.NAME, probe.NAME, os.environ['CONFIG_SQLITE_PATH'])\n"
+        "bin/manage.py": "import sys\nimport carried, placed, probe, silver\n"
+                         "print(sys.argv[1:], carried.NAME, placed.NAME, probe.NAME, silver.config('sqlite_path'))\n"
                          "sys.exit(5)\n"})
     expected = f"['migrate', '--fake'] carried placed the runner {directory}/data/probe.sqlite\n"
     for name in ("manage.py", "manage"):
