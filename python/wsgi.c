@@ -256,10 +256,10 @@ static int send_result(struct exchange *exchange, PyObject *result)
         if (plain)
             return plain < 0 ? -1 : exchange_send_file(exchange, fd, offset, size);
     }
-    if (PyBytes_Check(result) || PyUnicode_Check(result)) {
+    if (result == Py_None || PyBytes_Check(result) || PyUnicode_Check(result)) {
         PyErr_Format(PyExc_TypeError,
-                     "the body must be an iterable of bytes, such as [body]; the application gave %R",
-                     (PyObject *)Py_TYPE(result));
+                     "the body must be an iterable of bytes, such as [body]; the application gave %R%s",
+                     (PyObject *)Py_TYPE(result), result == Py_None ? ": has it no `return`?" : "");
         return -1;
     }
     return send_iterable(exchange, result);

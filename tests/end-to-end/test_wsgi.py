@@ -292,7 +292,8 @@ def test_exc_info_before_and_after_the_head(worker):
 
 @pytest.mark.parametrize("lines, message", [
     ("return [b'x']", "before it called start_response"),
-    ("return None", "TypeError: 'NoneType' object is not iterable"),
+    ("return None", "TypeError: the body must be an iterable of bytes, such as [body]; the application gave <class 'NoneType'>"),
+    ("pass", "has it no `return`?"),
 ])
 def test_start_response_must_be_called(worker, lines, message):
     assert message in worker(app(lines, head="pass")).get().trouble["message"]
