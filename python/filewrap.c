@@ -87,6 +87,8 @@ int filewrap_file(PyObject *wrapper, int *ret_fd, int64_t *ret_offset, int64_t *
     struct stat status;
     if (fd < 0 || offset < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return 0;
+    if (status.st_size == 0) /* those of /proc say so, and have contents */
+        return 0;
     *ret_fd = fd;
     *ret_offset = offset;
     *ret_size = status.st_size > offset ? status.st_size - offset : 0;

@@ -5,6 +5,7 @@ import traceback
 
 FAILED = -20001
 DETAIL_MAX = 60000
+MESSAGE_MAX = 2000  # characters: what a client sent may stand in an exception, and that in the log
 PLACES_MAX = 16
 
 _ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -91,5 +92,7 @@ def describe(exception):
     if type(exception).__module__ != "silver" or not isinstance(code, int) or code >= 0:
         code = FAILED
     first = message.split("\n")[0]
+    if len(first) > MESSAGE_MAX:
+        first = first[:MESSAGE_MAX] + "…"
     return code, _clean(first), _clean(detail), _clean(_hint(exception)), [
         (_clean(file), line, _clean(function)) for file, line, function in _places(exception, tb)]

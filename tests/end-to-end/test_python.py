@@ -54,6 +54,13 @@ def page_fail(environ, start_response):
     secret_value = 42
     raise ValueError("this went wrong <here>")
 
+def page_fail_at_length(environ, start_response):
+    raise ValueError("long" * 2000000)
+
+def page_proc(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return environ["wsgi.file_wrapper"](open("/proc/self/status", "rb"))
+
 def page_late(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"x" * 300000
@@ -364,6 +371,18 @@ def test_production_shows_nothing_of_it(probe):
     for part in (b"ValueError", b"runner.py", b"secret_value"):
         assert part not in response.body
     assert "this went wrong" in server.wait_said("ValueError: this went wrong").string
+
+
+def test_a_failure_of_many_words(probe):
+    """What a client sent may stand in an exception; it does not fill the log."""
+    server = probe()
+    response = server.get("/fail_at_length")
+    assert response.status == 500 and len(response.body) < 500000
+    assert "long" * 100 in server.said() and len(server.said()) < 500000
+
+
+def test_a_file_that_does_not_say_its_size(probe):
+    assert b"\nVmPeak:" in probe().get("/proc").body
 
 
 def test_a_failure_after_the_head_breaks_the_connection(probe):
