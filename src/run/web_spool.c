@@ -132,7 +132,7 @@ void spool_put(struct spool *spool, const void *data, size_t size)
         {
             part = put_some(spool, at, size);
             wake(&spool->taker);
-            if (part == 0)
+            if (part == 0 && !spool_empty(spool)) /* it may have been emptied while the disk was tried */
                 wait_at(&spool->putter);
         }
         at += part;
