@@ -1,6 +1,8 @@
 /* asgi_websocket.c: the messages of a websocket scope. */
 #include "asgi_internal.h"
 
+#include <strings.h>
+
 #define CLOSE_NORMAL 1000
 #define CLOSE_ABNORMAL 1006
 
@@ -47,6 +49,22 @@ PyObject *asgi_websocket_take(request *r)
 
 /* ---- What goes --------------------------------------------------------------------------------------- */
 
+/* The agreement on a protocol is the server's to say, as all of the handshake is. */
+static bool says_handshake(const request *r)
+{
+    static const char words[] = "sec-websocket-";
+    for (size_t i = 0; i < r->header_count; i++)
+        if (strncasecmp(r->text.data + r->headers[i].name, words, sizeof(words) - 1) == 0) {
+            PyErr_Format(
+                PyExc_ValueError,
+                "the header %s belongs to the handshake, which is the server's: the key \"subprotocol\" "
+                "of websocket.accept chooses a protocol",
+                r->text.data + r->headers[i].name);
+            return true;
+        }
+    return false;
+}
+
 static PyObject *put_accept(request *r, PyObject *message)
 {
     PyObject *protocol = PyDict_GetItemWithError(message, asgi_names.subprotocol);
@@ -55,7 +73,7 @@ static PyObject *put_accept(request *r, PyObject *message)
         accept.protocol = PyUnicode_Check(protocol)
                               ? PyUnicode_AsUTF8(protocol)
                               : (PyErr_SetString(PyExc_TypeError, "\"subprotocol\" must be a string"), NULL);
-    if (PyErr_Occurred() || !asgi_headers(r, message))
+    if (PyErr_Occurred() || !asgi_headers(r, message) || says_handshake(r))
         return NULL;
     accept.headers.count = r->header_count;
     accept.headers.items = asgi_web_headers(r, asgi.response_arena);

@@ -204,12 +204,28 @@ static PyObject *inbox_close(PyObject *self, PyObject *nothing)
     return inbox->function && tell_loop() < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* Who waited does not any more: then nothing here keeps the inbox. */
+static void forget(struct inbox *inbox)
+{
+    for (size_t i = 0; i < waiting_count; i++)
+        if (waiting[i] == inbox) {
+            waiting[i] = waiting[--waiting_count];
+            Py_CLEAR(inbox->function);
+            Py_DECREF(inbox);
+            return;
+        }
+}
+
 static PyObject *inbox_notify(PyObject *self, PyObject *arguments)
 {
     struct inbox *inbox = (struct inbox *)self;
     PyObject *function, *soon;
     if (!PyArg_ParseTuple(arguments, "OO:notify", &function, &soon))
         return NULL;
+    if (function == Py_None) {
+        forget(inbox);
+        Py_RETURN_NONE;
+    }
     Py_XSETREF(call_soon, Py_NewRef(soon));
     if (!inbox->function) {
         if (waiting_count == waiting_room) {
@@ -249,7 +265,8 @@ static PyMethodDef inbox_methods[] = {
      "take(seconds): (channel, event, json); None: there is none. -1 waits for ever"},
     {"close", inbox_close, METH_NOARGS, "hears no more"},
     {"notify", inbox_notify, METH_VARARGS,
-     "notify(function, call_soon_threadsafe): in the loop; it is called once, when there is something"},
+     "notify(function, call_soon_threadsafe): in the loop; it is called once, when there is something; None: "
+     "it need not be"},
     {0},
 };
 static PyGetSetDef inbox_values[] = {

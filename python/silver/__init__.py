@@ -197,9 +197,10 @@ async def _ask_later(loop, question):
         return await loop.run_in_executor(None, _ask, question)
     again = True
     while again:
-        future = loop.create_future()
+        future, come = loop.create_future(), []
 
         def arrived(answer):
+            come.append(True)
             if not future.done():
                 future.set_result(answer)
 
@@ -207,7 +208,8 @@ async def _ask_later(loop, question):
         try:
             answer = await future
         except BaseException:
-            _silver.call_cancel(number)
+            if not come:  # else the number is nobody's any more
+                _silver.call_cancel(number)
             raise
         again, value = question.answered(answer)
     return value
@@ -294,7 +296,10 @@ class Subscription:
             while (told := self._inbox.take(0)) is None and not self._inbox.closed:
                 future = loop.create_future()
                 self._inbox.notify(lambda: future.done() or future.set_result(None), loop.call_soon_threadsafe)
-                await future
+                try:
+                    await future
+                finally:
+                    self._inbox.notify(None, None)
         if told is None:
             raise StopAsyncIteration
         return _event(told)

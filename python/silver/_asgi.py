@@ -162,6 +162,16 @@ async def end_tasks():
         await asyncio.wait(left, timeout=1)
 
 
+def run(loop):
+    """Until it is stopped. What asyncio takes for its end (sys.exit() in a task) is that task's failure, and no reason
+    to leave the requests of others."""
+    while True:
+        try:
+            return loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            pass
+
+
 def serve(application, begin):
     """begin(loop, application, state) is called when the application has started; it stops the loop when all is done."""
     loop = new_loop()
@@ -174,7 +184,7 @@ def serve(application, begin):
         lifespan = loop.run_until_complete(make())
         loop.run_until_complete(lifespan.startup())
         begin(loop, application, lifespan.state)
-        loop.run_forever()
+        run(loop)
         loop.run_until_complete(lifespan.shutdown())
     finally:
         loop.run_until_complete(end_tasks())

@@ -49,8 +49,9 @@ struct relay {
     uint64_t body_size; /* of what has come of a streamed body */
     sl_view piece;      /* of it, taken and not sent yet */
     bool streams_body, body_ended;
-    bool last; /* the response's body is whole, */
-    bool over; /* and the worker is done with the request */
+    bool unwanted; /* the response's body: what comes of it is dropped, for a while */
+    bool last;     /* it is whole, */
+    bool over;     /* and the worker is done with the request */
     bool failed;
     sl_view first; /* what came with the head */
     struct spool spool;

@@ -38,20 +38,29 @@ static const char *lower(sl_request *req, const char *name)
     return copy;
 }
 
+/* What passes for another where names become variables ("X_User" for "X-User", "Proxy" for HTTP_PROXY), as in
+ * WSGI and in frameworks, is nobody's honest header. */
+static bool is_false(const char *name)
+{
+    return strchr(name, '_') || strcmp(name, "proxy") == 0;
+}
+
 static void describe_headers(sl_request *req, struct web_request *out)
 {
-    out->headers.count = sl_header_count(req);
-    out->headers.items = sl_alloc(out->headers.count * sizeof(*out->headers.items) + 1);
-    for (size_t i = 0; i < out->headers.count; i++) {
+    size_t count = sl_header_count(req);
+    out->headers.items = sl_alloc(count * sizeof(*out->headers.items) + 1);
+    for (size_t i = 0; i < count; i++) {
         const char *name, *value = sl_header_at(req, i, &name);
         name = lower(req, name);
+        if (is_false(name))
+            continue;
         if (strcmp(name, "host") == 0)
             value = sl_host(req); /* an absolute target says more than the field (RFC 9112, 3.2.2) */
-        out->headers.items[i] = (struct web_header){name, sl_view_of(value)};
+        out->headers.items[out->headers.count++] = (struct web_header){name, sl_view_of(value)};
     }
 }
 
-/* The host as the client named it: "[::1]:8080" is "::1" and "8080". */
+/* The host as the client named it: "[::1]:8080" is "[::1]" and "8080". */
 static void describe_host(sl_request *req, struct web_request *out)
 {
     const char *host = sl_host(req), *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
@@ -217,6 +226,20 @@ static void *drop_rest(void *data)
     return NULL;
 }
 
+/* An application need not know that nobody wants its body; one that never ends it is told. */
+static void *drop_body(void *data)
+{
+    struct relay *relay = data;
+    sl__packet packet;
+    SL_SCOPE(scope, .deadline_ms = relay->web->manifest->workers.timeout_ms)
+    {
+        while (relay_next(relay, /* bounded= */ false, &packet) && packet.kind != SL__END)
+            continue;
+    }
+    relay->last = true;
+    return NULL;
+}
+
 static void log_late(const struct relay *relay, const sl_error *error)
 {
     if (error->code == SL_ECANCELED || error->code == SL_ECLOSED)
@@ -227,9 +250,19 @@ static void log_late(const struct relay *relay, const sl_error *error)
     free(text);
 }
 
+static void give_up_unwanted(struct relay *relay)
+{
+    sl_error *error = sl__catch(drop_body, relay, NULL);
+    if (error && error->code != SL_ETIMEDOUT)
+        log_late(relay, error);
+    sl_error_unref(error);
+}
+
 static void relay_done(void *data)
 {
     struct relay *relay = data;
+    if (relay->talk && !relay->over && relay->unwanted)
+        give_up_unwanted(relay);
     if (relay->talk && !relay->over && relay->last && !relay->failed) {
         sl_error *error = sl__catch(drop_rest, relay, NULL);
         if (error)

@@ -149,7 +149,7 @@ sl_response *response_of(struct relay *relay, const sl__packet *packet)
         if (head->body.size)
             memcpy(first, head->body.data, head->body.size);
         relay->first = (sl_view){first, head->body.size};
-        relay->last = is_bodyless(relay->req, head); /* then nobody writes the rest */
+        relay->unwanted = is_bodyless(relay->req, head); /* nobody writes the rest */
         res = sl_stream_response(relay->req, (int)head->status, NULL, write_stream, relay);
         set_length(res, said_length(head));
     }

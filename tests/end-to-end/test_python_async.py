@@ -33,6 +33,9 @@ async def page_context(scope, receive, send):
     await asyncio.sleep(0)
     await say(send, repr(dict(silver.context)))
 
+async def page_headers(scope, receive, send):
+    await say(send, repr(dict(scope["headers"])))
+
 async def page_sum(scope, receive, send):
     digest, size, pieces = hashlib.sha256(), 0, 0
     async for piece in read(receive):
@@ -68,6 +71,20 @@ async def page_fail(scope, receive, send):
 async def page_fork(scope, receive, send):
     await say(send, str(os.fork()))
 
+async def page_exit(scope, receive, send):
+    await asyncio.sleep(0.01)
+    raise SystemExit(3)
+
+async def page_held(scope, receive, send):
+    state["held"] = True
+    while "go" not in state:
+        await asyncio.sleep(0.01)
+    await say(send, "held")
+
+async def page_go(scope, receive, send):
+    state["go"] = True
+    await say(send, "went")
+
 async def page_after(scope, receive, send):
     await say(send, "answered")
     await asyncio.sleep(0.2)
@@ -75,6 +92,8 @@ async def page_after(scope, receive, send):
 
 async def echo(scope, receive, send):
     await receive()
+    if scope["path"] == "/handshake":
+        await send({"type": "websocket.accept", "headers": [(b"sec-websocket-protocol", b"odd")]})
     if scope["path"] == "/closed":
         await send({"type": "websocket.close", "code": 1000})
         return
@@ -132,6 +151,11 @@ def test_context(probe):
     assert here["path"] == "/context" and here["peer"] == "127.0.0.1" and len(here["request_id"]) == 16
 
 
+def test_headers_that_pass_for_others_are_left_out(probe):
+    headers = eval(probe.get("/headers", "X-User: real", "X_User: false", "Proxy: http://evil/").body)
+    assert headers[b"x-user"] == b"real" and not {b"x_user", b"proxy"} & set(headers)
+
+
 def test_a_streamed_upload(probe):
     import hashlib
     import os
@@ -160,9 +184,24 @@ def test_a_client_that_goes_away(probe):
     eventually(lambda: b"'forever': 'left'" in probe.get("/state").body, "the application hears of it")
 
 
+def test_a_stream_that_nobody_wants_is_ended(python_app, serve):  # noqa: F811
+    server = serve(python_app(PROBE, manifest=MANIFEST + "\n[workers]\ntimeout_ms = 700\n"))
+    assert server.get("/forever", method="HEAD").status == 200
+    eventually(lambda: b"left" in server.get("/state").body, "the application's knowing it")
+
+
 def test_work_after_the_answer(probe):
     assert probe.get("/after").body == b"answered"
     eventually(lambda: b"'after': 'done'" in probe.get("/state").body, "the rest of the work")
+
+
+def test_an_exit_is_the_failure_of_one(probe):
+    with probe.connect() as other:
+        other.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        eventually(lambda: b"held" in probe.get("/state").body, "the other request is there")
+        assert probe.get("/exit").status == 500
+        assert probe.get("/go").body == b"went"
+        assert other.response().body == b"held"
 
 
 def test_a_failure(probe):
@@ -209,6 +248,13 @@ def test_protocols_and_refusals(probe):
         connect(probe, "/closed")
     response = probe.get("/echo", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 7")
     assert response.status == 426
+
+
+def test_the_handshake_is_the_servers(probe):
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        connect(probe, "/handshake", subprotocols=["chat"])
+    assert refused.value.status_code == 500
+    probe.wait_said("ValueError: the header sec-websocket-protocol belongs to the handshake")
 
 
 def test_many_messages_both_ways(probe):

@@ -375,6 +375,64 @@ def test_in_a_coroutine_it_is_awaited(worker):
     assert w.finish(request).body == b"('one', 'two', 'told')"
 
 
+def test_a_call_that_is_answered_and_then_left(worker):
+    """A task is cancelled when its answer has come, and before it has looked at that."""
+    w = worker("""
+        import asyncio, silver
+
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            task = asyncio.ensure_future(silver.call("numbers", "next"))
+            left, begin, cancel = [], silver._silver.call_begin, silver._silver.call_cancel
+
+            class Seen:
+                in_loop = silver._silver.in_loop
+                def call_begin(arrived, *packet):
+                    def and_cancel(answer):
+                        arrived(answer)
+                        task.cancel()
+                    return begin(and_cancel, *packet)
+                def call_cancel(number):
+                    left.append(number)  # of freed memory
+
+            silver._silver, before = Seen, silver._silver
+            try:
+                await task
+            except asyncio.CancelledError:
+                left.append("cancelled")
+            finally:
+                silver._silver = before
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": repr(left).encode()})
+        """)
+    call = w.begin()
+    answer(w, upcall(w)["call"], 1)
+    assert w.finish(call).body == b"['cancelled']"
+
+
+def test_a_subscription_goes_with_the_task_that_waits(worker):
+    w = worker("""
+        import asyncio, gc, silver
+
+        async def hear():
+            async for event in silver.subscribe("quiet"):
+                pass
+
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            task = asyncio.ensure_future(hear())
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait([task])
+            del task
+            gc.collect()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"done"})
+        """)
+    assert w.get().body == b"done"
+    assert base64.b64decode(w.next(lambda p: p.get("kind") == UNHEAR)["data"]) == b"quiet"
+
+
 @pytest.mark.parametrize("how", ["silver.emit('room', 'x', 5)",
                                  "await asyncio.get_running_loop().run_in_executor(None, silver.emit, 'room', 'x', 5)"])
 def test_who_waits_in_the_loop_hears_what_is_told_here(worker, how):
