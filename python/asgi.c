@@ -647,6 +647,7 @@ static PyObject *begin_serving(PyObject *self, PyObject *arguments)
         !asgi_scope_open())
         return NULL;
     port_give_to_loop(asgi.port, keep, NULL);
+    watch_start_loop(asgi.port);
     PyObject *added =
         PyObject_CallMethod(loop, "add_reader", "iO", port_descriptor(asgi.port), asgi.readable);
     if (!added)

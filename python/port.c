@@ -39,6 +39,9 @@ struct port {
     uint64_t next_call;
     port_packet_fn *packet;
     void *packet_data;
+    uint64_t pumps;      /* how often the loop has looked, */
+    uint64_t pumps_seen; /* what the watch saw of that, */
+    uint64_t still_ns;   /* when that was, or when nothing waited; UINT64_MAX: told already */
 };
 
 static void init_condition(pthread_cond_t *condition)
@@ -682,6 +685,7 @@ int port_pump(struct port *port)
 {
     pthread_mutex_lock(&port->lock);
     sl__wire_awake(port->wire);
+    port->pumps++;
     take(port);
     int code = port->gone ? SL_ECLOSED : 0;
     pthread_mutex_unlock(&port->lock);
@@ -719,6 +723,21 @@ void port_watch(struct port *port, uint64_t ns, void (*report)(const struct work
             report(work, data);
         }
     pthread_mutex_unlock(&port->lock);
+}
+
+bool port_watch_loop(struct port *port, uint64_t ns)
+{
+    pthread_mutex_lock(&port->lock);
+    uint64_t now = sl_monotonic_ns();
+    if (port->pumps != port->pumps_seen || (port->still_ns != UINT64_MAX && !sl__wire_has(port->wire))) {
+        port->pumps_seen = port->pumps;
+        port->still_ns = now;
+    }
+    bool stands = port->still_ns != UINT64_MAX && now - port->still_ns >= ns;
+    if (stands)
+        port->still_ns = UINT64_MAX;
+    pthread_mutex_unlock(&port->lock);
+    return stands;
 }
 
 void port_watch_rest(struct port *port, uint64_t ns)

@@ -135,5 +135,8 @@ void port_watch_idle(struct port *port);
 /* Sleeps so long; meanwhile rings for answers that wait for it too long. */
 void port_watch_rest(struct port *port, uint64_t ns);
 
+/* For a loop: whether something has waited for it for `ns`, and it did not look. Told once each time. */
+bool port_watch_loop(struct port *port, uint64_t ns);
+
 struct waiter *waiter_new(void);
 void waiter_free(struct waiter *waiter);

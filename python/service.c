@@ -190,6 +190,7 @@ static int serve_in_loop(struct service *service)
 {
     loop_port = service->web.port;
     port_give_to_loop(loop_port, on_packet, NULL);
+    watch_start_loop(loop_port);
     upcall_in_loop(true);
     PyObject *loop = PyModule_Create(&loop_definition);
     PyObject *done =

@@ -4,7 +4,10 @@
  * that does not return. Its thread may hold CPython's lock, so nothing here touches Python: the thread itself
  * is made to write the stacks, by a signal whose handler is faulthandler's, which is C and allocates nothing.
  * It writes into a pipe that is read here. faulthandler then calls the handler that was there before, ours,
- * which says that this was all. */
+ * which says that this was all.
+ *
+ * A loop of events takes what comes by itself. When it does not for a while, something in it blocks, and
+ * everybody waits: that is told, too, also when nothing was given up. */
 #include "watch.h"
 
 #include <errno.h>
@@ -13,13 +16,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "embed.h"
 
 #define TICK_MS 100
-#define HUNG_MS 300  /* goes on for so long after it was given up; less than a service's grace */
-#define DUMP_MS 2000 /* a thread that does not write for so long cannot */
+#define HUNG_MS 300    /* goes on for so long after it was given up; less than a service's grace */
+#define BLOCKED_MS 500 /* a loop does not look what has come; likewise */
+#define DUMP_MS 2000   /* a thread that does not write for so long cannot */
 #define DUMP_MAX 60000
 #define HANGING_MAX 8 /* told at once */
 #define SIGNAL_DUMP (SIGRTMAX - 2)
@@ -73,6 +78,7 @@ void watch_dump(struct port *port, pthread_t thread, const char *why)
 struct watch {
     struct port *port;
     watch_describe_fn *describe;
+    pthread_t loop; /* its thread, if it is a loop that is watched */
     sl_arena *arena;
     unsigned count;
     struct {
@@ -109,6 +115,20 @@ static void *run(void *data)
     return NULL;
 }
 
+static void *run_loop(void *data)
+{
+    struct watch *watch = data;
+    for (;;) {
+        nanosleep(&(struct timespec){.tv_nsec = TICK_MS * 1000000}, NULL);
+        if (port_watch_loop(watch->port, BLOCKED_MS * 1000000ull))
+            watch_dump(
+                watch->port, watch->loop,
+                "the loop of events stands still, and what has come waits: something in it blocks; the "
+                "stacks of Python:");
+    }
+    return NULL;
+}
+
 /* Our handler first, faulthandler's before it. */
 static int arm(void)
 {
@@ -123,21 +143,37 @@ static int arm(void)
     return 0;
 }
 
-void watch_start(struct port *port, watch_describe_fn *describe)
+static void start(struct watch *watch, void *(*main)(void *))
 {
-    struct watch *watch = sl_calloc(1, sizeof(*watch));
-    *watch = (struct watch){.port = port, .describe = describe, .arena = sl_arena_new()};
+    watch->arena = sl_arena_new();
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (arm() == 0 && pthread_create(&thread, NULL, run, watch) == 0) {
+    if (arm() == 0 && pthread_create(&thread, NULL, main, watch) == 0) {
         pthread_detach(thread);
     } else {
         PyErr_Clear();
-        port_log(port, SL_WARNING, "", "hung requests cannot be watched: their stacks will not be logged");
+        port_log(watch->port, SL_WARNING, "",
+                 "hung requests cannot be watched: their stacks will not be logged");
         sl_arena_free(watch->arena);
         free(watch);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void watch_start(struct port *port, watch_describe_fn *describe)
+{
+    struct watch *watch = sl_calloc(1, sizeof(*watch));
+    watch->port = port;
+    watch->describe = describe;
+    start(watch, run);
+}
+
+void watch_start_loop(struct port *port)
+{
+    struct watch *watch = sl_calloc(1, sizeof(*watch));
+    watch->port = port;
+    watch->loop = pthread_self();
+    start(watch, run_loop);
 }

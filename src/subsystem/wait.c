@@ -30,6 +30,11 @@ void sl__wire_set_options(sl__wire *wire, const sl__wire_options *options)
 
 /* ---- Sleeping and waking ---- */
 
+bool sl__wire_has(sl__wire *wire)
+{
+    return sl__ring_has(wire);
+}
+
 bool sl__wire_sleep(sl__wire *wire)
 {
     atomic_store_explicit(&wire->in->sleeping, 1, memory_order_relaxed);

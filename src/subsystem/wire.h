@@ -109,6 +109,7 @@ SL_API int sl__wire_wait(sl__wire *wire, int timeout_ms);
  */
 SL_API int sl__wire_descriptor(const sl__wire *wire);
 SL_API void sl__wire_awake(sl__wire *wire);
+SL_API bool sl__wire_has(sl__wire *wire); /* whether there is something; takes nothing */
 SL_API bool sl__wire_sleep(sl__wire *wire);
 /* For our loop: calls back when there is something to take, once for a batch; flushes before each poll by
  * itself. To be detached before the loop is freed; the callback may do so, and free the wire. */

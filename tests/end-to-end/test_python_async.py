@@ -70,6 +70,13 @@ async def page_fail(scope, receive, send):
 
 async def page_fork(scope, receive, send):
     await say(send, str(os.fork()))
+def block():
+    import time
+    time.sleep(1000)
+
+async def page_block(scope, receive, send):
+    await asyncio.sleep(0.01)
+    block()
 
 async def page_exit(scope, receive, send):
     await asyncio.sleep(0.01)
@@ -188,6 +195,15 @@ def test_a_stream_that_nobody_wants_is_ended(python_app, serve):  # noqa: F811
     server = serve(python_app(PROBE, manifest=MANIFEST + "\n[workers]\ntimeout_ms = 700\n"))
     assert server.get("/forever", method="HEAD").status == 200
     eventually(lambda: b"left" in server.get("/state").body, "the application's knowing it")
+
+
+def test_a_loop_that_is_blocked_is_written_to_the_log(python_app, serve):  # noqa: F811
+    server = serve(python_app(PROBE, manifest=MANIFEST + "\n[workers]\ntimeout_ms = 700\n"))
+    assert server.get("/block").status == 504
+    server.wait_said("the loop of events stands still")
+    server.wait_said("in block")
+    server.wait_said("in page_block")
+    eventually(lambda: server.get("/").status == 200, "the next worker answers")
 
 
 def test_work_after_the_answer(probe):
