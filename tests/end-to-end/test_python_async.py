@@ -70,6 +70,7 @@ async def page_fail(scope, receive, send):
 
 async def page_fork(scope, receive, send):
     await say(send, str(os.fork()))
+
 def block():
     import time
     time.sleep(1000)
