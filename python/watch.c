@@ -23,7 +23,7 @@
 
 #define TICK_MS 100
 #define HUNG_MS 300    /* goes on for so long after it was given up; less than a service's grace */
-#define BLOCKED_MS 500 /* a loop does not look what has come; likewise */
+#define BLOCKED_MS 300 /* a loop does not look what has come; likewise */
 #define DUMP_MS 2000   /* a thread that does not write for so long cannot */
 #define DUMP_MAX 60000
 #define HANGING_MAX 8 /* told at once */
