@@ -7,13 +7,15 @@
  *
  * PostgreSQL refuses to run as root. Then its processes get a namespace in which this user is called another
  * way: to the rest of the system they are root without its powers, so they can use root's files and no
- * others. */
+ * others. Where the system has no such namespace for us they become the user postgres. */
 #include "run/postgres.h"
 #include "run/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <sched.h>
@@ -24,6 +26,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,7 +42,7 @@
 
 struct keeper {
     const char *application, *sockets;
-    char *data, *programs, *log, *database;
+    char *data, *making, *programs, *log, *database;
     int users;
     pid_t parent;
 };
@@ -116,19 +119,53 @@ static bool write_map(const char *path, const char *text)
     return written;
 }
 
-/* Root becomes somebody else in a namespace of its own: the user postgres, whom Debian's package makes, for
- * PostgreSQL wants its user to have a name. */
-static bool be_somebody(void)
+/* PostgreSQL's user is called another way in a namespace of its own. */
+static bool enter_namespace(unsigned user)
 {
-    const struct passwd *user = getpwnam("postgres");
-    unsigned id = user ? user->pw_uid : NOBODY_ID, group = getegid();
+    unsigned group = getegid();
     char users[64], groups[64];
-    if (geteuid() != 0)
-        return true;
-    snprintf(users, sizeof(users), "%u 0 1", id);
-    snprintf(groups, sizeof(groups), "%u %u 1", id, group);
+    snprintf(users, sizeof(users), "%u 0 1", user);
+    snprintf(groups, sizeof(groups), "%u %u 1", user, group);
     return unshare(CLONE_NEWUSER) == 0 && write_map("/proc/self/setgroups", "deny") &&
            write_map("/proc/self/uid_map", users) && write_map("/proc/self/gid_map", groups);
+}
+
+/* Becomes another user who keeps one of root's powers, to reach and to write files, since the application may
+ * lie where only root comes. */
+static bool change_user(unsigned user, unsigned group)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct kept[2] = {{0}};
+    kept[0].permitted = kept[0].effective = kept[0].inheritable = 1u << CAP_DAC_OVERRIDE;
+    return prctl(PR_SET_KEEPCAPS, 1) == 0 && setgroups(0, NULL) == 0 && setresgid(group, group, group) == 0 &&
+           setresuid(user, user, user) == 0 && syscall(SYS_capset, &header, kept) == 0 &&
+           prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0) == 0;
+}
+
+static int give_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    const struct passwd *user = getpwnam("postgres");
+    return lchown(path, user ? user->pw_uid : NOBODY_ID, user ? user->pw_gid : NOBODY_ID);
+}
+
+/* Root becomes somebody else: the user postgres, whom Debian's package makes, for PostgreSQL wants its user
+ * to have a name. By a namespace; or, where there is none to be had (in a chroot, in some containers), by a
+ * change of the user. Whose the files are tells which it was when the database was made. */
+static bool be_somebody(const struct keeper *keeper)
+{
+    if (geteuid() != 0)
+        return true;
+    const struct passwd *user = getpwnam("postgres");
+    unsigned id = user ? user->pw_uid : NOBODY_ID, group = user ? user->pw_gid : NOBODY_ID;
+    struct stat data;
+    const char *place = stat(keeper->data, &data) == 0 ? keeper->data : keeper->making;
+    bool there = stat(place, &data) == 0;
+    if (there && data.st_uid != 0)
+        return change_user(data.st_uid, data.st_gid);
+    if (enter_namespace(id))
+        return true;
+    /* What root copied is root's now. */
+    return (!there || nftw(place, give_one, 16, FTW_PHYS) == 0) && change_user(id, group);
 }
 
 SL_NORETURN static void become(const struct keeper *keeper, int input, char *const arguments[])
@@ -140,11 +177,11 @@ SL_NORETURN static void become(const struct keeper *keeper, int input, char *con
         _exit(126);
     close(POSTGRES_KEEPER_FD);
     close(keeper->users);
-    if (!be_somebody()) {
+    if (!be_somebody(keeper)) {
         dprintf(
             STDERR_FILENO,
-            "PostgreSQL does not run as root, and this system does not let us take another name for it "
-            "(user namespaces): %s\n"
+            "PostgreSQL does not run as root, and this system lets us neither take another name for it (user "
+            "namespaces) nor become another user: %s\n"
             "serve as an ordinary user, or say in CONFIG_PG_DBNAME, _USER, _PASSWORD, _HOST and _PORT which "
             "PostgreSQL to use\n",
             strerror(errno));
@@ -211,10 +248,10 @@ static bool note_name(const char *data, const char *name)
 
 static void make_cluster(const struct keeper *keeper, const char *name)
 {
-    char *making = sl_printf_heap("%s.new", keeper->data);
+    const char *making = keeper->making;
     char *arguments[] = {"initdb",
                          "-D",
-                         making,
+                         keeper->making,
                          "-U",
                          (char *)name,
                          "--encoding=UTF8",
@@ -230,7 +267,6 @@ static void make_cluster(const struct keeper *keeper, const char *name)
         fail_saying(keeper, "the database cannot be made");
     if (!note_name(making, name) || rename(making, keeper->data) < 0)
         fail_saying(keeper, "the database cannot be put in its place");
-    free(making);
 }
 
 /* The name that it was made with: the application's may have changed since. malloc'ed; or NULL. */
@@ -374,6 +410,7 @@ int run_postgres(int argc, char **argv)
         .application = argv[1],
         .sockets = sl_printf_heap("%s/postgres", argv[2]),
         .data = sl_printf_heap("%s/var/postgres", argv[1]),
+        .making = sl_printf_heap("%s/var/postgres.new", argv[1]),
         .log = sl_printf_heap("%s/var/postgres.log", argv[1]),
         .users = open_users(argv[1]),
         .parent = getpid(),
