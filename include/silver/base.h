@@ -73,8 +73,8 @@ typedef struct sl_site {
     X(SL_EBUILD, -20008, "the application does not compile")                                                 \
     X(SL_ECLOSED, -20009, "closed")                                                                          \
     X(SL_ENOTASK, -20010, "not in a task")                                                                   \
-    X(SL_EDATABASE, -20011, "database error") \
-    X(SL_ECRASHED, -20012, "a child process died") \
+    X(SL_EDATABASE, -20011, "database error")                                                                \
+    X(SL_ECRASHED, -20012, "a child process died")                                                           \
     X(SL_ENOSERVICE, -20013, "nobody offers this service")
 
 enum {

@@ -193,7 +193,7 @@ SL_API sl_http_server *sl_http_server_free(sl_http_server *server); /* closes ev
 SL_API int sl_http_server_reopen_log(sl_http_server *server);
 /* Metrics in Prometheus' text format, version 0.0.4. */
 typedef struct sl_http_counts {
-    uint64_t requests;              /* answered so far */
+    uint64_t requests;               /* answered so far */
     uint64_t in_flight, connections; /* now */
 } sl_http_counts;
 SL_API void sl_http_server_counts(const sl_http_server *server, sl_http_counts *ret_counts);

@@ -99,8 +99,8 @@ extern __thread sl_loop *sl__loop __attribute__((tls_model("initial-exec"), visi
 
 void sl__loop_awake(sl_loop *loop);
 /* Runs what is ready, for a slice at most, without looking for anything else: for those who wait by other
- * means than the loop's. Outside tasks. The slice begins at `now_ns`, where the caller knows the time (0: does
- * not). */
+ * means than the loop's. Outside tasks. The slice begins at `now_ns`, where the caller knows the time (0:
+ * does not). */
 void sl__loop_work(sl_loop *loop, uint64_t now_ns);
 
 /* Appends to the run queue. */

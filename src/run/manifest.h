@@ -37,7 +37,8 @@ enum manifest_access {
 #define RUN_WORKERS(X)                                                                                       \
     X(processes, 1, 1, 64, "processes", "of each instance")                                                  \
     X(threads, 1, 1, 1024, "threads", "of a WSGI application in each process")                               \
-    X(concurrency, 1000, 1, 100000, "requests", "of an ASGI application at once in each process")            \
+    X(concurrency, 10000, 1, 100000, "requests",                                                             \
+      "and WebSockets of an ASGI application at once in each process")                                       \
     X(memory, 536870912, 1048576, INT64_MAX, "bytes", "a process that holds more is replaced")               \
     X(calls, 0, 0, INT32_MAX, "requests", "a process is replaced after so many; 0: never")                   \
     X(timeout_ms, 30000, 1, INT32_MAX, "ms", "504, and the process is ended: without a response")            \

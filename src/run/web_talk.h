@@ -6,14 +6,12 @@
  *     SL__DATA    WEB_BODY: a piece of the request's body, where it comes as a stream (ASGI);
  *                 WEB_TEXT, WEB_BINARY: a WebSocket message; WEB_CLOSE: struct web_close, the peer has closed
  *     SL__END     the request's body has ended; nothing more comes
- *     SL__CANCEL  the time is up; with the word 1: the client is gone, and the application may end what it does
- *   worker → instance
- *     SL__DATA    WEB_HEAD: struct web_response, flat; WEB_BODY: a piece of the response's body;
- *                 for WebSockets WEB_ACCEPT: struct web_accept, then WEB_TEXT, WEB_BINARY and WEB_CLOSE
- *                 (or WEB_HEAD: it is refused with that response)
- *     SL__END     the response's body has ended (the application may still be working)
- *     SL__RESULT  the worker is done with the request
- *     SL__FAILED  the application failed: struct sl__trouble. Before WEB_HEAD it becomes the 500
+ *     SL__CANCEL  the time is up; with the word 1: the client is gone, and the application may end what it
+ * does worker → instance SL__DATA    WEB_HEAD: struct web_response, flat; WEB_BODY: a piece of the response's
+ * body; for WebSockets WEB_ACCEPT: struct web_accept, then WEB_TEXT, WEB_BINARY and WEB_CLOSE (or WEB_HEAD:
+ * it is refused with that response) SL__END     the response's body has ended (the application may still be
+ * working) SL__RESULT  the worker is done with the request SL__FAILED  the application failed: struct
+ * sl__trouble. Before WEB_HEAD it becomes the 500
  *
  * A small response is one packet, WEB_HEAD with `body` and `last`, followed by SL__RESULT.
  *
