@@ -168,7 +168,7 @@ static bool be_somebody(const struct keeper *keeper)
     return (!there || nftw(place, give_one, 16, FTW_PHYS) == 0) && change_user(id, group);
 }
 
-SL_NORETURN static void become(const struct keeper *keeper, int input, char *const arguments[])
+SL_NORETURN static void become(const struct keeper *keeper, int input, char *arguments[])
 {
     char *program = sl_printf_heap("%s/%s", keeper->programs, arguments[0]);
     int log = open(keeper->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -194,12 +194,13 @@ SL_NORETURN static void become(const struct keeper *keeper, int input, char *con
     signal(SIGHUP, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     setenv("LC_ALL", "C.UTF-8", 1);
+    arguments[0] = program; /* by its path they find their neighbours */
     execv(program, arguments);
     dprintf(STDERR_FILENO, "%s cannot be run: %s\n", program, strerror(errno));
     _exit(127);
 }
 
-static pid_t start(const struct keeper *keeper, int input, char *const arguments[])
+static pid_t start(const struct keeper *keeper, int input, char *arguments[])
 {
     pid_t pid = fork();
     if (pid == 0)
