@@ -75,7 +75,16 @@ typedef struct sl_site {
     X(SL_ENOTASK, -20010, "not in a task")                                                                   \
     X(SL_EDATABASE, -20011, "database error")                                                                \
     X(SL_ECRASHED, -20012, "a child process died")                                                           \
-    X(SL_ENOSERVICE, -20013, "nobody offers this service")
+    X(SL_ENOSERVICE, -20013, "nobody offers this service")                                                   \
+    X(SL_ECONFLICT, -20014, "another transaction was in the way")                                            \
+    X(SL_ECONSTRAINT, -20015, "a constraint of the database is not kept")                                    \
+    X(SL_EINVALID, -20016, "a field is not as it should be")                                                 \
+    X(SL_ENOROW, -20017, "there is no such row")                                                             \
+    X(SL_EMANY, -20018, "there is more than one")                                                            \
+    X(SL_EDOOMED, -20019, "the transaction is doomed")                                                       \
+    X(SL_EBUDGET, -20020, "more was asked of the database than allowed")                                     \
+    X(SL_ESCHEMA, -20021, "the database is not as the application expects it")                               \
+    X(SL_EDISCONNECTED, -20022, "the connection to the database was lost")
 
 enum {
 #define SL__CODE(name, number, message) name = number,

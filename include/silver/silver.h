@@ -7,4 +7,5 @@
 #include <silver/io.h>
 #include <silver/subsystem.h>
 #include <silver/http.h>
+#include <silver/store.h>
 #include <silver/web.h>
