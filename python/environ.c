@@ -256,7 +256,7 @@ int environ_open(struct web *web)
         "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:(ii),s:O,s:O,s:O,s:O,s:O,s:O}",
         "REQUEST_METHOD", "", "SCRIPT_NAME", "", "PATH_INFO", "", "QUERY_STRING", "", "REQUEST_URI", "",
         "SERVER_PROTOCOL", "", "SERVER_NAME", "", "SERVER_PORT", "", "REMOTE_ADDR", "", "SERVER_SOFTWARE",
-        "silver/" SL_VERSION, "wsgi.url_scheme", "", "silver.request_id", "", "wsgi.input", Py_None,
+        "silver/" SL_RELEASE, "wsgi.url_scheme", "", "silver.request_id", "", "wsgi.input", Py_None,
         "wsgi.version", 1, 0, "wsgi.errors", errors ? errors : Py_None, "wsgi.multithread",
         web->threads > 1 ? Py_True : Py_False, "wsgi.multiprocess", Py_True, "wsgi.run_once", Py_False,
         "wsgi.file_wrapper", (PyObject *)&filewrap_type, "wsgi.input_terminated", Py_True);

@@ -39,7 +39,7 @@ static void put_bold(sl_buffer *out, const char *text)
 
 static void put_title(sl_buffer *out, const char *page)
 {
-    sl_buffer_printf(out, ".TH \"%s\" 1 \"\" \"silver " SL_VERSION "\" \"Silver Lining\"\n", page);
+    sl_buffer_printf(out, ".TH \"%s\" 1 \"\" \"silver " SL_RELEASE "\" \"Silver Lining\"\n", page);
     sl_buffer_puts(out, ".nh\n.ad l\n");
 }
 

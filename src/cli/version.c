@@ -29,6 +29,6 @@ int sl__cli_write(sl_buffer *out)
 int sl__cli_version(const sl__cli_parsed *parsed)
 {
     sl_buffer out = {0};
-    sl_buffer_puts(&out, "silver " SL_VERSION "\n");
+    sl_buffer_puts(&out, "silver " SL_RELEASE "\n");
     return sl__cli_write(&out);
 }

@@ -440,7 +440,7 @@ static void set_rest(transfer *t, const char *url, const sl_fetch_options *optio
 {
     CURL *easy = t->easy;
     curl.easy_setopt(easy, CURLOPT_URL, url);
-    curl.easy_setopt(easy, CURLOPT_USERAGENT, "silver/" SL_VERSION);
+    curl.easy_setopt(easy, CURLOPT_USERAGENT, "silver/" SL_RELEASE);
     curl.easy_setopt(easy, CURLOPT_PRIVATE, t);
     curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

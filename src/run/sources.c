@@ -223,7 +223,7 @@ static int digest_work(struct work *work, const struct arguments *others)
     struct digest common, linked;
     digest_init(&common);
     digest_puts(&common,
-                SL_VERSION " 1"); /* the second word changes when this file makes other objects of the same */
+                SL_RELEASE " 1"); /* the second word changes when this file makes other objects of the same */
     digest_puts(&common, WORK_FLAGS);
     digest_puts(&common, work->include);
     digest_headers(&common, work->include);
