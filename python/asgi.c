@@ -6,6 +6,8 @@
  * in all else, and one that does not wait costs no turn of the loop. */
 #include "asgi_internal.h"
 
+#include "transaction.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -206,7 +208,11 @@ void asgi_ended(request *r)
     r->finished = true;
     asgi.tasks--;
     cancel_timer(r);
-    if (!task_succeeded(r) || !(r->gone || (r->websocket ? asgi_websocket_whole(r) : asgi_http_whole(r))))
+    bool good =
+        task_succeeded(r) && (r->gone || (r->websocket ? asgi_websocket_whole(r) : asgi_http_whole(r)));
+    if (r->transaction && transaction_end(&r->transaction) < 0)
+        good = false;
+    if (!good)
         end_badly(r);
     else
         asgi_settle(r);
@@ -593,6 +599,22 @@ PyObject *asgi_context(void)
     }
     Py_DECREF(here);
     return dict;
+}
+
+PyObject **asgi_transaction(PyObject **ret_request)
+{
+    PyObject *here = NULL;
+    if (!asgi.here || PyContextVar_Get(asgi.here, NULL, &here) < 0 || !here) {
+        PyErr_Clear();
+        return NULL;
+    }
+    request *r = (request *)here;
+    if (r->websocket || r->finished) {
+        Py_DECREF(here);
+        return NULL;
+    }
+    *ret_request = here;
+    return &r->transaction;
 }
 
 static bool open_names(void)

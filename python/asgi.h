@@ -18,6 +18,9 @@ PyObject *asgi_loop(void);
 /* What silver.context has of the request whose task (or a task that it made) runs here: a new dict with
  * request_id, peer, method, path and scheme; empty where there is none. NULL with an exception. */
 PyObject *asgi_context(void);
+/* Where the request whose task (or a task or thread that it made) runs here keeps its transaction
+ * (transaction.h), and a new reference to the request; NULL where there is none, or a WebSocket. */
+PyObject **asgi_transaction(PyObject **ret_request);
 /* What is put into the port by somebody else in the loop's thread: rings for it before the loop waits. */
 void asgi_flush_soon(void);
 /* Called after each batch of packets in the loop's thread, with the GIL and without the port's lock: there

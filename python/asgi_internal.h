@@ -116,6 +116,7 @@ typedef struct request {
     bool finished;  /* it has ended */
     PyObject *task, *timer;
     PyObject *scope;
+    PyObject *transaction;         /* what it does in databases (transaction.h), or NULL */
     char name[48], peer[80];       /* the request's id and where it comes from, for silver.context */
     PyObject *receivers, *senders; /* futures of those who wait, or NULL */
     uint64_t begun_ns, deadline_ns;

@@ -5,6 +5,8 @@
  * also has a coroutine's methods, so that tasks can be made of it. */
 #include "asgi_internal.h"
 
+#include "transaction.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -331,7 +333,7 @@ static PyObject *receive(PyObject *self, PyObject *unused)
     return awaited_new((request *)self, false);
 }
 
-static PyObject *send(PyObject *self, PyObject *message)
+static PyObject *send_on(PyObject *self, PyObject *message)
 {
     request *r = (request *)self;
     if (!PyDict_Check(message)) {
@@ -350,6 +352,20 @@ static PyObject *send(PyObject *self, PyObject *message)
         return NULL;
     }
     return r->websocket ? asgi_websocket_send(r, type, message) : asgi_http_send(r, type, message);
+}
+
+static PyMethodDef send_on_method = {"send", send_on, METH_O, NULL};
+
+/* That the client has gone is no reason to undo anything, but that its time was up is: it was told so. */
+static PyObject *send(PyObject *self, PyObject *message)
+{
+    request *r = (request *)self;
+    if (!r->transaction || r->late || !PyDict_Check(message))
+        return send_on(self, message);
+    PyObject *plain = PyCFunction_New(&send_on_method, self);
+    PyObject *sent = plain ? transaction_send(r->transaction, message, plain) : NULL;
+    Py_XDECREF(plain);
+    return sent;
 }
 
 static PyMethodDef receive_method = {"receive", receive, METH_NOARGS, "Waits for the next message."};
@@ -522,6 +538,7 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(r->task);
     Py_VISIT(r->timer);
     Py_VISIT(r->scope);
+    Py_VISIT(r->transaction);
     Py_VISIT(r->receivers);
     Py_VISIT(r->senders);
     return 0;
@@ -533,6 +550,7 @@ static int request_clear(PyObject *self)
     Py_CLEAR(r->task);
     Py_CLEAR(r->timer);
     Py_CLEAR(r->scope);
+    Py_CLEAR(r->transaction);
     Py_CLEAR(r->receivers);
     Py_CLEAR(r->senders);
     return 0;

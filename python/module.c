@@ -5,6 +5,7 @@
 
 #include "asgi.h"
 #include "embed.h"
+#include "transaction.h"
 #include "upcall.h"
 
 static struct port *the_port;
@@ -106,6 +107,8 @@ static PyMethodDef methods[] = {
     {"log_level", silver_log_level, METH_NOARGS, "the slot's level"},
     {"context", silver_context, METH_NOARGS, "what holds for the work that is done now"},
     {"venv", silver_venv, METH_NOARGS, "the virtualenv that is used, or None"},
+    {"transaction", transaction_here, METH_O,
+     "transaction(make): what the request here has of silver.transaction"},
     {"application", silver_application, METH_NOARGS, "the application's directory"},
     {0},
 };

@@ -16,6 +16,7 @@ struct web_thread {
     struct work *work;                 /* the request that runs, or NULL */
     const struct web_request *request; /* likewise */
     PyObject *exchange, *input;        /* of the last request, used again if nobody else kept them */
+    PyObject *transaction;             /* what the request does in databases (transaction.h), or NULL */
 };
 
 struct web {

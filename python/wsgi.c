@@ -5,6 +5,8 @@
  * the next is asked for. Then the worker may be ahead of the client by a window of bytes; beyond it waits. */
 #include "wsgi.h"
 
+#include "transaction.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -143,6 +145,16 @@ static void put_end(struct exchange *exchange)
     port_flush(thread->web->port);
 }
 
+/* What the request did in databases is committed before the client hears of success. Who was told that its
+ * time is up was told of a failure. */
+static int settle(struct exchange *exchange)
+{
+    struct web_thread *thread = exchange->thread;
+    if (port_cancelled(thread->web->port, thread->work) && !thread->work->unhurried)
+        return refuse_code(exchange, SL_ECANCELED);
+    return transaction_settle(thread->transaction, exchange->code);
+}
+
 int exchange_send(struct exchange *exchange, const char *data, size_t size, bool whole)
 {
     if (check_started(exchange) < 0)
@@ -160,8 +172,10 @@ int exchange_send(struct exchange *exchange, const char *data, size_t size, bool
     bool bodyless = exchange_bodyless(exchange);
     bool tell = whole && exchange->code != 204 && exchange->code != 304 && (all || !exchange->head_only);
     int64_t length = tell ? (int64_t)all : -1;
+    whole = whole || bodyless || (has_length(exchange) && exchange->sent + (int64_t)size == exchange->length);
+    if (exchange->thread->transaction && (whole || !exchange->head_sent) && settle(exchange) < 0)
+        return -1;
     exchange->sent += (int64_t)size;
-    whole = whole || bodyless || (has_length(exchange) && exchange->sent == exchange->length);
     if (bodyless)
         size = 0;
     if (!exchange->head_sent) {
@@ -190,6 +204,8 @@ int exchange_send_file(struct exchange *exchange, int fd, int64_t offset, int64_
     if (has_length(exchange) && exchange->length < size)
         size = exchange->length;
     if (check_short(exchange, size) < 0)
+        return -1;
+    if (exchange->thread->transaction && settle(exchange) < 0)
         return -1;
     exchange->sent = size;
     struct web_response response = {.file = exchange->head_only ? -1 : fd,
@@ -328,6 +344,8 @@ static void run(struct web_thread *thread, struct exchange *exchange, PyObject *
         close_result(exchange, result);
         Py_DECREF(result);
     }
+    if (thread->transaction)
+        transaction_end(&thread->transaction);
     Py_XDECREF(variables);
     finish(exchange);
 }

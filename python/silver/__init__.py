@@ -7,6 +7,10 @@
     silver.log                      debug, info, warning, error: into the slot's log
     silver.config(name)             what the platform configured: CONFIG_…
     silver.secret()                 the application's secret: CONFIG_SECRET
+    silver.database()               the database's connection within the transaction of this request
+    silver.transaction              that transaction; outside of requests: with silver.transaction(): …
+    silver.transact(function, …)    runs it in a transaction, again if others were in the way
+    silver.emit_on_commit(…)        emit, when the transaction is committed
 
 Outside a worker (a script, a unit test) the log goes to the standard `logging`, configuration comes from the environment,
 the context is empty, and calls and channels raise silver.Error: a test puts functions of its own in their places."""
@@ -20,7 +24,8 @@ try:
 except ImportError:  # not in a worker
     _silver = None
 
-__all__ = ["Error", "Event", "call", "config", "context", "emit", "log", "secret", "subscribe"]
+__all__ = ["Error", "Event", "call", "config", "context", "database", "emit", "emit_on_commit", "log", "secret", "subscribe",
+           "transact", "transaction"]
 
 
 class Error(Exception):
@@ -309,3 +314,39 @@ def subscribe(channel, event=None):
     """A Subscription to a channel: `for event in silver.subscribe("room/lobby"): …`; with a name, to that event only."""
     _worker("silver.subscribe")
     return Subscription(channel, event)
+
+
+def emit_on_commit(channel, event, payload=None):
+    """emit, once the transaction that holds here is committed, and not at all if it is not; outside of one at once."""
+    transaction = _load("transaction").begun()
+    if transaction is None:
+        emit(channel, event, payload)
+    else:
+        # As it is now, and what JSON cannot carry fails now.
+        transaction.hook("on_commit", _emit_json, (channel, event, json.dumps(payload)), {})
+
+
+def _emit_json(channel, event, text):
+    emit(channel, event, json.loads(text))
+
+
+# ---- Databases: loaded when they are first used ------------------------------------------------------------------
+
+
+def _load(name):
+    import importlib
+
+    return importlib.import_module("silver." + name)
+
+
+def __getattr__(name):
+    if name in ("transaction", "storm"):
+        return _load(name)
+    if name == "database":
+        value = _load("_database").database
+    elif name == "transact":
+        value = _load("transaction").transact
+    else:
+        raise AttributeError("module 'silver' has no attribute %r" % name)
+    globals()[name] = value
+    return value

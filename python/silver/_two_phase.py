@@ -1,0 +1,178 @@
+"""One commit of SQLite and PostgreSQL: both or none, also after kill -9 at any step.
+
+SQLite's file decides. Within the transaction there, which holds SQLite's lock for writing, the name of the common transaction
+(the gid) is written into the table sl_decision; then PostgreSQL prepares; then SQLite commits, and that is the decision; then
+PostgreSQL commits what it has prepared. So whoever gets the lock for writing and finds something prepared knows how it ended:
+the gid stands in sl_decision, or it never will. That is how a worker finishes, when it first uses a database, what one that died
+has left; one that lives is not disturbed, for it holds the lock from before it prepares until it has decided.
+
+A gid is silver:APPLICATION:py-FILE-PROCESS:NUMBER. FILE stands for SQLite's file, so that two copies of an application which share
+a PostgreSQL leave each other's alone; the part `py-` keeps these from those of an instance in C."""
+
+import hashlib
+import itertools
+import os
+import threading
+import time
+
+import silver
+from silver import _database
+
+_lock = threading.Lock()
+_recovered = False
+_numbers = itertools.count(1)
+_done = []  # gids whose rows are no longer needed
+_swept = False  # rows that others left were looked after
+
+
+def _prefix():
+    from silver import _sqlite
+
+    name = silver.context.get("application") or os.path.basename(_sqlite.path())
+    file = hashlib.sha256(os.path.realpath(_sqlite.path()).encode()).hexdigest()[:12]
+    return "silver:%s:py-%s-" % (str(name).replace(":", "_")[:60], file)
+
+
+_process = None
+
+
+def _gid():
+    global _process
+    if _process is None or _process[0] != os.getpid():
+        _process = os.getpid(), "%x.%x" % (os.getpid(), time.time_ns())
+    return "%s%s:%d" % (_prefix(), _process[1], next(_numbers))
+
+
+# ---- Committing --------------------------------------------------------------------------------------------------
+
+
+def commit(connections):
+    """Commits all, or raises and has committed none."""
+    for connection in connections:
+        connection._check_commit()
+    written = [connection for connection in connections if connection._has_written()]
+    if len(written) > 1:
+        by_name = {connection._service.name: connection for connection in connections}
+        _commit_both(by_name["sqlite"], by_name["postgres"], _gid())
+        return
+    for connection in written:
+        connection._commit()
+    for connection in connections:
+        if connection not in written:
+            connection._rollback()  # it has only read
+
+
+def _write_decision(sqlite, postgres, gid):
+    global _swept
+    sqlite._run("CREATE TABLE IF NOT EXISTS sl_decision (gid TEXT PRIMARY KEY)")
+    sqlite._run("INSERT INTO sl_decision VALUES (?)", (gid,))
+    for old in _done[:]:
+        sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
+    if not _swept:
+        _sweep(sqlite, _prepared(postgres._run), gid)
+
+
+def _sweep(sqlite, prepared, *more):
+    """Removes the rows of what has ended everywhere. SQLite's lock is held, so all that is not must be prepared."""
+    prefix = _prefix()
+    for (old,) in sqlite._run("SELECT gid FROM sl_decision").fetchall():
+        if old.startswith(prefix) and old not in prepared and old not in more:
+            sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
+
+
+def _commit_both(sqlite, postgres, gid):
+    global _swept
+    old = _done[:]
+    _write_decision(sqlite, postgres, gid)
+    postgres._prepare(gid)
+    try:
+        sqlite._commit()
+    except BaseException:
+        if sqlite.in_transaction:  # else nobody knows what became of it; who recovers will
+            sqlite._rollback()
+            _finish(postgres, "ROLLBACK", gid)
+        raise
+    _swept = True
+    del _done[:len(old)]
+    if _finish(postgres, "COMMIT", gid):
+        _done.append(gid)
+
+
+def _finish(postgres, verb, gid):
+    """The decision has fallen. Whether PostgreSQL has heard of it; if not, whoever recovers tells it."""
+    global _recovered
+    try:
+        _end_prepared(postgres._alone, verb, gid)
+        return True
+    except Exception as error:
+        _recovered = False
+        silver.log.error("the transaction %s is decided, and PostgreSQL could not be told to %s it; that is done when it can be "
+                         "reached: %s", gid, verb, error)
+        return False
+
+
+def _end_prepared(run, verb, gid):
+    import psycopg2.errors
+
+    try:
+        run(verb + " PREPARED %s", (gid,))
+    except psycopg2.errors.UndefinedObject:
+        pass  # somebody who recovers has done so
+
+
+def _prepared(run):
+    """The gids of ours that PostgreSQL has prepared in this database."""
+    rows = run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall()
+    prefix = _prefix()
+    return {gid for (gid,) in rows if gid.startswith(prefix)}
+
+
+# ---- Recovering --------------------------------------------------------------------------------------------------
+
+
+def recover_once():
+    """Before the first transaction of this process, and again when something could not be finished."""
+    global _recovered
+    if _recovered:
+        return
+    with _lock:
+        if _recovered:
+            return
+        if len(_database.configured()) == 2:
+            try:
+                recover()
+            except Exception as error:
+                silver.log.warning("what other transactions may have left prepared could not be looked after: %s", error)
+                return
+        _recovered = True
+
+
+def recover():
+    """Ends what is prepared and decided. Gives the number of those."""
+    from silver import _postgres, _sqlite
+
+    postgres = _postgres.connect()
+    try:
+        if not _prepared(postgres._alone):
+            return 0
+        sqlite = _sqlite.connect()
+        try:
+            return _recover(sqlite, postgres)
+        finally:
+            sqlite._discard()
+    finally:
+        postgres._discard()
+
+
+def _recover(sqlite, postgres):
+    sqlite._run("BEGIN IMMEDIATE")
+    sqlite._run("CREATE TABLE IF NOT EXISTS sl_decision (gid TEXT PRIMARY KEY)")
+    prepared = _prepared(postgres._alone)
+    decided = {gid for (gid,) in sqlite._run("SELECT gid FROM sl_decision")}
+    for gid in prepared:
+        verb = "COMMIT" if gid in decided else "ROLLBACK"
+        _end_prepared(postgres._alone, verb, gid)
+        silver.log.info("the transaction %s, which somebody left prepared: %s", gid, verb.lower())
+    _sweep(sqlite, ())
+    sqlite._run("COMMIT")
+    return len(prepared)

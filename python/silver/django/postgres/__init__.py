@@ -1,0 +1,1 @@
+"""ENGINE = "silver.django.postgres": the database of service.postgres."""

@@ -1,0 +1,1 @@
+"""ENGINE = "silver.django.sqlite": the database of service.sqlite."""
