@@ -1,0 +1,296 @@
+/* patch.c: applies patches.
+ *
+ * Each runs in a transaction of its own that begins by keeping all others out: in SQLite because it takes the
+ * writer's place, in PostgreSQL with an advisory lock. What was looked at before may be old by then, so the
+ * table of patches is read again first; whoever comes second finds nothing to do. The patch's row is written
+ * in the same transaction, so a process that is killed leaves whole patches behind. */
+#include "store/schema.h"
+#include "core/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A patch takes as long as it takes: the limits of requests are not for it. */
+#define STATEMENTS_MAX 1000000000
+#define PATCH_MS (UINT64_C(7) * 24 * 3600 * 1000)
+/* How often to come back to an SQLite that another process writes to, each time after `busy_ms`. */
+#define BUSY_TRIES 120
+
+typedef struct applying {
+    const sl_site *site;
+    sl_stores *stores;
+    sl_store *store;
+    const sl__plan *plan;
+    const sl__step *step; /* or NULL: tables of the models */
+    sl__told_fn *told;
+    void *told_data;
+    size_t done; /* patches, or tables */
+} applying;
+
+static void drop_error(void *error)
+{
+    sl_error_unref(error);
+}
+
+sl_error *sl__own_error(sl_error *error)
+{
+    sl_defer(drop_error, error);
+    return error;
+}
+
+/* ---- Statements ---- */
+
+static sl_error *run(const applying *a, const char *sql, const sl_value *values, uint32_t count)
+{
+    sl__statement statement = {.sql = sql,
+                               .size = (uint32_t)strlen(sql),
+                               .values = values,
+                               .count = count,
+                               .site = a->site,
+                               .writes = true};
+    sl_session *session = sl__session_of(a->site, a->store, /* writes= */ true);
+    sl__running running SL_CLEANUP(sl__run_end) = {0};
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    for (bool row = true; !error && row;)
+        error = sl__run_step(&running, &row);
+    return error;
+}
+
+static void must_run(const applying *a, const char *sql, const sl_value *values, uint32_t count)
+{
+    sl_error *error = run(a, sql, values, count);
+    if (error)
+        sl__fail_error(a->site, error);
+}
+
+/* ---- Keeping others out ---- */
+
+static const char *const table_sql[] = {
+    [SL__SQLITE] = "CREATE TABLE " SL__PATCH_TABLE " (number INTEGER PRIMARY KEY, summary TEXT NOT NULL, "
+                   "checksum TEXT NOT NULL, applied INTEGER NOT NULL) STRICT",
+    [SL__POSTGRES] = "CREATE TABLE " SL__PATCH_TABLE " (number bigint PRIMARY KEY, summary text NOT NULL, "
+                     "checksum text NOT NULL, applied timestamptz NOT NULL)",
+};
+static const char *const insert_sql[] = {
+    [SL__SQLITE] =
+        "INSERT INTO " SL__PATCH_TABLE " (number, summary, checksum, applied) VALUES (?1, ?2, ?3, ?4)",
+    [SL__POSTGRES] =
+        "INSERT INTO " SL__PATCH_TABLE " (number, summary, checksum, applied) VALUES ($1, $2, $3, $4)",
+};
+
+/* Begins the transaction as the only one that applies patches, and sees to the table. The number is
+ * "sl_patch". */
+static void begin_alone(const applying *a)
+{
+    sl__budget(&(sl_budget_options){.statements = STATEMENTS_MAX, .ms = PATCH_MS});
+    if (a->store->dialect == SL__POSTGRES)
+        must_run(a, "SELECT pg_advisory_xact_lock(8317693774764925800)", NULL, 0);
+    if (!sl__look_for(a->site, a->store, SL__PATCH_TABLE))
+        must_run(a, table_sql[a->store->dialect], NULL, 0);
+}
+
+static void write_down(const applying *a, unsigned number, const char *summary, const char *checksum)
+{
+    const sl_value values[] = {{.kind = SL_KIND_INTEGER, .integer = number},
+                               {.kind = SL_KIND_TEXT, .text = sl_view_of(summary)},
+                               {.kind = SL_KIND_TEXT, .text = sl_view_of(checksum)},
+                               {.kind = SL_KIND_TIME, .integer = sl_time_now()}};
+    must_run(a, insert_sql[a->store->dialect], values, sl_array_size(values));
+}
+
+static void tell(const applying *a, const char *line)
+{
+    sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s", a->store->name, line);
+    if (a->told)
+        a->told(line, a->told_data);
+}
+
+/* ---- One patch ---- */
+
+/* What went wrong, at its place. */
+static SL_NORETURN void fail_at(const applying *a, const char *place, sl_error *cause)
+{
+    sl_error *error = sl__error_new(a->site, cause->code, "%s: %s", place, cause->message);
+    if (cause->detail)
+        sl_error_detail(error, cause->detail, strlen(cause->detail));
+    if (a->plan->from_models)
+        sl_error_hint(
+            error,
+            "nothing of it was applied. The tables were made from the models, before there were patches: "
+            "begin "
+            "with an empty database, or, if this patch only makes what is there, write it down as done: "
+            "INSERT INTO " SL__PATCH_TABLE " VALUES (%u, '%s', '%s', …)",
+            a->step->number, a->step->summary, a->step->checksum);
+    else
+        sl_error_hint(error, "nothing of it was applied; what comes before it is%s%s",
+                      cause->hint ? ". " : "", cause->hint ? cause->hint : "");
+    sl__fail_error(a->site, sl_error_cause(error, cause));
+}
+
+static void run_file(const applying *a)
+{
+    sl__sql_parts parts;
+    unsigned line;
+    sl_error *error = sl__sql_split(a->store->dialect, a->step->text, sl_task_arena(), &parts, &line);
+    if (error)
+        fail_at(a, sl_printf("%s:%u", a->step->named, line), error);
+    for (size_t i = 0; i < parts.count; i++)
+        if ((error = run(a, parts.items[i].text, NULL, 0)))
+            fail_at(a, sl_printf("%s:%u", a->step->named, parts.items[i].line), error);
+}
+
+static void *call_function(void *data)
+{
+    ((const applying *)data)->step->fn();
+    sl_flush();
+    return NULL;
+}
+
+static void run_function(applying *a)
+{
+    sl_error *error = sl__catch(call_function, a, NULL);
+    if (error)
+        fail_at(a, a->step->named, error);
+}
+
+/* Another process may have been faster. */
+static void see_number(const sl__asked *row, void *data)
+{
+    *(bool *)data |= row->numbers[0] == 1;
+}
+
+static void *apply_step(void *data)
+{
+    applying *a = data;
+    bool there = false;
+    a->done = 0;
+    begin_alone(a);
+    sl__ask(a->site, a->store,
+            sl_printf("SELECT 1 FROM " SL__PATCH_TABLE " WHERE number = %u", a->step->number), NULL, 0, 1,
+            see_number, &there);
+    if (there)
+        return NULL;
+    if (a->step->fn)
+        run_function(a);
+    else
+        run_file(a);
+    write_down(a, a->step->number, a->step->summary, a->step->checksum);
+    a->done = 1;
+    return NULL;
+}
+
+/* ---- Tables of models ---- */
+
+static void *make_tables(void *data)
+{
+    applying *a = data;
+    sl__sql_parts parts;
+    unsigned line;
+    a->done = 0;
+    begin_alone(a);
+    if (sl__wanted_begun(a->site, a->store))
+        return NULL;
+    sl_view sql = sl_view_of(sl__wanted_sql(a->site, a->store));
+    sl_error *error = sl__sql_split(a->store->dialect, sql, sl_task_arena(), &parts, &line);
+    if (error)
+        sl__fail_error(a->site, error);
+    for (size_t i = 0; i < parts.count; i++)
+        must_run(a, parts.items[i].text, NULL, 0);
+    char checksum[SL__PATCH_CHECKSUM_SIZE];
+    sl__patch_checksum(sql.data, sql.size, checksum);
+    write_down(a, SL__PATCH_MODELS, "made from the models", checksum);
+    a->done = sl__wanted_of(a->site, a->store).count;
+    return NULL;
+}
+
+/* ---- All of them ---- */
+
+typedef struct attempt {
+    const char *name;
+    sl_task_fn *fn;
+    applying *applying;
+} attempt;
+
+static void *try_once(void *data)
+{
+    attempt *it = data;
+    return sl__transact(it->applying->site, it->name, it->fn, it->applying,
+                        &(sl_transact_options){.durable = true, .retries = 3});
+}
+
+/* In a transaction that waits for other processes as long as they may need. */
+static void transact(applying *a, const char *name, sl_task_fn *fn)
+{
+    attempt it = {.name = name, .fn = fn, .applying = a};
+    for (unsigned tries = 0;; tries++) {
+        sl_error *error = sl__catch(try_once, &it, NULL);
+        if (!error)
+            return;
+        if (error->code != SL_EBUSY || tries == BUSY_TRIES)
+            sl__fail_error(a->site, error);
+        sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s waits for another process, which writes",
+                  a->store->name, name);
+        sl_error_unref(error);
+        sl_await(sl_sleep(100)); /* where busy_ms is small */
+    }
+}
+
+static size_t apply_missing(applying *a, const sl__plan *plan, const sl_store *only)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        const sl__step *step = &plan->items[i];
+        if (step->applied || (only && step->store != only))
+            continue;
+        a->step = step;
+        a->store = sl__store_named(a->site, step->store->name);
+        uint64_t began = sl_monotonic_ns();
+        transact(a, step->named, apply_step);
+        if (a->done)
+            tell(a, sl_printf("%s: applied in %llu ms", step->named,
+                              (unsigned long long)((sl_monotonic_ns() - began) / 1000000)));
+        done += a->done;
+    }
+    return done;
+}
+
+static size_t make_missing(applying *a, const sl__plan *plan, const sl_store *only)
+{
+    size_t done = 0;
+    for (sl_store *store = a->stores->first; store; store = store->next) {
+        if ((only && store != only) || sl__plan_has(plan, store) || !sl__store_has_models(a->stores, store))
+            continue;
+        a->store = sl__store_named(a->site, store->name);
+        if (sl__wanted_begun(a->site, store))
+            continue;
+        transact(a, "tables of the models", make_tables);
+        if (a->done)
+            tell(a, sl_printf("%zu table%s made from the models", a->done, a->done == 1 ? "" : "s"));
+        done += a->done;
+    }
+    return done;
+}
+
+size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *plan, const sl_store *only,
+                      sl__told_fn *told, void *data)
+{
+    applying a = {.site = site, .stores = stores, .plan = plan, .told = told, .told_data = data};
+    return make_missing(&a, plan, only) + apply_missing(&a, plan, only);
+}
+
+size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data)
+{
+    sl_stores *stores = sl__stores_here(false);
+    if (!stores || !stores->first)
+        sl__store_named(site, NULL); /* says what is missing */
+    sl__plan plan = sl__plan_make(site, stores, directory);
+    sl_error *error = sl__plan_look(site, stores, &plan, /* only= */ NULL);
+    if (error)
+        sl_fail_again(error);
+    return sl__plan_apply(site, stores, &plan, /* only= */ NULL, told, data);
+}
+
+size_t sl__migrate(const sl_site *site, const char *directory)
+{
+    return sl__migrate_telling(site, directory, NULL, NULL);
+}
