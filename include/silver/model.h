@@ -209,20 +209,24 @@ struct sl_model {
     sl_row_hook *flushed;     /* after it was written */
     sl_row_hook *invalidated; /* its transaction was rolled back, wholly or to a savepoint: it says no longer
                                  what is stored */
-    unsigned index; /* given at the first use, the same for all of one name */
+    /* The library's own: both are made at the first use. */
+    unsigned index; /* the same for all of one name */
+    struct sl__model_info *info;
 };
 
 /* What each object begins with. The library's own. */
 struct sl_row {
     sl_model *model;
-    sl_session *session;
+    sl_session *session; /* NULL: none yet */
     struct sl_row *next; /* in the identity map */
     void *snapshot;      /* as it was read; NULL: not edited */
-    struct sl__pending *pending; /* links to objects that have no key yet */
-    const sl_site *site; /* where it was last made, edited or removed */
-    uint32_t position;   /* in what the session is to write, + 1 */
-    uint8_t state;       /* an sl__row_state */
-    uint64_t loaded;     /* lazy columns that were read */
+    struct sl__pending *pending; /* what is filled in when it is written: links to new objects, expressions */
+    const sl_site *site;         /* where it was last made, edited or removed */
+    uint64_t loaded;             /* lazy columns that were read */
+    uint32_t position;           /* in what the session is to write, + 1; 0: nothing */
+    uint32_t generation;         /* of the session, when it was read */
+    uint32_t hash;               /* of its key, in the identity map */
+    uint8_t state;               /* an sl__row_state */
 };
 
 /* ---- Expressions --------------------------------------------------------------------------------------- */
@@ -281,11 +285,16 @@ struct sl_node {
     sl__node_kind kind;
     sl_kind type; /* of what it gives */
     uint32_t count;
-    const sl_source *source;           /* of a column, a join */
-    const char *text;                  /* of an operator, a function, raw SQL */
-    const sl_node *const *operands;    /* `count` of them */
-    const sl_selection *selection;     /* of a sub-select */
-    sl_value value;                    /* of a parameter, a limit */
+    uint16_t variant;               /* which function it is, or which kind of LIKE */
+    bool aggregate;                 /* it is computed of many rows, or has an operand that is */
+    const sl_source *source;        /* of a column, a join */
+    const char *text;               /* of an operator, a function, raw SQL */
+    const sl_node *const *operands; /* `count` of them */
+    union {
+        const sl_selection *selection; /* of a sub-select */
+        const sl_value *values;        /* of a list: as many as `value` says */
+    };
+    sl_value value; /* of a parameter, a limit, a pattern */
     const sl_site *site;
 };
 

@@ -45,13 +45,30 @@ SL_API sl__operand sl__null_operand(const void *null);     /* NULL of any type *
     }
 SL__EXPRESSION_TYPES(SL__NEEDED)
 #undef SL__NEEDED
+typedef struct sl__any_expr {
+    const sl_node *node;
+} sl__any_expr;
+static inline const sl_node *sl__needs_expression(sl__any_expr expression)
+{
+    return expression.node;
+}
+static inline const sl_node *sl__needs_condition(sl_clause condition)
+{
+    return condition.node;
+}
 
 /* clang-format off */
 #define SL__WHOLE_NUMBERS(function) char: function, signed char: function, unsigned char: function, short: function, unsigned short: function, \
     int: function, unsigned: function, long: function, unsigned long: function, long long: function, unsigned long long: function
 #define SL__NULLS void *: sl__null_operand, const void *: sl__null_operand
+/* What a macro needs more than once stands in a variable with a name of its own: expressions nest, and each mention
+ * would double what the compiler reads. */
+#define SL__NAME SL__PASTE(sl__name_, __COUNTER__)
+#define SL__LET(name, value, ...) (__extension__({ __auto_type name = (value); __VA_ARGS__; }))
 /* The operand `value` beside something of the type of `like`. */
-#define SL__OPERAND(like, value)                                                                             \
+#define SL__OPERAND(like, value) SL__OPERAND_NAMED(like, value, SL__NAME)
+#define SL__OPERAND_NAMED(like, value, name) SL__LET(name, value, SL__OPERAND_CALL(like, name))
+#define SL__OPERAND_CALL(like, value)                                                                        \
     _Generic((like),                                                                                         \
         sl_integer_expr: _Generic((value), SL__WHOLE_NUMBERS(sl__integer_operand), bool: sl__integer_operand, SL__NULLS, default: sl__needs_integer), \
         sl_real_expr: _Generic((value), SL__WHOLE_NUMBERS(sl__real_operand), float: sl__real_operand, double: sl__real_operand, SL__NULLS, default: sl__needs_real), \
@@ -65,6 +82,12 @@ SL__EXPRESSION_TYPES(SL__NEEDED)
         sl_enum_expr: _Generic((value), int: sl__enum_operand, unsigned: sl__enum_operand, SL__NULLS, default: sl__needs_enum), \
         sl_json_expr: _Generic((value), struct json_t *: sl__json_operand, SL__NULLS, default: sl__needs_json))(value)
 
+/* The node of an expression that has the type of `like`; of one of any type. */
+#define SL__EXPRESSION_NODE(type) sl_##type##_expr: sl__needs_##type,
+#define SL__SAME(like, x) _Generic((like), SL__EXPRESSION_TYPES(SL__EXPRESSION_NODE) default: sl__needs_expression)(x)
+#define SL__ANY(x) SL__ANY_NAMED(x, SL__NAME)
+#define SL__ANY_NAMED(x, name) SL__LET(name, x, SL__SAME(name, name))
+
 /* SL__MAP(m, x, a, b, c) is m(x, a) m(x, b) m(x, c). */
 #define SL__PARENS ()
 #define SL__EXPAND(...) SL__EXPAND4(SL__EXPAND4(SL__EXPAND4(__VA_ARGS__)))
@@ -74,7 +97,7 @@ SL__EXPRESSION_TYPES(SL__NEEDED)
 #define SL__MAP(m, x, ...) __VA_OPT__(SL__EXPAND(SL__MAP_EACH(m, x, __VA_ARGS__)))
 #define SL__MAP_EACH(m, x, a, ...) m(x, a) __VA_OPT__(SL__MAP_AGAIN SL__PARENS (m, x, __VA_ARGS__))
 #define SL__MAP_AGAIN() SL__MAP_EACH
-#define SL__NODE_OF(x, expression) (expression).node,
+#define SL__NODE_OF(x, expression) SL__ANY(expression),
 #define SL__NODES(...) ((const sl_node *const[]){SL__MAP(SL__NODE_OF, , __VA_ARGS__) NULL})
 #define SL__OPERAND_OF(like, value) SL__OPERAND(like, value),
 #define SL__OPERANDS(like, ...) ((const sl_node *const[]){SL__MAP(SL__OPERAND_OF, like, __VA_ARGS__) NULL})
@@ -84,22 +107,29 @@ SL__EXPRESSION_TYPES(SL__NEEDED)
 
 /* A comparison with a NULL operand, be it the C value NULL or a text that is NULL: sl_eq is then IS NULL and
  * sl_ne IS NOT NULL; the others are never true. */
-#define sl_eq(a, b) sl__comparison(SL_HERE, "=", (a).node, SL__OPERAND(a, b))
-#define sl_ne(a, b) sl__comparison(SL_HERE, "<>", (a).node, SL__OPERAND(a, b))
-#define sl_lt(a, b) sl__comparison(SL_HERE, "<", (a).node, SL__OPERAND(a, b))
-#define sl_le(a, b) sl__comparison(SL_HERE, "<=", (a).node, SL__OPERAND(a, b))
-#define sl_gt(a, b) sl__comparison(SL_HERE, ">", (a).node, SL__OPERAND(a, b))
-#define sl_ge(a, b) sl__comparison(SL_HERE, ">=", (a).node, SL__OPERAND(a, b))
-#define sl_between(x, low, high) sl__between(SL_HERE, (x).node, SL__OPERAND(x, low), SL__OPERAND(x, high)) /* both included */
+#define sl_eq(a, b) SL__COMPARISON(SL__NAME, "=", a, b)
+#define sl_ne(a, b) SL__COMPARISON(SL__NAME, "<>", a, b)
+#define sl_lt(a, b) SL__COMPARISON(SL__NAME, "<", a, b)
+#define sl_le(a, b) SL__COMPARISON(SL__NAME, "<=", a, b)
+#define sl_gt(a, b) SL__COMPARISON(SL__NAME, ">", a, b)
+#define sl_ge(a, b) SL__COMPARISON(SL__NAME, ">=", a, b)
+#define SL__COMPARISON(name, operator, a, b)                                                                 \
+    SL__LET(name, a, sl__comparison(SL_HERE, operator, name.node, SL__OPERAND(name, b)))
+#define sl_between(x, low, high) SL__BETWEEN(SL__NAME, x, low, high) /* both included */
+#define SL__BETWEEN(name, x, low, high)                                                                      \
+    SL__LET(name, x, sl__between(SL_HERE, name.node, SL__OPERAND(name, low), SL__OPERAND(name, high)))
 /* One of the values, 80 at most; with none it is never true. */
-#define sl_in(x, ...) sl__in(SL_HERE, (x).node, SL__OPERANDS(x, __VA_ARGS__))
+#define sl_in(x, ...) SL__IN(SL__NAME, x, __VA_ARGS__)
+#define SL__IN(name, x, ...) SL__LET(name, x, sl__in(SL_HERE, name.node, SL__OPERANDS(name, __VA_ARGS__)))
 /* One of an array's: of int64_t (integers and times), const char * (texts) or sl_uuid. */
 #define sl_in_array(x, array, count)                                                                         \
     _Generic((x), sl_integer_expr: sl__in_integers, sl_time_expr: sl__in_integers, sl_text_expr: sl__in_texts, \
         sl_uuid_expr: sl__in_uuids)(SL_HERE, (x).node, (array), (count))
 /* One of what a selection gives in `column`, which has the type of x. */
 #define sl_in_found(x, found, column)                                                                        \
-    sl__in_found(SL_HERE, (x).node, SL__SELECTION(found), SL__OPERAND(x, column))
+    SL__IN_FOUND(SL__NAME, x, found, column)
+#define SL__IN_FOUND(name, x, found, column)                                                                 \
+    SL__LET(name, x, sl__in_found(SL_HERE, name.node, SL__SELECTION(found), SL__SAME(name, column)))
 #define sl_exists(found) sl__exists(SL_HERE, SL__SELECTION(found))
 /* Pattern with % and _; upper and lower case differ. `\` before them takes them as they are. */
 #define sl_like(x, pattern) sl__like(SL_HERE, (x), (pattern), SL__LIKE_PATTERN)
@@ -107,7 +137,7 @@ SL__EXPRESSION_TYPES(SL__NEEDED)
 #define sl_prefix(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_PREFIX)      /* begins with */
 #define sl_suffix(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_SUFFIX)      /* ends with */
 #define sl_contains(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_CONTAINS)
-#define sl_is_null(x) sl__is_null(SL_HERE, (x).node)
+#define sl_is_null(x) sl__is_null(SL_HERE, SL__ANY(x))
 #define sl_is_not_null(x) sl_not(sl_is_null(x))
 #define sl_true(x) sl__truth(SL_HERE, (x)) /* of a boolean */
 #define sl_and(...) sl__all_of(SL_HERE, SL__NODE_AND, SL__CLAUSES(__VA_ARGS__)) /* of none: true */
@@ -140,48 +170,64 @@ SL_API sl_clause sl__not(const sl_site *site, sl_clause condition);
 /* Arithmetic with operands of one type, which the result has too: of integers and reals; sums and differences also
  * of decimals. The quotient of integers is rounded towards 0; a division by zero fails in PostgreSQL and gives NULL
  * in SQLite. */
-#define sl_plus(a, b) SL__ARITHMETIC("+", SL__NUMERIC, a, b)
-#define sl_minus(a, b) SL__ARITHMETIC("-", SL__NUMERIC, a, b)
-#define sl_times(a, b) SL__ARITHMETIC("*", SL__BINARY, a, b)
-#define sl_divided(a, b) SL__ARITHMETIC("/", SL__BINARY, a, b)
+#define sl_plus(a, b) SL__ARITHMETIC(SL__NAME, "+", SL__NUMERIC, a, b)
+#define sl_minus(a, b) SL__ARITHMETIC(SL__NAME, "-", SL__NUMERIC, a, b)
+#define sl_times(a, b) SL__ARITHMETIC(SL__NAME, "*", SL__BINARY, a, b)
+#define sl_divided(a, b) SL__ARITHMETIC(SL__NAME, "/", SL__BINARY, a, b)
 #define sl_modulo(a, b) ((sl_integer_expr){sl__operation(SL_HERE, "%", sl__needs_integer(a), SL__OPERAND(a, b))})
 #define SL__NUMERIC(a) _Generic((a), sl_integer_expr: (a), sl_real_expr: (a), sl_decimal_expr: (a))
 #define SL__BINARY(a) _Generic((a), sl_integer_expr: (a), sl_real_expr: (a))
-#define SL__ARITHMETIC(operator, OF_TYPE, a, b)                                                              \
-    ((__typeof__(OF_TYPE(a))){sl__operation(SL_HERE, operator, (a).node, SL__OPERAND(a, b))})
+#define SL__ARITHMETIC(name, operator, OF_TYPE, a, b)                                                        \
+    SL__LET(name, a, (__typeof__(OF_TYPE(name))){sl__operation(SL_HERE, operator, name.node, SL__OPERAND(name, b))})
 #define sl_concatenated(a, b) ((sl_text_expr){sl__operation(SL_HERE, "||", sl__needs_text(a), SL__OPERAND(a, b))})
 /* Functions. sl_coalesce: a, or where that is NULL, b. */
 #define sl_lower(x) ((sl_text_expr){sl__function(SL_HERE, "lower", SL_KIND_TEXT, SL__NODES_1(sl__needs_text(x)))})
 #define sl_upper(x) ((sl_text_expr){sl__function(SL_HERE, "upper", SL_KIND_TEXT, SL__NODES_1(sl__needs_text(x)))})
 #define sl_length(x) ((sl_integer_expr){sl__function(SL_HERE, "length", SL_KIND_INTEGER, SL__NODES_1(sl__needs_text(x)))}) /* characters */
-#define sl_absolute(x) ((__typeof__(SL__NUMERIC(x))){sl__function(SL_HERE, "abs", (x).node->type, SL__NODES_1((x).node))})
-#define sl_coalesce(a, b) ((__typeof__(a)){sl__function(SL_HERE, "coalesce", (a).node->type, SL__NODES_2((a).node, SL__OPERAND(a, b)))})
+#define sl_absolute(x) SL__TYPED(SL__NAME, "abs", SL__NUMERIC, x)
+#define sl_coalesce(a, b) SL__COALESCE(SL__NAME, a, b)
+#define SL__COALESCE(name, a, b)                                                                             \
+    SL__LET(name, a, (__typeof__(name)){sl__function(SL_HERE, "coalesce", name.node->type, SL__NODES_2(name.node, SL__OPERAND(name, b)))})
+/* A function that gives what it is given. */
+#define SL__TYPED(name, function, OF_TYPE, x)                                                                \
+    SL__LET(name, x, (__typeof__(OF_TYPE(name))){sl__function(SL_HERE, function, name.node->type, SL__NODES_1(name.node))})
 /* Aggregates: of each group (sl_group_by), or of all rows. sl_sum and sl_average of none are NULL. */
 #define sl_count_all() ((sl_integer_expr){sl__function(SL_HERE, "count(*)", SL_KIND_INTEGER, NULL, 0)})
-#define sl_count_of(x) ((sl_integer_expr){sl__function(SL_HERE, "count", SL_KIND_INTEGER, SL__NODES_1((x).node))}) /* that are not NULL */
-#define sl_count_distinct(x) ((sl_integer_expr){sl__function(SL_HERE, "count distinct", SL_KIND_INTEGER, SL__NODES_1((x).node))})
-#define sl_sum(x) ((__typeof__(SL__NUMERIC(x))){sl__function(SL_HERE, "sum", (x).node->type, SL__NODES_1((x).node))})
-#define sl_average(x) ((sl_real_expr){sl__function(SL_HERE, "avg", SL_KIND_REAL, SL__NODES_1(SL__NUMERIC(x).node))})
-#define sl_min(x) ((__typeof__(x)){sl__function(SL_HERE, "min", (x).node->type, SL__NODES_1((x).node))})
-#define sl_max(x) ((__typeof__(x)){sl__function(SL_HERE, "max", (x).node->type, SL__NODES_1((x).node))})
+#define sl_count_of(x) ((sl_integer_expr){sl__function(SL_HERE, "count", SL_KIND_INTEGER, SL__NODES_1(SL__ANY(x)))}) /* that are not NULL */
+#define sl_count_distinct(x) ((sl_integer_expr){sl__function(SL_HERE, "count distinct", SL_KIND_INTEGER, SL__NODES_1(SL__ANY(x)))})
+#define sl_sum(x) SL__TYPED(SL__NAME, "sum", SL__NUMERIC, x)
+#define sl_average(x) SL__AVERAGE(SL__NAME, x)
+#define SL__AVERAGE(name, x)                                                                                 \
+    SL__LET(name, x, (sl_real_expr){sl__function(SL_HERE, "avg", SL_KIND_REAL, SL__NODES_1(SL__NUMERIC(name).node))})
+#define sl_min(x) SL__TYPED(SL__NAME, "min", SL__ORDERED, x)
+#define sl_max(x) SL__TYPED(SL__NAME, "max", SL__ORDERED, x)
+#define SL__ORDERED(x)                                                                                       \
+    _Generic((x), sl_integer_expr: (x), sl_real_expr: (x), sl_text_expr: (x), sl_bytes_expr: (x), sl_boolean_expr: (x), \
+        sl_time_expr: (x), sl_date_expr: (x), sl_decimal_expr: (x), sl_uuid_expr: (x), sl_enum_expr: (x))
 #define SL__NODES_1(a) ((const sl_node *const[]){a}), 1
 #define SL__NODES_2(a, b) ((const sl_node *const[]){a, b}), 2
 /* A value as an expression of the type of `like`; sl_field_of(person, p, born) likewise an object's field, which
  * is NULL where the mask says so. */
-#define sl_the(like, value) ((__typeof__(like)){SL__OPERAND(like, value)})
+#define sl_the(like, value) SL__THE(SL__NAME, like, value)
+#define SL__THE(name, like, value)                                                                           \
+    SL__LET(name, like, (__typeof__(name)){sl__the(SL_HERE, name.node, SL__OPERAND(name, value))})
 #define sl_field_of(model, object, column)                                                                   \
-    ((__typeof__(model##_.column)){sl__field_of(model##_.column.node, &SL__A(model, object)->sl__row)})
+    ((__typeof__(model##_.column)){sl__field_of(SL_HERE, model##_.column.node, &SL__A(model, object)->sl__row)})
 /* The value of one column of the one row that a selection gives, as an expression. */
-#define sl_subselect(found, column) ((__typeof__(column)){sl__subselect(SL_HERE, SL__SELECTION(found), (column).node)})
+#define sl_subselect(found, column) SL__SUBSELECT(SL__NAME, found, column)
+#define SL__SUBSELECT(name, found, column)                                                                   \
+    SL__LET(name, column, (__typeof__(name)){sl__subselect(SL_HERE, SL__SELECTION(found), SL__SAME(name, name))})
 
 SL_API const sl_node *sl__operation(const sl_site *site, const char *operator, const sl_node *a, sl__operand b);
 SL_API const sl_node *sl__function(const sl_site *site, const char *name, sl_kind type,
                                    const sl_node *const *arguments, size_t count);
-SL_API const sl_node *sl__field_of(const sl_node *column, const sl_row *row);
+SL_API const sl_node *sl__the(const sl_site *site, const sl_node *like, sl__operand value);
+SL_API const sl_node *sl__field_of(const sl_site *site, const sl_node *column, const sl_row *row);
 SL_API const sl_node *sl__subselect(const sl_site *site, const sl_selection *found, const sl_node *column);
 /* An object of the model, checked by the compiler. */
 #define SL__A(model, object) _Generic((object), struct model *: (object), const struct model *: (object))
-#define SL__SELECTION(found) ((void)sizeof((found)->sl__object), (sl_selection *)(found))
+#define SL__SELECTION(found) SL__SELECTION_NAMED(SL__NAME, found)
+#define SL__SELECTION_NAMED(name, found) SL__LET(name, found, (void)sizeof(name->sl__object), (sl_selection *)name)
 
 /* Raw SQL, for what is not offered here: a literal, in which each ? is a parameter, given by sl_p, which takes
  * integers, reals, texts and expressions. Columns are written as model.column, or alias.column. */
@@ -189,8 +235,9 @@ SL_API const sl_node *sl__subselect(const sl_site *site, const sl_selection *fou
 #define sl_sql_integer(text, ...) ((sl_integer_expr){sl__raw(SL_HERE, SL_KIND_INTEGER, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
 #define sl_sql_real(text, ...) ((sl_real_expr){sl__raw(SL_HERE, SL_KIND_REAL, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
 #define sl_sql_text(text, ...) ((sl_text_expr){sl__raw(SL_HERE, SL_KIND_TEXT, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
-#define SL__EXPRESSION_NODE(type) sl_##type##_expr: sl__needs_##type,
-#define sl_p(value)                                                                                          \
+#define sl_p(value) SL__P_NAMED(value, SL__NAME)
+#define SL__P_NAMED(value, name) SL__LET(name, value, SL__P(name))
+#define SL__P(value)                                                                                         \
     _Generic((value), SL__WHOLE_NUMBERS(sl__integer_operand), bool: sl__boolean_operand, float: sl__real_operand, \
         double: sl__real_operand, char *: sl__text_operand, const char *: sl__text_operand, sl_view: sl__bytes_operand, \
         sl_date: sl__date_operand, sl_decimal: sl__decimal_operand, sl_uuid: sl__uuid_operand,               \
@@ -199,22 +246,22 @@ SL_API const sl_node *sl__raw(const sl_site *site, sl_kind type, const char *tex
 
 /* ---- Clauses that are no conditions -------------------------------------------------------------------- */
 
-#define sl_ascending(x) sl__clause(SL_HERE, SL__NODE_ASCENDING, SL__NODES_1((x).node))
-#define sl_descending(x) sl__clause(SL_HERE, SL__NODE_DESCENDING, SL__NODES_1((x).node))
+#define sl_ascending(x) sl__clause(SL_HERE, SL__NODE_ASCENDING, SL__NODES_1(SL__ANY(x)))
+#define sl_descending(x) sl__clause(SL_HERE, SL__NODE_DESCENDING, SL__NODES_1(SL__ANY(x)))
 #define sl_oldest(x) sl_ascending(x)
 #define sl_newest(x) sl_descending(x)
 #define sl_limit(count) sl__number(SL_HERE, SL__NODE_LIMIT, (count))
 #define sl_skip(count) sl__number(SL_HERE, SL__NODE_SKIP, (count))
 #define sl_distinct() sl__clause(SL_HERE, SL__NODE_DISTINCT, NULL, 0)
 #define sl_group_by(...) sl__clause(SL_HERE, SL__NODE_GROUP, SL__NODES(__VA_ARGS__), SIZE_MAX)
-#define sl_having(condition) sl__clause(SL_HERE, SL__NODE_HAVING, SL__NODES_1((condition).node))
+#define sl_having(condition) sl__clause(SL_HERE, SL__NODE_HAVING, SL__NODES_1(sl__needs_condition(condition)))
 /* Another table beside those that are there: sl_join(company_, sl_eq(person_.employer, company_.id)). Rows of the
  * tables before that find no partner are left out; with sl_left_join they stay, and the columns of the other are
  * NULL. */
 #define sl_join(columns, on) sl__join(SL_HERE, SL__NODE_JOIN, (columns).sl__whole.source, (on))
 #define sl_left_join(columns, on) sl__join(SL_HERE, SL__NODE_LEFT_JOIN, (columns).sl__whole.source, (on))
 /* sl_alias(person, "boss"): the model's columns once more under another name: struct person_columns. */
-#define sl_alias(model, name) (*(const struct model##_columns *)sl__alias(model##_model, "" name ""))
+#define sl_alias(model, name) (*(const struct model##_columns *)sl__alias(SL_HERE, model##_model, "" name ""))
 /* Reads what the objects found refer to as well, in one query for all: sl_follow then needs none (store.h). Two
  * levels: sl_preload(person, employer), sl_preload(company, city). */
 #define sl_preload(model, column)                                                                            \
@@ -223,7 +270,7 @@ SL_API const sl_node *sl__raw(const sl_site *site, sl_kind type, const char *tex
 SL_API sl_clause sl__clause(const sl_site *site, sl__node_kind kind, const sl_node *const *operands, size_t count);
 SL_API sl_clause sl__number(const sl_site *site, sl__node_kind kind, int64_t number);
 SL_API sl_clause sl__join(const sl_site *site, sl__node_kind kind, const sl_source *source, sl_clause on);
-SL_API const void *sl__alias(sl_model_fn *model, const char *name);
+SL_API const void *sl__alias(const sl_site *site, sl_model_fn *model, const char *name);
 
 /* ---- Selections ---------------------------------------------------------------------------------------- */
 
@@ -244,15 +291,17 @@ SL_API const void *sl__alias(sl_model_fn *model, const char *name);
 #define SL_AS(...) {__VA_ARGS__}
 #define sl_whole(columns) ((columns).sl__whole)
 /* A selection with more clauses. Of sl_limit and sl_skip the last holds. */
-#define sl_narrow(found, ...)                                                                                \
-    ((__typeof__(found))sl__narrow(SL_HERE, SL__SELECTION(found), SL__CLAUSES(__VA_ARGS__)))
+#define sl_narrow(found, ...) SL__NARROW(SL__NAME, found, __VA_ARGS__)
+#define SL__NARROW(name, found, ...)                                                                         \
+    SL__LET(name, found, (__typeof__(name))sl__narrow(SL_HERE, SL__SELECTION(name), SL__CLAUSES(__VA_ARGS__)))
 /* Both selections are of one model. What is in either, in the first only, in both; without duplicates. Only order,
  * limit and skip may be added to the outcome. */
-#define sl_union(a, b) SL__COMBINED("UNION", a, b)
-#define sl_except(a, b) SL__COMBINED("EXCEPT", a, b)
-#define sl_intersect(a, b) SL__COMBINED("INTERSECT", a, b)
-#define SL__COMBINED(operator, a, b)                                                                         \
-    ((__typeof__(_Generic((b), __typeof__(a): (a))))sl__combined(SL_HERE, operator, SL__SELECTION(a), SL__SELECTION(b)))
+#define sl_union(a, b) SL__COMBINED(SL__NAME, SL__NAME, "UNION", a, b)
+#define sl_except(a, b) SL__COMBINED(SL__NAME, SL__NAME, "EXCEPT", a, b)
+#define sl_intersect(a, b) SL__COMBINED(SL__NAME, SL__NAME, "INTERSECT", a, b)
+#define SL__COMBINED(first, second, operator, a, b)                                                          \
+    SL__LET(first, a, SL__LET(second, b,                                                                     \
+        (__typeof__(_Generic(second, __typeof__(first): first)))sl__combined(SL_HERE, operator, SL__SELECTION(first), SL__SELECTION(second))))
 
 SL_API sl_selection *sl__find(const sl_site *site, const sl_source *source, const sl_clause *clauses, size_t count);
 SL_API sl_selection *sl__select(const sl_site *site, sl_model_fn *result, const sl_source *from, const void *columns,
@@ -293,8 +342,8 @@ SL_API void sl__each_leave(sl__each *each);
 #define sl_is_empty(found) sl__is_empty(SL_HERE, SL__SELECTION(found))
 /* One value computed of all rows: sl_value(sl_find(person), sl_max(person_.age)). Fails with SL_ENOROW where it
  * is NULL; sl_value_or then gives `otherwise`. Text lives as long as the task. */
-#define sl_value(found, x) SL__VALUE(x, sl__value(SL_HERE, SL__SELECTION(found), (x).node, NULL))
-#define sl_value_or(found, x, otherwise) SL__VALUE(x, sl__value(SL_HERE, SL__SELECTION(found), (x).node, SL__OPERAND(x, otherwise)))
+#define sl_value(found, x) SL__VALUE(x, sl__one_value(SL_HERE, SL__SELECTION(found), (x).node, NULL))
+#define sl_value_or(found, x, otherwise) SL__VALUE(x, sl__one_value(SL_HERE, SL__SELECTION(found), (x).node, SL__OPERAND(x, otherwise)))
 #define SL__VALUE(x, given)                                                                                  \
     _Generic((x), sl_integer_expr: sl__integer_of, sl_real_expr: sl__real_of, sl_text_expr: sl__text_of,      \
         sl_bytes_expr: sl__bytes_of, sl_boolean_expr: sl__boolean_of, sl_time_expr: sl__integer_of,          \
@@ -319,7 +368,7 @@ SL_API void *sl__one(const sl_site *site, const sl_selection *selection);
 SL_API void *sl__list(const sl_site *site, const sl_selection *selection);
 SL_API int64_t sl__count(const sl_site *site, const sl_selection *selection);
 SL_API bool sl__is_empty(const sl_site *site, const sl_selection *selection);
-SL_API sl_value sl__value(const sl_site *site, const sl_selection *selection, const sl_node *x, const sl_node *otherwise);
+SL_API sl_value sl__one_value(const sl_site *site, const sl_selection *selection, const sl_node *x, const sl_node *otherwise);
 SL_API struct json_t *sl__rows(const sl_site *site, const sl_selection *selection);
 SL_API struct json_t *sl__row_to_json(const sl_row *row);
 
