@@ -35,8 +35,8 @@ SL_API int sl_store_declare(sl_root *root, const char *name, const char *url, sl
 /* How a root's stores are used; what is 0 stays as it is. */
 #define SL_STORE_OPTIONS(X)                                                                                  \
     X(connections, 8, "connections", "of an instance to PostgreSQL at once, and readers of SQLite")          \
-    X(statements, 1000, "statements", "of a request or transaction; past it the transaction fails, SL_EBUDGET") \
-    X(database_ms, 10000, "ms", "of a request's or transaction's waiting for the database, likewise; the statement is cancelled") \
+    X(statements, 1000, "statements", "of a request; past it the request fails, SL_EBUDGET") \
+    X(database_ms, 10000, "ms", "that a request waits for the database, likewise; the statement is cancelled") \
     X(slow_ms, 200, "ms", "a statement that takes longer is logged, with its place")                         \
     X(busy_ms, 5000, "ms", "that a writer of SQLite waits for other processes")
 typedef struct sl_store_options {
@@ -103,7 +103,19 @@ SL_API void *sl__reload(const sl_site *site, const sl_row *row);
  * named; those that are not have their default, or are NULL. What fields point to is not copied and must live as
  * long as the transaction. Never suspends. */
 #define sl_new(model, ...)                                                                                   \
-    ((struct model *)sl__new(SL_HERE, model##_model(), &(const struct model){__VA_ARGS__}, "" #__VA_ARGS__))
+    ((struct model *)sl__new(SL_HERE, model##_model(), &(const struct model){__VA_ARGS__},                   \
+                             SL__NAMED("" #__VA_ARGS__)))
+/* Which fields an initialiser names: found in its text when it is first used. */
+typedef struct sl__named {
+    const char *text;
+    bool known;
+    uint64_t columns;
+} sl__named;
+#define SL__NAMED(its_text)                                                                                  \
+    (__extension__({                                                                                         \
+        static sl__named sl__named_here = {.text = its_text};                                                \
+        &sl__named_here;                                                                                     \
+    }))
 /* Stores it when the transaction writes. Gives the object; its key is there after the flush where the database
  * gives it. Never suspends. */
 #define sl_add(object) ((__typeof__(object))sl__add(SL_HERE, &(object)->sl__row))
@@ -123,7 +135,8 @@ SL_API void *sl__reload(const sl_site *site, const sl_row *row);
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */
 #define sl_set(object, column, value) ((object)->null.column = 0, (object)->column = (value))
-#define sl_set_null(object, column) ((void)((object)->null.column = 1))
+#define sl_set_null(object, column)                                                                          \
+    ((void)(memset(&(object)->column, 0, sizeof(object)->column), (object)->null.column = 1))
 /* Sets a field to what the database computes, when the object is written: it is read back then.
  * sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
 #define sl_set_expression(model, object, column, expression)                                                 \
@@ -133,7 +146,7 @@ SL_API void *sl__reload(const sl_site *site, const sl_row *row);
 /* The value of a lazy column, read at its first use: sl_lazy(person, p, photo). */
 #define sl_lazy(model, object, column)                                                                       \
     (*(const __typeof__(((struct model *)0)->column) *)sl__lazy(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node))
-SL_API void *sl__new(const sl_site *site, sl_model *model, const void *values, const char *named);
+SL_API void *sl__new(const sl_site *site, sl_model *model, const void *values, sl__named *named);
 SL_API void *sl__add(const sl_site *site, sl_row *row);
 SL_API void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns);
 SL_API void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, size_t count);
@@ -158,8 +171,8 @@ SL_API const char *sl_error_of(const sl_errors *errors, const char *field); /* o
 
 /* Writes what was added, edited and removed in this transaction, in all stores. Errors name the object and the line
  * that changed it. Without a transaction it does nothing. */
-#define sl_flush() sl__flush(SL_HERE)
-SL_API void sl__flush(const sl_site *site);
+#define sl_save() sl__save(SL_HERE)
+SL_API void sl__save(const sl_site *site);
 
 /* ---- References ---------------------------------------------------------------------------------------- */
 
@@ -169,7 +182,7 @@ SL_API void sl__flush(const sl_site *site);
 /* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none. Never
  * suspends. */
 #define sl_link(model, object, column, target)                                                               \
-    sl__link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,          \
+    sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,          \
              SL__TARGET(model, column, target, void *: (target)))
 /* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c: a
  * selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
@@ -187,7 +200,7 @@ SL_API void sl__flush(const sl_site *site);
     ((const void *)_Generic((target), SL__SEEN(model, column): (target), SL__OWN(model, column): (target)    \
                             __VA_OPT__(, ) __VA_ARGS__))
 SL_API void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *column);
-SL_API void sl__link(const sl_site *site, sl_row *row, const sl_node *column, const void *target);
+SL_API void sl__row_link(const sl_site *site, sl_row *row, const sl_node *column, const void *target);
 SL_API sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
                                    const void *target);
 SL_API sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_node *near,
@@ -269,7 +282,7 @@ SL_API void sl__join_transaction(const sl_site *site, const sl_resource *resourc
 #define sl_move_on_commit(from, to) sl__move_on_commit(SL_HERE, (from), (to))
 SL_API void sl__move_on_commit(const sl_site *site, const char *from, const char *to);
 
-/* ---- SQL of one's own, and other libraries -------------------------------------------------------------- */
+/* ---- SQL of one's own, and other libraries ------------------------------------------------------------- */
 
 /* Runs a statement, a literal, in the transaction, with parameters as in sl_sql. Gives the number of rows changed. */
 #define sl_execute(store, text, ...)                                                                         \
@@ -327,10 +340,17 @@ SL_API void sl__budget(const sl_budget_options *options);
 #define sl_models(...) sl__models((sl_model_fn *const[]){__VA_ARGS__, NULL})
 SL_API void sl__models(sl_model_fn *const *models);
 /* A step from one state of the database to the next, numbered from 1 without gaps, carried out once, in a
- * transaction of its own. As files: schema/001-what-it-does.sql of the application. In C: */
-#define sl_patch(number, summary, fn) sl__patch(SL_HERE, (number), (summary), (fn))
+ * transaction of its own. As files: schema/001-what-it-does.sql of the application. In C: sl_patch(2, "splits names",
+ * split_names); in SL_APPLICATION. Where there are several stores one is named: `.store = "postgres"`; a file does it in
+ * its first line, `-- store: postgres`. Never suspends. */
+#define sl_patch(number, summary, fn, ...)                                                                   \
+    sl__patch(SL_HERE, (number), (summary), (fn), &(sl_patch_options){__VA_ARGS__})
 typedef void sl_patch_fn(void);
-SL_API void sl__patch(const sl_site *site, unsigned number, const char *summary, sl_patch_fn *fn);
+typedef struct sl_patch_options {
+    const char *store; /* NULL: the only one */
+} sl_patch_options;
+SL_API void sl__patch(const sl_site *site, unsigned number, const char *summary, sl_patch_fn *fn,
+                      const sl_patch_options *options);
 
 /* Applies the patches that are missing, in order: each in its transaction, with its number, summary and checksum
  * written to the table sl_patch. An unknown or altered patch fails with SL_ESCHEMA before anything. Where there are

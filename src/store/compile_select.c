@@ -11,12 +11,16 @@
 static unsigned put_whole(sl__writer *w, const sl_source *source, unsigned number, bool numbered)
 {
     const sl_model *model = source->model();
+    bool alone = w->tables->alone && w->tables->selection->from == source;
     for (size_t i = 0; i < model->column_count; i++) {
         if (model->columns[i].lazy)
             continue;
         if (number++)
             SL__PUT(w, ", ");
-        sl__put_node(w, &source->nodes[i]);
+        if (alone) /* as sl__put_node would in the end */
+            sl__put_identifier(w, model->columns[i].name);
+        else
+            sl__put_node(w, &source->nodes[i]);
         if (numbered) {
             SL__PUT(w, " AS \"c");
             sl__put_number(w, number);

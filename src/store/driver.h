@@ -1,15 +1,16 @@
 /* driver.h: what a database must be able to do.
  *
- * A driver runs statements on connections. It knows nothing of models, objects and transactions' nesting; those who
- * call it know nothing of SQLite and PostgreSQL. All functions are called on the loop, in a task; those that may
- * suspend say so. None exits: each gives an error (the caller's), or NULL for success, so that whoever keeps the
- * transaction decides what becomes of it. A wait ends with the error of the task's cancellation, if that comes.
+ * A driver runs statements on connections. It knows nothing of models, objects and transactions' nesting;
+ * those who call it know nothing of SQLite and PostgreSQL. All functions are called on the loop, in a task;
+ * those that may suspend say so. None exits: each gives an error (the caller's), or NULL for success, so that
+ * whoever keeps the transaction decides what becomes of it. A wait ends with the error of the task's
+ * cancellation, if that comes.
  *
- * Errors have these codes: SL_EEXIST (a unique constraint, which the message names), SL_ECONSTRAINT (foreign key, NOT
- * NULL, check), SL_ECONFLICT (try again: serialization failure, dead-lock, a stale read that would write), SL_EBUSY (the
- * wait for another process' lock was too long), SL_ENOSPC, SL_EDISCONNECTED (the transaction is gone),
- * SL_EBUDGET (the deadline passed: the statement was cancelled), SL_EDATABASE (all else). They name the
- * store, say what the database said, and have the SQL in the detail. */
+ * Errors have these codes: SL_EEXIST (a unique constraint, which the message names), SL_ECONSTRAINT (foreign
+ * key, NOT NULL, check), SL_ECONFLICT (try again: serialization failure, dead-lock, a stale read that would
+ * write), SL_EBUSY (the wait for another process' lock was too long), SL_ENOSPC, SL_EDISCONNECTED (the
+ * transaction is gone), SL_EBUDGET (the deadline passed: the statement was cancelled), SL_EDATABASE (all
+ * else). They name the store, say what the database said, and have the SQL in the detail. */
 #pragma once
 
 #include <silver/store.h>
@@ -28,7 +29,8 @@ typedef struct sl__statement {
     uint64_t deadline; /* sl_loop_now of when it is cancelled; 0: never */
     const sl_site *site;
     bool writes; /* INSERT, UPDATE, DELETE or DDL */
-    bool quick;  /* touches a few rows by a key: run where it is called; others go into a thread when they take long */
+    bool quick; /* touches a few rows by a key: run where it is called; others go into a thread when they take
+                   long */
 } sl__statement;
 uint64_t sl__shape_of(const char *sql, size_t size); /* never 0 */
 
@@ -47,7 +49,7 @@ typedef struct sl__begin {
     bool writes;       /* surely: SQLite takes the writer's place at once (BEGIN IMMEDIATE) */
     bool read_only;    /* surely */
     bool serializable; /* PostgreSQL: the level */
-    bool single;       /* one statement that reads, by itself: PostgreSQL may share a connection and pipeline it */
+    bool single; /* one statement that reads, by itself: PostgreSQL may share a connection and pipeline it */
     uint64_t deadline; /* sl_loop_now; 0: none */
     const sl_site *site;
 } sl__begin;
@@ -60,7 +62,8 @@ struct sl__connection {
 };
 struct sl__cursor {
     const sl__driver *driver;
-    int64_t changed; /* rows changed (or given), when sl__step said that there are no more */
+    int64_t changed; /* rows changed (or given), when `step` said that there are no more */
+    int64_t key;     /* of SQLite, after an INSERT: the number that the row was given */
 };
 
 struct sl__driver {
@@ -72,43 +75,47 @@ struct sl__driver {
 
     /* Gives a connection with a transaction on it, waiting for one if need be. May suspend. */
     sl_error *(*begin)(sl_store *store, const sl__begin *how, sl__connection **ret_connection);
-    /* The transaction has only read, and is to write: SQLite waits for the writer's place; SL_ECONFLICT where what it
-     * read is not the newest any more. May suspend. */
+    /* The transaction has only read, and is to write: SQLite waits for the writer's place; SL_ECONFLICT where
+     * what it read is not the newest any more. May suspend. */
     sl_error *(*become_writer)(sl__connection *connection, const sl__begin *how);
-    /* Ends it, and takes the connection back whatever happens. On success what was written is safe on the disk
-     * (a transaction that wrote nothing does not wait). May suspend. */
+    /* Ends it, and takes the connection back whatever happens. On success what was written is safe on the
+     * disk (a transaction that wrote nothing does not wait). May suspend. */
     sl_error *(*commit)(sl__connection *connection);
     /* Never suspends, works in cancelled tasks, takes the connection back. */
     void (*rollback)(sl__connection *connection);
 
-    /* Begins to run a statement. Several may be run before the first is stepped through, and are carried out in
-     * order. May suspend. */
+    /* Begins to run a statement. Several may be run before the first is stepped through, and are carried out
+     * in order. May suspend. */
     sl_error *(*run)(sl__connection *connection, const sl__statement *statement, sl__cursor **ret_cursor);
     /* To the next row; *ret_row is false when there are no more. May suspend. */
     sl_error *(*step)(sl__cursor *cursor, bool *ret_row);
-    /* Of the current row: `count` columns from number `first` on, into the fields of `object`, whose mask of NULLs
-     * (`nulls`) gets its bits set or cleared. A field that is NULL becomes 0. Text and bytes are copied into the arena;
-     * without one (NULL) they are lent until the next step. JSON becomes a new reference. Text ends with a NUL. */
-    sl_error *(*read)(sl__cursor *cursor, unsigned first, const sl__field *fields, unsigned count, void *object,
-                      uint64_t *nulls, sl_arena *arena);
+    /* Of the current row: `count` columns from number `first` on, into the fields of `object`, whose mask of
+     * NULLs
+     * (`nulls`) gets its bits set or cleared. A field that is NULL becomes 0. Text and bytes are copied into
+     * the arena; without one (NULL) they are lent until the next step. JSON becomes a new reference. Text
+     * ends with a NUL. */
+    sl_error *(*read)(sl__cursor *cursor, unsigned first, const sl__field *fields, unsigned count,
+                      void *object, uint64_t *nulls, sl_arena *arena);
     bool (*is_null)(sl__cursor *cursor, unsigned column);
     /* Leaves the statement, finished or not; takes NULL. Never suspends. */
     void (*close_cursor)(sl__cursor *cursor);
 
-    /* Calls fn with the sqlite3 * or the PGconn * (blocking, not in pipeline mode, all results read). The error is
-     * there when fn ended the transaction. May suspend. */
+    /* Calls fn with the sqlite3 * or the PGconn * (blocking, not in pipeline mode, all results read). The
+     * error is there when fn ended the transaction. May suspend. */
     sl_error *(*lend)(sl__connection *connection, sl_lend_fn *fn, void *data);
 
-    /* Two-phase commit; NULL where there is none. prepare ends the transaction on this connection, which is taken
-     * back: it waits in the database under its name until it is decided. May suspend. */
+    /* Two-phase commit; NULL where there is none. prepare ends the transaction on this connection, which is
+     * taken back: it waits in the database under its name until it is decided. May suspend. */
     sl_error *(*prepare)(sl__connection *connection, const char *gid);
-    sl_error *(*decide)(sl_store *store, const char *gid, bool commit); /* success also where there is no such */
+    sl_error *(*decide)(sl_store *store, const char *gid,
+                        bool commit); /* success also where there is no such */
 };
 SL_API extern const sl__driver sl__sqlite_driver, sl__postgres_driver;
 
-/* value.c: a value as a field of an object: what drivers that have values at hand use in `read`. `kind` of the value
- * may be what the database gave (integer, real, text, bytes): it is converted as the field needs it (text to date,
- * time, decimal, UUID, enum, JSON, boolean; integer to boolean, time, decimal of the field's scale; bytes to UUID). */
+/* value.c: a value as a field of an object: what drivers that have values at hand use in `read`. `kind` of
+ * the value may be what the database gave (integer, real, text, bytes): it is converted as the field needs it
+ * (text to date, time, decimal, UUID, enum, JSON, boolean; integer to boolean, time, decimal of the field's
+ * scale; bytes to UUID). */
 sl_error *sl__field_from_value(const sl__field *field, const sl_value *value, void *object, uint64_t *nulls,
                                sl_arena *arena);
 /* The reverse: a field of an object as a value. Text and bytes are lent. */

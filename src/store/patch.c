@@ -142,7 +142,7 @@ static void run_file(const applying *a)
 static void *call_function(void *data)
 {
     ((const applying *)data)->step->fn();
-    sl_flush();
+    sl_save();
     return NULL;
 }
 

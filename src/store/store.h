@@ -1,44 +1,82 @@
 /* store.h: the inside of the store room.
  *
- *   root ── stores ── sl_store ── driver: connections, statements
- *                        │
- *   task ── context ── sl_transaction ── sl_session for each store: connection, identity map, what is to be written
+ *   root ── sl_stores ── sl_store ── driver: connections, statements
+ *                            │
+ *   task ── context ── sl_transaction ── sl_session for each store: connection, identity map, what is to be
+ * written
  *
- * Three floors. Drivers (sqlite*.c, postgres*.c) run SQL. Sessions (session.c, load.c, flush.c, reference.c, answer.c) keep
- * objects. Transactions (transaction.c, hook.c, resource.c, two_phase.c) decide over sessions. Beside them expressions and
- * selections (expression.c, clause.c, selection.c, compile.c), which know only models. */
+ * Three floors. Drivers (sqlite*.c, postgres*.c) run SQL. Sessions (session.c, row.c, load.c, flush.c,
+ * order.c, reference.c, answer.c) keep objects. Transactions (transaction.c, hook.c, resource.c, two_phase.c)
+ * decide over sessions. Beside them expressions and selections (expression.c, clause.c, selection.c,
+ * compile.c) know models only, and schema*.c and patch*.c compare models with databases. */
 #pragma once
 
 #include "store/query.h"
 
+/* ---- Models: model.c ----------------------------------------------------------------------------------- */
+
+/* What is computed of a model's description once. */
+typedef struct sl__model_info {
+    unsigned key_count;
+    unsigned keys[SL_COLUMNS_MAX]; /* columns of the primary key, in order */
+    unsigned read_count;           /* columns that are read with an object: those that are not lazy */
+    unsigned reads[SL_COLUMNS_MAX];
+    sl__field *fields; /* as they are read, */
+    sl__field *all;    /* and of every column by its number */
+    int automatic;     /* the single key column whose value is given where it is 0, or -1 */
+    bool whole_key;    /* it is an integer that the database gives */
+    int version;       /* the column of optimistic locking, or -1 */
+    uint64_t lazy;     /* bits of columns */
+    uint64_t required;
+    uint64_t checked; /* columns with something to look at: required, max, validator, text at all */
+    uint64_t refers;
+    uint64_t json;
+    uint64_t standards; /* columns with a default */
+    void *blank;        /* an object as sl_new makes it of nothing: defaults, all else NULL */
+    uint64_t nows;      /* columns whose default is "now" */
+    bool unique;        /* something beside the primary key is */
+} sl__model_info;
+
+/* By exit (SL_EINVAL) where the description makes no sense. */
+sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model);
+static inline sl__model_info *sl__model_info_of(const sl_site *site, sl_model *model)
+{
+    return __builtin_expect(model->info != NULL, 1) ? model->info : sl__model_info_make(site, model);
+}
+/* The same for all descriptions of one name; from 1. */
+unsigned sl__model_number(sl_model *model);
+const char *sl__model_table(const sl_model *model); /* the table's name */
+/* The number of the column of a node, which is a column of a model's. */
+static inline unsigned sl__column_of(const sl_node *node)
+{
+    return (unsigned)(node - node->source->nodes);
+}
+
 /* ---- Stores: store.c ----------------------------------------------------------------------------------- */
 
-/* What a store knows of a model: made at the first use, kept as long as the store. */
+/* What a store knows of a model: made at the first use, kept as long as the root's stores. */
 typedef struct sl__table {
     sl_model *model;
-    unsigned key_count, field_count;
-    unsigned keys[SL_COLUMNS_MAX];    /* columns of the primary key */
-    unsigned columns[SL_COLUMNS_MAX]; /* of the fields: those that are not lazy */
-    sl__field *fields;                /* as they are read with an object */
-    sl__field *all;                   /* of every column, by its number */
-    int automatic;                    /* the single key column that is given, or -1 */
-    int version;                      /* the column of optimistic locking, or -1 */
-    uint64_t lazy;                    /* bits of the lazy columns */
-    sl__statement get, locked, insert, remove;
-    sl_table *updates; /* shapes of UPDATE by the mask of columns */
+    sl__model_info *info;
+    sl_store *store;
+    sl__statement get, locked, remove;
+    sl__statement insert, insert_keyed; /* without and with the key that the database can give */
+    struct sl__update {
+        uint64_t columns; /* that it sets */
+        sl__statement *statement;
+    } * updates; /* the one used last is the first */
+    unsigned update_count;
 } sl__table;
 
 struct sl_store {
     char *name, *url;
-    sl_root *root;
+    struct sl_stores *stores;
     const sl__driver *driver;
     sl__dialect dialect;
     const sl_store_options *options;
     void *data; /* the driver's */
-    bool opened;
+    bool opened, recovered;
     sl_deferred *opening; /* for who waits meanwhile */
-    sl__table **tables;   /* by model index */
-    unsigned table_count;
     sl_store *next;
 };
 
@@ -50,13 +88,249 @@ struct sl_stores {
     struct sl__tracer_link *tracers;
     sl_model **models; /* of sl_models, in order */
     size_t model_count;
-    struct sl__patch_entry *patches;
+    struct sl__patch_entry *patches; /* of sl_patch */
+    sl__table **tables;              /* by the models' numbers */
+    unsigned table_count;
 };
 typedef struct sl_stores sl_stores;
 SL_INTERFACE(sl_stores);
 
-sl_stores *sl__stores(bool make); /* of the current root; NULL if there are none and make is false */
-/* Opens the store by name (NULL: the only one), or the model's. By exit. May suspend. */
-sl_store *sl__store_of(const sl_site *site, const char *name);
-sl__table *sl__table_of(sl_store *store, sl_model *model);
-unsigned sl__model_index(sl_model *model);
+/* Of the current root; NULL if it has none and `make` is false. */
+sl_stores *sl__stores_here(bool make);
+/* The open store of a name, or the only one (NULL). By exit. May suspend. */
+sl_store *sl__store_named(const sl_site *site, const char *name);
+/* The table of a model in its store, which is opened if need be. By exit. May suspend. */
+sl__table *sl__table_make(const sl_site *site, sl_stores *stores, sl_model *model);
+static inline sl__table *sl__table_of(const sl_site *site, sl_stores *stores, sl_model *model)
+{
+    unsigned number = model->index;
+    if (__builtin_expect(number && number < stores->table_count && stores->tables[number], 1))
+        return stores->tables[number];
+    return sl__table_make(site, stores, model);
+}
+
+/* ---- Transactions: transaction.c ----------------------------------------------------------------------- */
+
+typedef enum sl__transaction_state {
+    SL__ACTIVE,
+    SL__COMMITTING,
+    SL__COMMITTED,
+    SL__ABORTED,
+} sl__transaction_state;
+
+typedef struct sl__hook {
+    struct sl__hook *next;
+    sl__hook_kind kind;
+    sl_transaction_fn *fn;
+    void *data;
+    const sl_site *site;
+} sl__hook;
+
+typedef struct sl__participant {
+    struct sl__participant *next; /* in order */
+    const sl_resource *resource;
+    void *data;
+    void *saved; /* of the savepoint at hand */
+} sl__participant;
+
+/* Where sl_savepoint began. */
+typedef struct sl__point {
+    struct sl__point *outer;
+    unsigned number;
+    sl_error *cause; /* why it can only be undone, or NULL */
+    sl__hook **last_hook;
+} sl__point;
+
+struct sl_transaction {
+    unsigned references;
+    sl__transaction_state state;
+    sl_stores *stores;
+    sl_arena *arena; /* of objects and of all that follows */
+    const sl_site *site;
+    const char *name;
+    sl_transact_options options;
+    bool request;      /* a request's: it began by itself */
+    bool writes;       /* it is expected to write */
+    bool in_hooks;     /* of before_abort: nothing can be written */
+    sl_error *cause;   /* why it is doomed, or NULL */
+    sl_session *first; /* in order of first use */
+    sl__participant *participants;
+    sl__point *savepoint; /* the innermost */
+    sl__hook *hooks, **last_hook;
+    uint64_t deadline;              /* sl_loop_now; 0: none */
+    uint64_t statements, waited_ns; /* of the budget */
+    uint64_t statements_max, ms_max; /* 0: none */
+    sl_task *flusher;      /* who writes just now, or NULL */
+    sl_deferred *flushed;  /* for who waits for that */
+    struct sl__kept *kept; /* references to JSON */
+};
+
+extern sl_key sl__transaction_key;
+/* The one that holds here, or NULL; also one that has ended. */
+static inline sl_transaction *sl__transaction_here(void)
+{
+    return sl_get(&sl__transaction_key);
+}
+/* Fails (by exit) unless work can be done in it. */
+void sl__transaction_check(const sl_site *site, sl_transaction *transaction);
+/* What a failure in it makes of it: its savepoint, or itself, can only be undone. */
+void sl__transaction_failed(sl_transaction *transaction, const sl_error *error);
+
+/* ---- Sessions: session.c ------------------------------------------------------------------------------- */
+
+typedef enum sl__row_state {
+    SL__ROW_NEW,     /* made, and not added */
+    SL__ROW_ADDED,   /* to be inserted */
+    SL__ROW_STORED,  /* lives in its session; edited where it has a snapshot */
+    SL__ROW_REMOVED, /* to be deleted */
+    SL__ROW_GONE,    /* deleted */
+    SL__ROW_FREE,    /* read by itself, without a transaction; or its transaction has ended */
+    SL__ROW_LENT,    /* by SL_EACH, for one round */
+} sl__row_state;
+
+/* Filled in when the object is written. */
+typedef struct sl__pending {
+    struct sl__pending *next;
+    unsigned column;
+    sl_row *target;            /* a link; or NULL, and */
+    const sl_node *node;       /* the column, */
+    const sl_node *expression; /* and what the database computes for it */
+} sl__pending;
+
+/* What was done to an object since a savepoint: so that it can be undone. */
+typedef struct sl__touched {
+    sl_row *row;
+    bool inserted;
+} sl__touched;
+
+struct sl_session {
+    sl_transaction *transaction; /* NULL: one question by itself */
+    sl_store *store;
+    sl_session *next;
+    sl__connection *connection;
+    sl_arena *arena;
+    sl_row **map; /* identity: buckets */
+    uint32_t map_size, map_count;
+    sl_row **todo;
+    uint32_t todo_count, todo_size;
+    sl__touched *touched; /* kept while there is a savepoint */
+    uint32_t touched_count, touched_size;
+    uint32_t generation; /* raised when objects may not say what is stored any more */
+    bool wrote;
+    bool prepared; /* its part of a two-phase commit waits in the database */
+    sl_row *spare; /* memory for one more object of its model */
+};
+
+/* The session of the transaction here, or one for a single question, in which nothing can be written
+ * (`writes`: then it fails). By exit. May suspend. */
+sl_session *sl__session_of(const sl_site *site, sl_store *store, bool writes);
+/* Ends a single question's; does nothing to a transaction's. */
+void sl__session_leave(sl_session *session);
+/* The session of the transaction that holds here for a model, and its table; both by exit. */
+sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table);
+
+/* A statement that is running in a session. */
+typedef struct sl__running {
+    sl_session *session;
+    sl__cursor *cursor;
+    sl__statement statement;
+    uint64_t started_ns;
+    int64_t rows;
+    bool over;
+} sl__running;
+/* Begins a statement: the session's connection and transaction if need be, the budget, the tracers. By exit,
+ * unless ret_error is given. All may suspend but sl__run_end, which takes what was not begun too. */
+sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl__running *running);
+sl_error *sl__run_step(sl__running *running, bool *ret_row);
+void sl__run_end(sl__running *running);
+/* To its end, without rows: gives how many were changed. By exit. */
+int64_t sl__run_whole(sl_session *session, const sl__statement *statement);
+/* SQL that has no parameters, for the room's own use ("SAVEPOINT s1"). */
+sl_error *sl__run_plain(sl_session *session, const char *sql);
+/* Fails with an error of the session: what it makes of the transaction, and then by exit. */
+SL_NORETURN void sl__session_fail(const sl_site *site, sl_session *session, sl_error *error);
+
+/* tracer.c */
+bool sl__tracers_any(const sl_stores *stores);
+/* "(5, 'x', NULL)" */
+void sl__put_parameters(sl_buffer *out, const sl_value *values, size_t count);
+/* Statements to the log, where it takes records of the level debug. */
+SL_API void sl__trace_to_log(sl_root *root);
+void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *error, bool before);
+
+/* ---- Objects: row.c, load.c ---------------------------------------------------------------------------- */
+
+static inline uint64_t *sl__nulls_of(const sl_row *row)
+{
+    return (uint64_t *)((char *)row + row->model->null_offset);
+}
+/* A primary key: as many parts as the model's key has columns. */
+enum { SL__KEY_PARTS = 8 };
+void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts);
+void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values);
+/* The identity map: objects by model and key. */
+sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key);
+void sl__map_add(sl_session *session, const sl__table *table, sl_row *row);
+void sl__map_remove(sl_session *session, const sl__table *table, sl_row *row);
+/* An object that was read at a cursor's row, its columns from `first` on: the session's own where it has it.
+ */
+sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first);
+/* The same for one that the session surely has not. */
+sl_row *sl__row_read_new(sl__running *running, const sl__table *table);
+/* Into an object that is lent for one round. By exit, as all that reads. */
+void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row);
+/* References to JSON that an object holds are released with the session's memory. */
+void sl__json_keep(sl_session *session, const sl_row *row);
+void sl__json_drop(const sl_row *row);
+void sl__kept_drop(sl_transaction *transaction);
+/* Reads an object anew, in place. False where it is gone. By exit. */
+bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row);
+/* Reads anew all objects of a table, or of all (NULL), that were read before. By exit. */
+void sl__session_refresh(const sl_site *site, sl_session *session, const sl__table *table);
+sl__table *sl__row_table(const sl_site *site, const sl_row *row); /* by exit */
+/* "message 7", "membership (3, 5)", "a new message": for errors. In the task's arena. */
+const char *sl__row_named(const sl_row *row);
+/* Puts a row down as one to write. */
+void sl__row_todo(const sl_site *site, sl_session *session, sl_row *row);
+void sl__touch(sl_session *session, sl_row *row, bool inserted);
+
+/* ---- Writing: flush.c, order.c, statement.c ------------------------------------------------------------ */
+
+void sl__session_flush(const sl_site *site, sl_session *session); /* by exit */
+/* Gives a new object its UUID, if that is its key and it has none. */
+void sl__row_new_key(sl_row *row);
+/* Before a question that could see what was not written yet. */
+static inline void sl__session_settle(const sl_site *site, sl_session *session)
+{
+    if (__builtin_expect(session->todo_count != 0, 0))
+        sl__session_flush(site, session);
+}
+/* order.c: what is to be written, in an order that keeps foreign and unique keys. By exit where there is
+ * none. */
+typedef struct sl__write {
+    sl_row *row;
+    uint64_t columns; /* that an update sets */
+    uint64_t parked;  /* columns that are given a value of no meaning, so that others can take theirs: nothing
+                         else is done  in this step */
+} sl__write;
+sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *writes, size_t count,
+                     size_t *ret_count);
+/* statement.c: the statements of a table. */
+void sl__table_statements(sl__table *table);
+const sl__statement *sl__update_statement(sl__table *table, uint64_t columns);
+/* check.c: what is wrong with the columns; in the task's arena, NULL: nothing. */
+sl_errors *sl__row_check(sl_row *row, uint64_t columns);
+SL_NORETURN void sl__errors_fail(const sl_site *site, const sl_row *row, const sl_errors *errors);
+/* A text, bytes or JSON that is the NULL pointer is NULL; another field that is not 0 is not NULL. */
+void sl__row_normalise(sl_row *row);
+uint64_t sl__row_changes(const sl_row *row); /* columns that differ from the snapshot */
+bool sl__field_equal(const sl__field *field, const void *a, uint64_t a_nulls, const void *b,
+                     uint64_t b_nulls);
+/* bulk.c: one column of one object is set to what the database computes. By exit. */
+void sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl_node *column,
+                    const sl_node *expression);
+/* json.c */
+struct json_t *sl__fields_to_json(const sl_model *model, const void *object);
+/* Given back with the root's stores: tracer.c, patch.c. */
+void sl__tracers_free(sl_stores *stores);
+void sl__patches_free(sl_stores *stores);

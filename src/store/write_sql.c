@@ -62,15 +62,31 @@ void sl__put_number(sl__writer *w, uint64_t number)
 
 /* ---- Names --------------------------------------------------------------------------------------------- */
 
-void sl__put_identifier(sl__writer *w, const char *name)
+static void put_quoted(sl__writer *w, const char *name)
 {
-    SL__PUT(w, "\"");
     for (const char *quote; (quote = strchr(name, '"')); name = quote + 1) {
         sl__put(w, name, (size_t)(quote - name));
         SL__PUT(w, "\"\"");
     }
     sl__puts(w, name);
-    SL__PUT(w, "\"");
+}
+
+void sl__put_identifier(sl__writer *w, const char *name)
+{
+    size_t size = strlen(name);
+    if (__builtin_expect(memchr(name, '"', size) != NULL, 0)) {
+        SL__PUT(w, "\"");
+        put_quoted(w, name);
+        SL__PUT(w, "\"");
+        return;
+    }
+    if (__builtin_expect(size + 2 > w->capacity - w->size, 0))
+        sl__writer_grow(w, size + 2);
+    char *at = w->text + w->size;
+    at[0] = '"';
+    memcpy(at + 1, name, size);
+    at[size + 1] = '"';
+    w->size += size + 2;
 }
 
 /* ---- Parameters ---------------------------------------------------------------------------------------- */

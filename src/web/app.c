@@ -3,7 +3,9 @@
  * each other. */
 
 #include "web/state.h"
+#include <silver/store.h>
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +35,69 @@ static sl_table *read_config(void)
     return config;
 }
 
+/* The databases that the configuration names: SQLITE_PATH is the store sqlite, SQLITE_ARCHIVE_PATH is archive, PG_… is
+ * postgres. They are opened when they are first used. */
+static void declare_store(sl_root *root, const char *name, const char *url)
+{
+    sl_error *error = NULL;
+    if (sl_store_declare(root, name, url, &error) < 0) {
+        sl_error_log("%s", error->message);
+        sl_error_unref(error);
+    }
+}
+
+static void declare_sqlite(sl_root *root, const char *key, const char *path)
+{
+    static const char prefix[] = "SQLITE_", suffix[] = "_PATH";
+    size_t size = strlen(key);
+    char *name = sl_strdup_heap("sqlite");
+    if (size > sizeof(prefix) - 1 + sizeof(suffix) - 1) {
+        free(name);
+        name = sl_printf_heap("%.*s", (int)(size - (sizeof(prefix) - 1) - (sizeof(suffix) - 1)), key + sizeof(prefix) - 1);
+        for (char *c = name; *c; c++)
+            *c = *c == '_' ? '-' : (char)tolower((unsigned char)*c);
+    }
+    char *url = sl_printf_heap("sqlite:%s", path);
+    declare_store(root, name, url);
+    free(url);
+    free(name);
+}
+
+/* As libpq's conninfo wants it: quoted, with quotes and backslashes escaped. */
+static void put_conninfo(sl_buffer *out, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    sl_buffer_printf(out, "%s='", key);
+    for (; *value; value++) {
+        if (*value == '\'' || *value == '\\')
+            sl_buffer_putc(out, '\\');
+        sl_buffer_putc(out, *value);
+    }
+    sl_buffer_puts(out, "' ");
+}
+
+static void declare_stores(sl_app *app)
+{
+    size_t cursor = 0;
+    const char *key;
+    void *value;
+    while (sl_table_next(app->config, &cursor, &key, &value)) {
+        size_t size = strlen(key);
+        if (strncmp(key, "SQLITE_", 7) == 0 && size > 5 && strcmp(key + size - 5, "_PATH") == 0)
+            declare_sqlite(app->root, key, value);
+    }
+    if (!sl_config(app, "PG_DBNAME"))
+        return;
+    SL_CLEANUP(sl_buffer_done) sl_buffer url = {0};
+    put_conninfo(&url, "dbname", sl_config(app, "PG_DBNAME"));
+    put_conninfo(&url, "user", sl_config(app, "PG_USER"));
+    put_conninfo(&url, "password", sl_config(app, "PG_PASSWORD"));
+    put_conninfo(&url, "host", sl_config(app, "PG_HOST"));
+    put_conninfo(&url, "port", sl_config(app, "PG_PORT"));
+    declare_store(app->root, "postgres", url.data);
+}
+
 sl_app *sl__app_new(sl_root *root, const char *directory, bool development)
 {
     sl_app *app = sl_calloc(1, sizeof(*app));
@@ -40,6 +105,9 @@ sl_app *sl__app_new(sl_root *root, const char *directory, bool development)
     app->directory = sl_strdup_heap(directory);
     app->development = development;
     app->config = read_config();
+    declare_stores(app);
+    if (development)
+        sl__timelines_keep(root);
     app->router = sl__router_new();
     app->templates = sl__templates_new(directory, development, app->router);
     sl_root_set(root, &application, app);

@@ -227,6 +227,24 @@ static void put_request(sl_buffer *out, sl_request *req)
     }
 }
 
+/* What was asked of the database: a request that asks the same again and again is seen at once. */
+static void put_timeline(sl_buffer *out, const sl__timeline *timeline)
+{
+    size_t dropped, count = timeline ? sl__timeline_count(timeline, &dropped) : 0;
+    if (!count)
+        return;
+    sl_buffer_printf(out, "<h2>The database: %zu statements</h2><table>", count + dropped);
+    for (size_t i = 0; i < count; i++) {
+        const sl__timeline_entry *entry = sl__timeline_at(timeline, i);
+        SL_CLEANUP(sl_buffer_done) sl_buffer when = {0}, what = {0};
+        sl_buffer_printf(&when, "%.1f ms, took %.2f ms", (double)entry->began_us / 1000, (double)entry->duration_us / 1000);
+        sl_buffer_printf(&what, "%s %s — %lld rows, %s:%d%s%s", entry->sql, entry->parameters, (long long)entry->rows,
+                         entry->site->file, entry->site->line, entry->error ? ", " : "", entry->error ? entry->error : "");
+        put_row(out, when.data, what.data);
+    }
+    sl_buffer_puts(out, "</table>");
+}
+
 static void put_surroundings(sl_buffer *out, sl_request *req)
 {
     const sl__web *web = req->web;
@@ -234,6 +252,8 @@ static void put_surroundings(sl_buffer *out, sl_request *req)
     if (web)
         sl__tee_lines(web->tee, req, &text);
     put_pre(out, "What the request logged", &text);
+    if (web)
+        put_timeline(out, web->timeline);
     text.size = 0;
     sl_context_dump(&text);
     put_pre(out, "The context", &text);

@@ -4,6 +4,7 @@
  * the page of a failure can show the lines that this request wrote. */
 
 #include "web/state.h"
+#include "store/request.h"
 
 sl__web *sl__web_get(sl_request *req)
 {
@@ -48,6 +49,21 @@ static void keep_variables(sl_request *req, sl__web *web, const sl__match *match
     }
 }
 
+typedef struct handling {
+    const sl__route *route;
+    sl_request *req;
+} handling;
+
+static void *call_handler(void *data)
+{
+    handling *h = data;
+    sl_response *res = h->route->handler(h->req);
+    if (!res)
+        sl__fail(h->route->site, SL_EINVAL, "the handler of the route \"%s\" (%s) returned no response", h->route->name,
+                 h->route->pattern);
+    return res;
+}
+
 static sl_response *route_request(sl_app *app, sl_request *req, sl__web *web)
 {
     sl__match match;
@@ -63,11 +79,8 @@ static sl_response *route_request(sl_app *app, sl_request *req, sl__web *web)
         return refuse(req, sl_error_new(SL_HTTP(403), "this was sent from a page of another site"));
     if (route->websocket)
         return sl_websocket_accept(req, route->websocket, &route->options.websocket);
-    sl_response *res = route->handler(req);
-    if (!res)
-        sl__fail(route->site, SL_EINVAL, "the handler of the route \"%s\" (%s) returned no response",
-                 route->name, route->pattern);
-    return res;
+    handling h = {route, req};
+    return sl__transact_request(route->site, call_handler, &h, safe);
 }
 
 bool sl__app_routes(sl_request *req)
@@ -90,6 +103,9 @@ sl_response *sl__app_handle(sl_request *req)
         return route_request(app, req, web);
     web->tee = sl__tee_begin(app, req);
     SL_WITH(&sl_logger_key, sl__tee_logger(web->tee));
+    web->timeline = sl__timeline_new();
+    sl_defer(sl__timeline_unref, web->timeline);
+    SL_WITH(&sl__timeline_key, web->timeline);
     return route_request(app, req, web);
 }
 

@@ -5,6 +5,7 @@
 #include "http/url.h"
 #include "web/app.h"
 
+#include "store/timeline.h"
 #include "web/router.h"
 #include "web/template.h"
 
@@ -35,6 +36,7 @@ typedef struct sl__web {
     size_t upload_count;
     json_t *json;
     sl__tee *tee; /* the log lines of the request; NULL in production */
+    sl__timeline *timeline; /* what it asked of the database; likewise */
 } sl__web;
 
 sl__web *sl__web_get(sl_request *req);

@@ -93,14 +93,14 @@ struct sl__expression {
     };
 };
 
-typedef enum sl__node_kind {
+typedef enum sl__template_node_kind {
     SL__NODE_TEXT,
     SL__NODE_PRINT,
     SL__NODE_IF,
     SL__NODE_FOR,
     SL__NODE_INCLUDE,
     SL__NODE_BLOCK,
-} sl__node_kind;
+} sl__template_node_kind;
 
 typedef struct sl__node sl__node;
 
@@ -111,7 +111,7 @@ typedef struct sl__branch {
 } sl__branch;
 
 struct sl__node {
-    uint8_t kind; /* sl__node_kind */
+    uint8_t kind; /* sl__template_node_kind */
     uint32_t offset;
     sl__node *next;
     union {

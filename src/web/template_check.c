@@ -55,7 +55,7 @@ static void check_named(const checking *c, const sl__template *from, const char 
 static void check_nodes(const checking *c, const sl__template *templ, const sl__node *node)
 {
     for (; node; node = node->next) {
-        switch ((sl__node_kind)node->kind) {
+        switch ((sl__template_node_kind)node->kind) {
         case SL__NODE_IF:
             for (const sl__branch *branch = node->branches; branch; branch = branch->next)
                 check_nodes(c, templ, branch->body);

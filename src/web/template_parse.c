@@ -65,7 +65,7 @@ sl_error *sl__template_error(const sl_site *site, const sl__template *templ, siz
 
 /* ---- Tags -------------------------------------------------------------------------------------------- */
 
-static sl__node *make_node(parser *p, sl__node_kind kind, const char *at)
+static sl__node *make_node(parser *p, sl__template_node_kind kind, const char *at)
 {
     sl__node *node = sl_arena_zalloc(p->s.templ->arena, sizeof(*node));
     node->kind = (uint8_t)kind;

@@ -211,7 +211,7 @@ int sl__template_render(sl__rendering *state, const sl__template *templ)
 
 static int render_node(sl__rendering *state, const sl__node *node)
 {
-    switch ((sl__node_kind)node->kind) {
+    switch ((sl__template_node_kind)node->kind) {
     case SL__NODE_TEXT:
         sl_buffer_put(state->out, node->text.data, node->text.size);
         return 0;

@@ -330,7 +330,7 @@ static void add_note(void)
 static void fail_in_c(void)
 {
     add_note();
-    sl_flush();
+    sl_save();
     sl_fail(SL_EFAILED, "no more");
 }
 

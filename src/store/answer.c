@@ -1,0 +1,222 @@
+/* answer.c: what is asked of a selection. */
+#include "store/answer.h"
+#include "core/task.h"
+
+#include <jansson.h>
+
+/* ---- One object
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static sl_row *read_one(const sl_site *site, const sl_selection *selection, sl__what what, unsigned most,
+                        bool *ret_more)
+{
+    if (selection->none)
+        return NULL;
+    sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
+    sl__reading_begin(site, selection, what, most, /* lent= */ false, &reading);
+    sl_row *row = sl__reading_next(&reading);
+    if (row && most > 1)
+        *ret_more = sl__reading_next(&reading) != NULL;
+    if (row && selection->preload_count) {
+        sl__run_end(&reading.running);
+        sl__preload_all(site, reading.session, selection, &row, 1);
+    }
+    return row;
+}
+
+static void need_order(const sl_site *site, const sl_selection *selection, const char *what)
+{
+    if (selection->order_count)
+        return;
+    sl__fail_error(site,
+                   sl_error_hint(sl__error_new(site, SL_EINVAL, "the %s of what has no order is any", what),
+                                 "add sl_ascending(…) or sl_descending(…), or ask for sl_some"));
+}
+
+void *sl__first(const sl_site *site, const sl_selection *selection)
+{
+    need_order(site, selection, "first");
+    return read_one(site, selection, SL__ROWS, 1, NULL);
+}
+
+void *sl__last(const sl_site *site, const sl_selection *selection)
+{
+    need_order(site, selection, "last");
+    return read_one(site, selection, SL__BACKWARDS, 1, NULL);
+}
+
+void *sl__some(const sl_site *site, const sl_selection *selection)
+{
+    return read_one(site, selection, SL__ROWS, 1, NULL);
+}
+
+void *sl__one(const sl_site *site, const sl_selection *selection)
+{
+    bool more = false;
+    sl_row *row = read_one(site, selection, SL__ROWS, 2, &more);
+    if (more)
+        sl__fail_error(
+            site,
+            sl_error_hint(sl__error_new(site, SL_EMANY, "there is more than one such %s", row->model->name),
+                          "narrow what is looked for, or take one with sl_first or sl_some"));
+    return row;
+}
+
+/* ---- All of them
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct list {
+    size_t count;
+    sl_row **items;
+} list;
+
+void *sl__list(const sl_site *site, const sl_selection *selection)
+{
+    if (selection->none)
+        return sl_zalloc(sizeof(list));
+    sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
+    sl__reading_begin(site, selection, SL__ROWS, -1, /* lent= */ false, &reading);
+    sl_arena *arena = reading.session->arena;
+    list *found = sl_arena_zalloc(arena, sizeof *found);
+    size_t size = 0;
+    for (sl_row *row; (row = sl__reading_next(&reading));) {
+        if (found->count == size) {
+            size = size ? 2 * size : 16;
+            sl_row **items = sl_arena_alloc(arena, size * sizeof *items);
+            if (found->count)
+                memcpy(items, found->items, found->count * sizeof *items);
+            found->items = items;
+        }
+        found->items[found->count++] = row;
+    }
+    if (selection->preload_count) {
+        sl__run_end(&reading.running);
+        sl__preload_all(site, reading.session, selection, found->items, found->count);
+    }
+    return found;
+}
+
+/* ---- One after the other ------------------------------------------------------------------------------- */
+
+struct sl__stream {
+    sl__reading reading;
+};
+
+const void *sl__each_next(const sl_site *site, sl__each *each)
+{
+    if (each->selection->none)
+        return NULL;
+    if (!each->stream) {
+        each->stream = sl_zalloc(sizeof *each->stream);
+        sl__reading_begin(site, each->selection, SL__ROWS, -1, /* lent= */ true, &each->stream->reading);
+    }
+    return sl__reading_next(&each->stream->reading);
+}
+
+void sl__each_leave(sl__each *each)
+{
+    if (each->stream)
+        sl__reading_end(&each->stream->reading);
+    each->stream = NULL;
+}
+
+json_t *sl__rows(const sl_site *site, const sl_selection *selection)
+{
+    json_t *rows = json_array();
+    sl__each each SL_CLEANUP(sl__each_leave) = {.selection = selection};
+    for (const sl_row *row; (row = sl__each_next(site, &each));)
+        json_array_append_new(rows, sl__fields_to_json(row->model, row));
+    return rows;
+}
+
+json_t *sl__row_to_json(const sl_row *row)
+{
+    sl__model_info_of(SL_HERE, row->model);
+    return sl__fields_to_json(row->model, row);
+}
+
+/* ---- One value
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+int sl__node_scale(const sl_node *node)
+{
+    if (node->kind == SL__NODE_COLUMN)
+        return node->source->model()->columns[sl__column_of(node)].scale;
+    if (node->kind == SL__NODE_PARAMETER && node->type == SL_KIND_DECIMAL)
+        return node->value.decimal.scale;
+    int scale = 0;
+    for (uint32_t i = 0; i < node->count; i++) {
+        int other = node->operands[i] ? sl__node_scale(node->operands[i]) : 0;
+        scale = other > scale ? other : scale;
+    }
+    return scale;
+}
+
+/* The first column of the first row, as `field` says. True if there is a row. */
+static bool read_value(const sl_site *site, const sl_selection *selection, sl__what what, const sl_node *node,
+                       const sl__field *field, void *member, uint64_t *nulls)
+{
+    sl_store *store = sl__selection_store(site, selection);
+    sl__statement statement;
+    sl__compile(selection, store->dialect, what, node ? &node : NULL, node != NULL, -1, &statement);
+    statement.site = site;
+    sl_session *session = sl__session_of(site, store, /* writes= */ false);
+    sl__session_settle(site, session);
+    sl__running running SL_CLEANUP(sl__run_end) = {0};
+    bool row = false;
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    if (!error)
+        error = sl__run_step(&running, &row);
+    if (!error && row)
+        error = running.cursor->driver->read(running.cursor, 0, field, 1, member, nulls, session->arena);
+    if (error) {
+        sl__run_end(&running);
+        sl__session_fail(site, session, error);
+    }
+    sl__run_end(&running);
+    sl__session_leave(session);
+    return row;
+}
+
+int64_t sl__count(const sl_site *site, const sl_selection *selection)
+{
+    int64_t count = 0;
+    uint64_t nulls = 0;
+    sl__field field = {.kind = SL_KIND_INTEGER, .name = "count"};
+    if (!selection->none)
+        read_value(site, selection, SL__COUNT, NULL, &field, &count, &nulls);
+    return count;
+}
+
+bool sl__is_empty(const sl_site *site, const sl_selection *selection)
+{
+    bool there = false;
+    uint64_t nulls = 0;
+    sl__field field = {.kind = SL_KIND_BOOLEAN, .name = "exists"};
+    if (!selection->none)
+        read_value(site, selection, SL__EXISTS, NULL, &field, &there, &nulls);
+    return !there;
+}
+
+sl_value sl__one_value(const sl_site *site, const sl_selection *selection, const sl_node *x,
+                   const sl_node *otherwise)
+{
+    _Alignas(16) char member[32] = {0};
+    uint64_t nulls = 0;
+    sl__field field = {.kind = x->type, .name = "value", .scale = (uint8_t)sl__node_scale(x)};
+    bool row = !selection->none && read_value(site, selection, SL__VALUE, x, &field, member, &nulls);
+    if (row && !nulls) {
+        sl_value value;
+        sl__value_from_field(&field, member, nulls, &value);
+        return value;
+    }
+    if (!otherwise)
+        sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_ENOROW,
+                                                         "the value asked for is NULL: there are no rows, or "
+                                                         "none has one"),
+                                           "sl_value_or gives another value then"));
+    return otherwise->value;
+}

@@ -1,0 +1,41 @@
+/* answer.h: reading what a selection gives. */
+#pragma once
+
+#include "store/store.h"
+
+/* How rows become objects. */
+typedef struct sl__reader {
+    sl_model *model;
+    sl__model_info *info;
+    sl__table *table;   /* of a model's objects; NULL: a result */
+    sl__table **wholes; /* of a result's whole objects, by column */
+    sl_row *lent;       /* the object of SL_EACH; NULL: objects are kept */
+    sl_row **lent_wholes;
+} sl__reader;
+
+/* A selection that is being read. It cleans up after itself with sl__reading_end, which takes what was not
+ * begun. */
+typedef struct sl__reading {
+    sl_session *session;
+    sl__reader reader;
+    sl__running running;
+    sl__statement statement;
+    bool begun;
+} sl__reading;
+
+/* By exit, as the next. `limit` as for sl__compile. */
+void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__what what, int64_t limit,
+                       bool lent, sl__reading *reading);
+/* The next object, or NULL. */
+sl_row *sl__reading_next(sl__reading *reading);
+void sl__reading_end(sl__reading *reading);
+
+/* Which store a selection asks: that of its first table. By exit. */
+sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);
+/* preload.c: what the objects of a list refer to, in the columns that the selection names. By exit. */
+void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
+                     sl_row *const *rows, size_t count);
+/* The number of digits after the point of a decimal expression. */
+int sl__node_scale(const sl_node *node);
+/* What is wrong with a value for a column, which a validator may rewrite; NULL: nothing. */
+const char *sl__value_check(const sl_column *column, sl_value *value);

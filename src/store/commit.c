@@ -1,0 +1,108 @@
+/* commit.c: the end of a transaction.
+ *
+ * Order (after Zope's transaction package): hooks before the commit, then everybody writes, until nothing new
+ * comes of it; everybody prepares and votes; the stores are committed, which is the decision; everybody
+ * finishes; hooks after it. A failure before the decision undoes all. */
+#include "store/commit.h"
+#include "store/two_phase.h"
+#include "core/task.h"
+
+#include <stdlib.h>
+
+enum { ROUNDS = 100 /* in which hooks and flushes may go on making work for each other */ };
+
+static bool has_todo(const sl_transaction *t)
+{
+    for (const sl_session *s = t->first; s; s = s->next)
+        if (s->todo_count)
+            return true;
+    return false;
+}
+
+static void write_everything(sl_transaction *t)
+{
+    unsigned rounds = 0;
+    do {
+        if (rounds++ == ROUNDS)
+            sl__fail(t->site, SL_ELOOP, "the hooks of %s go on making work for each other", t->name);
+        sl__run_hooks(t, SL__BEFORE_COMMIT);
+        for (sl_session *s = t->first; s; s = s->next)
+            sl__session_flush(t->site, s);
+        sl__participants_call(t, SL__STAGE_FLUSH);
+    } while (has_todo(t));
+}
+
+/* What was put down and not written is nobody's. What is stored knows by its session that the transaction has ended. */
+static void let_go(sl_transaction *t)
+{
+    for (sl_session *s = t->first; s; s = s->next) {
+        for (uint32_t i = 0; i < s->todo_count; i++)
+            if (s->todo[i])
+                s->todo[i]->state = SL__ROW_FREE;
+        s->todo_count = 0;
+    }
+}
+
+void sl__transaction_commit(sl_transaction *t)
+{
+    sl__transaction_check(t->site, t);
+    write_everything(t);
+    t->state = SL__COMMITTING;
+    sl__participants_call(t, SL__STAGE_PREPARE);
+    sl__participants_call(t, SL__STAGE_VOTE);
+    sl__transaction_check(t->site, t); /* somebody may have doomed it meanwhile */
+
+    sl_error *error = NULL;
+    SL_SHIELD()
+    {
+        error = sl__sessions_commit(t);
+    }
+    if (error)
+        sl__fail_error(t->site, error);
+    t->state = SL__COMMITTED;
+    let_go(t);
+    sl__participants_call(t, SL__STAGE_FINISH);
+}
+
+static void roll_back(sl_session *s)
+{
+    if (s->connection)
+        s->store->driver->rollback(s->connection);
+    s->connection = NULL;
+    for (uint32_t i = 0; i < s->map_size; i++)
+        for (sl_row *row = s->map[i]; row; row = row->next)
+            if (row->model->invalidated)
+                row->model->invalidated(row);
+}
+
+static void *run_before_abort(void *data)
+{
+    sl_transaction *t = data;
+    SL_WITH(&sl__transaction_key, t);
+    t->in_hooks = true;
+    sl__run_hooks(t, SL__BEFORE_ABORT);
+    sl__participants_call(t, SL__STAGE_ABORT);
+    return NULL;
+}
+
+sl_error *sl__transaction_abort(sl_transaction *t, sl_error *error)
+{
+    if (t->state ==
+        SL__COMMITTED) /* the decision had fallen: what failed since is told, and undoes nothing */
+        return error;
+    sl_error *cause = t->cause;
+    if (cause && cause != error && error->code == SL_EDOOMED) {
+        sl_error_unref(error); /* it was the consequence */
+        error = sl_error_ref(cause);
+    }
+    sl_error *failed = sl__catch(run_before_abort, t, NULL);
+    if (failed) {
+        sl_error_log("while %s was rolled back: %s", t->name, failed->message);
+        sl_error_unref(failed);
+    }
+    t->state = SL__ABORTED;
+    for (sl_session *s = t->first; s; s = s->next)
+        roll_back(s);
+    let_go(t);
+    return error;
+}

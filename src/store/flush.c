@@ -1,0 +1,475 @@
+/* flush.c: what was added, edited and removed is written.
+ *
+ * First the hooks run and the changes are found by comparison, checked, and put in order; then each is one
+ * statement. To PostgreSQL they are sent without waiting for the answer of the one before, as long as none
+ * needs a key that another one's answer brings. Only one task writes at a time: others wait, for they may
+ * have asked because of what is being written. */
+#include "store/store.h"
+#include "core/task.h"
+
+#include <stdlib.h>
+
+enum { IN_FLIGHT = 64 };
+
+typedef struct flight {
+    sl__running running;
+    sl__table *table;
+    sl__write write;
+    sl_value *values;
+} flight;
+
+typedef struct flush {
+    const sl_site *site;
+    sl_session *session;
+    flight *flights;
+    unsigned first, count, limit; /* of the flights that wait for their answers */
+} flush;
+
+/* ---- One task at a time -------------------------------------------------------------------------------- */
+
+/* False where the calling task writes already: a hook asked something. */
+static bool enter(sl_transaction *t, const sl_site *site)
+{
+    while (t->flusher) {
+        if (t->flusher == sl_task_current())
+            return false;
+        if (!t->flushed)
+            t->flushed = sl_deferred_new(NULL, NULL);
+        sl__await(site, sl_deferred_ref(t->flushed), NULL);
+        sl__transaction_check(site, t);
+    }
+    t->flusher = sl_task_current();
+    return true;
+}
+
+static void leave(sl_transaction **t)
+{
+    if (!*t)
+        return;
+    (*t)->flusher = NULL;
+    sl_deferred *flushed = (*t)->flushed;
+    (*t)->flushed = NULL;
+    if (flushed) {
+        sl_fire(flushed, NULL, NULL);
+        sl_forget(flushed);
+    }
+}
+
+/* ---- What there is to write ---------------------------------------------------------------------------- */
+
+static void call_before_flush(sl_session *session)
+{
+    for (uint32_t i = 0; i < session->todo_count; i++) { /* a hook may put more down */
+        sl_row *row = session->todo[i];
+        if (row && row->state != SL__ROW_REMOVED && row->model->before_flush)
+            row->model->before_flush(row);
+    }
+}
+
+static bool has_expression(const sl_row *row)
+{
+    for (const sl__pending *p = row->pending; p; p = p->next)
+        if (p->expression)
+            return true;
+    return false;
+}
+
+/* Links to objects whose keys are known already, or will be when it is this one's turn. */
+static void fill_links(const sl_site *site, sl_row *row, bool last)
+{
+    for (sl__pending *p = row->pending; p; p = p->next) {
+        if (p->expression)
+            continue;
+        const sl__model_info *info = p->target->model->info;
+        const sl__field *key = &info->all[info->keys[0]], *field = &row->model->info->all[p->column];
+        sl_key_part part;
+        sl__key_of(info, p->target, &part);
+        bool known = p->target->state != SL__ROW_ADDED || (part.kind != SL_KIND_INTEGER) || part.integer;
+        if (known)
+            memcpy((char *)row + field->offset, (char *)p->target + key->offset,
+                   p->target->model->columns[info->keys[0]].size);
+        else if (last)
+            sl__fail(site, SL_EINVALID, "%s refers to %s, which is not stored", sl__row_named(row),
+                     sl__row_named(p->target));
+        if (known)
+            *sl__nulls_of(row) &= ~(UINT64_C(1) << p->column);
+    }
+}
+
+void sl__row_new_key(sl_row *row)
+{
+    const sl__model_info *info = row->model->info;
+    if (info->automatic < 0 || info->whole_key)
+        return;
+    sl_uuid *uuid = (sl_uuid *)((char *)row + info->all[info->automatic].offset);
+    if (memcmp(uuid, &(sl_uuid){0}, sizeof *uuid) == 0)
+        *uuid = sl_uuid_new();
+    *sl__nulls_of(row) &= ~(UINT64_C(1) << info->automatic);
+}
+
+static sl__write look_at(const sl_site *site, sl_row *row)
+{
+    sl__write write = {.row = row};
+    if (row->state == SL__ROW_REMOVED)
+        return write;
+    if (row->pending)
+        fill_links(site, row, /* last= */ false);
+    if (row->state == SL__ROW_ADDED)
+        sl__row_new_key(row);
+    sl__row_normalise(row);
+    write.columns = row->state == SL__ROW_ADDED ? UINT64_MAX : sl__row_changes(row);
+    for (const sl__pending *p = row->pending; p; p = p->next)
+        if (!p->expression)
+            write.columns |= UINT64_C(1) << p->column;
+    sl_errors *errors = sl__row_check(row, write.columns);
+    if (errors)
+        sl__errors_fail(row->site, row, errors);
+    return write;
+}
+
+static void no_change(sl_row *row)
+{
+    row->snapshot = NULL;
+    row->position = 0;
+}
+
+static sl__write *collect(const sl_site *site, sl_session *session, size_t *ret_count)
+{
+    sl__write *writes = sl_arena_alloc(session->arena, (session->todo_count + 1) * sizeof *writes);
+    size_t count = 0;
+    for (uint32_t i = 0; i < session->todo_count; i++) {
+        sl_row *row = session->todo[i];
+        if (!row)
+            continue;
+        sl__write write = look_at(site, row);
+        if (row->state == SL__ROW_STORED && !write.columns && !row->pending)
+            no_change(row);
+        else
+            writes[count++] = write;
+    }
+    *ret_count = count;
+    return writes;
+}
+
+/* New rows of tables that nothing refers from, and that nobody else could be in the way of, need no order. */
+static bool needs_order(const sl__write *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const sl__model_info *info = writes[i].row->model->info;
+        if (writes[i].row->state == SL__ROW_REMOVED || info->refers || (info->unique && count > 1))
+            return count > 1;
+        if (!info->whole_key && count > 1)
+            return true;
+    }
+    return false;
+}
+
+/* ---- Values
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void put_value(const sl__model_info *info, unsigned column, const sl_row *row, sl_value *ret_value)
+{
+    sl__value_from_field(&info->all[column], row, *sl__nulls_of(row), ret_value);
+    if (ret_value->kind == SL_KIND_DECIMAL && !ret_value->null)
+        sl_decimal_rescale(ret_value->decimal, info->all[column].scale, &ret_value->decimal);
+}
+
+/* In the order of the statement's parameters: columns, key, version. The key is that of the row as it is
+ * stored. */
+static unsigned put_columns(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < row->model->column_count; i++)
+        if (columns >> i & 1 && i != left_out)
+            put_value(row->model->info, i, row, &values[count++]);
+    return count;
+}
+
+static unsigned put_key(const sl_row *row, sl_value *values)
+{
+    const sl__model_info *info = row->model->info;
+    const sl_row *stored = row->snapshot ? row->snapshot : row;
+    for (unsigned i = 0; i < info->key_count; i++)
+        put_value(info, info->keys[i], stored, &values[i]);
+    if (info->version >= 0)
+        put_value(info, (unsigned)info->version, stored, &values[info->key_count]);
+    return info->key_count + (info->version >= 0);
+}
+
+static const sl__statement *insert_of(const sl__table *table, sl_row *row, unsigned *ret_left_out)
+{
+    const sl__model_info *info = table->info;
+    *ret_left_out = SL_COLUMNS_MAX;
+    if (!info->whole_key || *(int64_t *)((char *)row + info->all[info->automatic].offset))
+        return &table->insert_keyed;
+    *ret_left_out = (unsigned)info->automatic;
+    return &table->insert;
+}
+
+/* A value that nobody else has, for a moment: NULL where that may be. */
+static void park_values(const sl_site *site, const sl_row *row, uint64_t columns, sl_value *values)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < row->model->column_count; i++) {
+        if (!(columns >> i & 1))
+            continue;
+        sl_uuid uuid = sl_uuid_new();
+        sl_kind kind = row->model->columns[i].kind;
+        sl_value value = {.kind = kind, .null = !(row->model->info->required >> i & 1)};
+        int64_t number;
+        memcpy(&number, uuid.bytes + 8, sizeof number);
+        if (kind == SL_KIND_INTEGER || kind == SL_KIND_TIME)
+            value.integer = number | INT64_MIN;
+        else if (kind == SL_KIND_TEXT)
+            value.text = sl_view_of(sl_uuid_text(uuid, sl_alloc(SL_UUID_SIZE)));
+        else if (kind == SL_KIND_UUID)
+            value.uuid = uuid;
+        else if (!value.null)
+            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVALID,
+                                                             "%s and others exchange their values of %s, "
+                                                             "which is unique",
+                                                             sl__row_named(row), row->model->columns[i].name),
+                                               "call sl_flush between the changes"));
+        values[count++] = value;
+    }
+}
+
+/* ---- Sending and landing ------------------------------------------------------------------------------- */
+
+static SL_NORETURN void fail_writing(flush *f, sl_row *row, const char *verb, sl_error *error)
+{
+    sl_error *told = sl__error_new(row->site, error->code, "%s (%s at %s:%d) cannot be %s: %s",
+                                   sl__row_named(row), row->snapshot ? "changed" : "made", row->site->file,
+                                   row->site->line, verb, error->message);
+    if (error->hint)
+        sl_error_hint(told, "%s", error->hint);
+    sl_error_cause(told, error);
+    for (; f->count; f->count--, f->first++)
+        sl__run_end(&f->flights[f->first % f->limit].running);
+    sl__session_fail(row->site, f->session, told);
+}
+
+static const char *verb_of(const sl_row *row)
+{
+    return row->state == SL__ROW_REMOVED ? "removed" : "stored";
+}
+
+static SL_NORETURN void fail_missing(flush *f, sl_row *row)
+{
+    bool version = row->model->info->version >= 0;
+    sl_error *error =
+        version ? sl_error_hint(sl__error_new(row->site, SL_ECONFLICT,
+                                              "somebody else has changed it since it was read"),
+                                "read it again and decide anew; sl_transact with .retries does that")
+                : sl_error_hint(sl__error_new(row->site, SL_ENOROW, "it is not there any more"),
+                                "hold it with sl_load_locked, or give its model a version (SL_VERSION)");
+    fail_writing(f, row, verb_of(row), error);
+}
+
+static void written(sl_session *session, sl__table *table, sl__write *write)
+{
+    sl_row *row = write->row;
+    const sl__model_info *info = table->info;
+    if (write->parked) {
+        if (info->version >= 0) {
+            ++*(int64_t *)((char *)row + info->all[info->version].offset);
+            ++*(int64_t *)((char *)row->snapshot + info->all[info->version].offset);
+        }
+        return;
+    }
+    sl__touch(session, row, row->state == SL__ROW_ADDED);
+    if (row->state == SL__ROW_ADDED) {
+        row->state = SL__ROW_STORED;
+        row->generation = session->generation;
+        row->loaded = info->lazy;
+        sl__map_add(session, table, row);
+    } else if (row->state == SL__ROW_REMOVED) {
+        row->state = SL__ROW_GONE;
+        sl__map_remove(session, table, row);
+    } else {
+        if (info->version >= 0)
+            ++*(int64_t *)((char *)row + info->all[info->version].offset);
+        for (unsigned i = 0; i < info->key_count; i++)
+            if (write->columns >> info->keys[i] & 1) {
+                sl__map_remove(session, table, row);
+                sl__map_add(session, table, row);
+                break;
+            }
+    }
+    row->snapshot = NULL;
+    row->position = 0;
+}
+
+static sl_error *read_key(flight *f)
+{
+    const sl__model_info *info = f->table->info;
+    uint64_t *nulls = sl__nulls_of(f->write.row);
+    return f->running.cursor->driver->read(f->running.cursor, 0, &info->all[info->automatic], 1, f->write.row,
+                                           nulls, NULL);
+}
+
+static void land(flush *f)
+{
+    flight *landing = &f->flights[f->first % f->limit];
+    sl_row *row = landing->write.row;
+    bool inserted = row->state == SL__ROW_ADDED, more = true;
+    sl_error *error = NULL;
+    while (more && !error) {
+        error = sl__run_step(&landing->running, &more);
+        if (!error && more)
+            error = read_key(landing);
+    }
+    int64_t changed = error ? 0 : landing->running.cursor->changed,
+            key = error ? 0 : landing->running.cursor->key;
+    sl__run_end(&landing->running);
+    f->first++;
+    f->count--;
+    if (error)
+        fail_writing(f, row, verb_of(row), error);
+    const sl__model_info *info = landing->table->info;
+    if (inserted && info->whole_key) {
+        int64_t *member = (int64_t *)((char *)row + info->all[info->automatic].offset);
+        if (!*member)
+            *member = key;
+        *sl__nulls_of(row) &= ~(UINT64_C(1) << info->automatic);
+    } else if (!inserted && !changed) {
+        fail_missing(f, row);
+    }
+    written(f->session, landing->table, &landing->write);
+}
+
+static void land_all(flush *f)
+{
+    while (f->count)
+        land(f);
+}
+
+/* Whether it must wait for the answers to what was sent: for a key. */
+static bool must_wait(const sl_row *row)
+{
+    for (const sl__pending *p = row->pending; p; p = p->next)
+        if (!p->expression && p->target->state == SL__ROW_ADDED)
+            return true;
+    return false;
+}
+
+static const sl__statement *prepare(flush *f, flight *next)
+{
+    sl_row *row = next->write.row;
+    sl__table *table = next->table;
+    sl_value *values = next->values;
+    unsigned left_out, count;
+    if (next->write.parked) {
+        park_values(f->site, row, next->write.parked, values);
+        put_key(row, values + __builtin_popcountll(next->write.parked));
+        return sl__update_statement(table, next->write.parked);
+    }
+    if (row->state == SL__ROW_REMOVED) {
+        put_key(row, values);
+        return &table->remove;
+    }
+    fill_links(f->site, row, /* last= */ true);
+    if (row->state == SL__ROW_ADDED) {
+        const sl__statement *insert = insert_of(table, row, &left_out);
+        put_columns(row, UINT64_MAX, left_out, values);
+        return insert;
+    }
+    count = put_columns(row, next->write.columns, SL_COLUMNS_MAX, values);
+    put_key(row, values + count);
+    return sl__update_statement(table, next->write.columns);
+}
+
+static void depart(flush *f, sl__write write)
+{
+    if (f->count == f->limit || must_wait(write.row))
+        land_all(f);
+    flight *next = &f->flights[(f->first + f->count) % f->limit];
+    next->write = write;
+    next->table = sl__row_table(f->site, write.row);
+    sl__statement statement = *prepare(f, next);
+    statement.values = next->values;
+    statement.site = write.row->site;
+    sl_error *error = sl__run_begin(f->session, &statement, &next->running);
+    if (error) {
+        sl__run_end(&next->running);
+        fail_writing(f, write.row, verb_of(write.row), error);
+    }
+    f->count++;
+    if (f->limit == 1)
+        land(f);
+}
+
+/* What the database computes is one more statement, and the object is read anew. */
+static void apply_expressions(flush *f, sl_row *row)
+{
+    sl__pending *pending = row->pending;
+    row->pending = NULL;
+    for (sl__pending *p = pending; p; p = p->next)
+        if (p->expression)
+            sl__row_assign(f->site, f->session, row, p->node, p->expression);
+    if (row->position) /* its only change was that */
+        no_change(row);
+    sl__touch(f->session, row, /* inserted= */ false);
+    sl__row_refresh(f->site, f->session, sl__row_table(f->site, row), row);
+}
+
+static void send_all(flush *f, const sl__write *writes, size_t count)
+{
+    f->limit = f->session->store->dialect == SL__POSTGRES ? IN_FLIGHT : 1;
+    if (count < f->limit)
+        f->limit = (unsigned)(count ? count : 1);
+    f->flights = sl_arena_alloc(f->session->arena, f->limit * sizeof(flight));
+    size_t columns = 0;
+    for (size_t i = 0; i < count; i++)
+        if (writes[i].row->model->column_count > columns)
+            columns = writes[i].row->model->column_count;
+    for (unsigned i = 0; i < f->limit; i++)
+        f->flights[i].values =
+            sl_arena_alloc(f->session->arena, (columns + SL__KEY_PARTS + 1) * sizeof(sl_value));
+    for (size_t i = 0; i < count; i++)
+        if (writes[i].columns || writes[i].parked || writes[i].row->state == SL__ROW_REMOVED)
+            depart(f, writes[i]);
+    land_all(f);
+    for (size_t i = 0; i < count; i++) {
+        sl_row *row = writes[i].row;
+        if (has_expression(row))
+            apply_expressions(f, row);
+        row->pending = NULL;
+        if (row->model->flushed && row->state == SL__ROW_STORED)
+            row->model->flushed(row);
+    }
+}
+
+/* What hooks and other tasks have put down meanwhile is for the next time. */
+static void forget(sl_session *session, uint32_t done)
+{
+    session->todo_count -= done;
+    memmove(session->todo, session->todo + done, session->todo_count * sizeof *session->todo);
+    for (uint32_t i = 0; i < session->todo_count; i++)
+        if (session->todo[i])
+            session->todo[i]->position = i + 1;
+}
+
+void sl__session_flush(const sl_site *site, sl_session *session)
+{
+    if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
+        return;
+    sl_transaction *t SL_CLEANUP(leave) = session->transaction;
+    call_before_flush(session);
+    size_t count;
+    uint32_t all = session->todo_count;
+    sl__write *writes = collect(site, session, &count);
+    if (needs_order(writes, count))
+        writes = sl__order(site, session, writes, count, &count);
+    flush f = {.site = site, .session = session};
+    send_all(&f, writes, count);
+    forget(session, all);
+}
+
+void sl__save(const sl_site *site)
+{
+    sl_transaction *t = sl_transaction_current();
+    for (sl_session *s = t ? t->first : NULL; s; s = s->next)
+        sl__session_flush(site, s);
+}

@@ -1,0 +1,203 @@
+/* insert.c: new objects that are stored at once: unless they are there, in place of what is there, or by the
+ * hundred. */
+#include "store/answer.h"
+#include "core/task.h"
+
+#include <stdlib.h>
+
+/* The values of a new object, in the order of its columns, but for a key that the database gives. */
+static const sl_node *parameter_of(const sl_row *row, unsigned column)
+{
+    sl_node *node = sl_zalloc(sizeof *node);
+    node->kind = SL__NODE_PARAMETER;
+    node->type = row->model->columns[column].kind;
+    sl__value_from_field(&row->model->info->all[column], row, *sl__nulls_of(row), &node->value);
+    if (node->type == SL_KIND_DECIMAL && !node->value.null)
+        sl_decimal_rescale(node->value.decimal, row->model->columns[column].scale, &node->value.decimal);
+    return node;
+}
+
+static void prepare_new(const sl_site *site, sl_row *row)
+{
+    if (row->state != SL__ROW_NEW)
+        sl__fail(site, SL_EINVAL, "%s is not new", sl__row_named(row));
+    sl__model_info_of(site, row->model);
+    sl__row_new_key(row);
+    sl__row_normalise(row);
+    sl_errors *errors = sl__row_check(row, UINT64_MAX);
+    if (errors)
+        sl__errors_fail(row->site, row, errors);
+}
+
+typedef struct upsert {
+    sl_buffer sql;
+    const sl_node **values;
+    unsigned count;
+} upsert;
+
+static void put_names(upsert *u, const sl_row *row, uint64_t columns, const char *format_before)
+{
+    bool any = false;
+    for (unsigned i = 0; i < row->model->column_count; i++)
+        if (columns >> i & 1) {
+            sl_buffer_puts(&u->sql, any ? ", " : format_before);
+            sl__put_name(&u->sql, row->model->columns[i].name);
+            any = true;
+        }
+}
+
+static uint64_t read_columns(const sl__model_info *info)
+{
+    uint64_t columns = 0;
+    for (unsigned i = 0; i < info->read_count; i++)
+        columns |= UINT64_C(1) << info->reads[i];
+    return columns;
+}
+
+/* INSERT … ON CONFLICT (…) DO NOTHING or DO UPDATE SET … RETURNING what is read with an object. */
+static void make_upsert(upsert *u, const sl_row *row, uint64_t unique, bool update)
+{
+    const sl__model_info *info = row->model->info;
+    uint64_t all =
+        row->model->column_count == 64 ? UINT64_MAX : (UINT64_C(1) << row->model->column_count) - 1;
+    uint64_t inserted = all, key = 0;
+    for (unsigned i = 0; i < info->key_count; i++)
+        key |= UINT64_C(1) << info->keys[i];
+    if (info->whole_key && !*(const int64_t *)((const char *)row + info->all[info->automatic].offset))
+        inserted &= ~key;
+    sl_buffer_puts(&u->sql, "INSERT INTO ");
+    sl__put_name(&u->sql, sl__model_table(row->model));
+    put_names(u, row, inserted, " (");
+    sl_buffer_puts(&u->sql, ") VALUES (");
+    for (unsigned i = 0; i < row->model->column_count; i++)
+        if (inserted >> i & 1) {
+            sl_buffer_puts(&u->sql, u->count ? ", ?" : "?");
+            u->values[u->count++] = parameter_of(row, i);
+        }
+    put_names(u, row, unique, ") ON CONFLICT (");
+    uint64_t set = all & ~unique & ~key;
+    if (!update || !set) {
+        sl_buffer_puts(&u->sql, ") DO NOTHING");
+    } else {
+        sl_buffer_puts(&u->sql, ") DO UPDATE SET ");
+        bool any = false;
+        for (unsigned i = 0; i < row->model->column_count; i++)
+            if (set >> i & 1) {
+                sl_buffer_puts(&u->sql, any ? ", " : "");
+                sl__put_name(&u->sql, row->model->columns[i].name);
+                bool version = (int)i == info->version;
+                sl_buffer_puts(&u->sql, version ? " = " : " = excluded.");
+                if (version) {
+                    sl__put_name(&u->sql, sl__model_table(row->model));
+                    sl_buffer_putc(&u->sql, '.');
+                }
+                sl__put_name(&u->sql, row->model->columns[i].name);
+                sl_buffer_puts(&u->sql, version ? " + 1" : "");
+                any = true;
+            }
+    }
+    put_names(u, row, read_columns(info), " RETURNING ");
+}
+
+void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns)
+{
+    sl__table *table;
+    sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
+    prepare_new(site, row);
+    uint64_t unique = 0;
+    for (; *columns; columns++)
+        unique |= UINT64_C(1) << sl__column_of(*columns);
+    sl__session_settle(site, session);
+    upsert u = {.values = sl_alloc((row->model->column_count + 1) * sizeof(sl_node *))};
+    make_upsert(&u, row, unique, update);
+    u.values[u.count] = NULL;
+    const char *sql = sl_arena_strndup(sl_task_arena(), u.sql.data, u.sql.size);
+    sl_buffer_done(&u.sql);
+    sl__statement statement;
+    sl__compile_raw(site, sql, u.values, session->store->dialect, &statement);
+    statement.site = site;
+    statement.writes = statement.quick = true;
+    sl__running running SL_CLEANUP(sl__run_end) = {0};
+    bool more = false;
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    if (!error)
+        error = sl__run_step(&running, &more);
+    if (error) {
+        sl__run_end(&running);
+        sl__session_fail(site, session, error);
+    }
+    if (!more)
+        return NULL;
+    session->generation++; /* the object may be here already, as it was */
+    sl_row *stored = sl__row_read(&running, table, 0);
+    while (more && !error) /* an INSERT takes hold when it is through */
+        error = sl__run_step(&running, &more);
+    if (error) {
+        sl__run_end(&running);
+        sl__session_fail(site, session, error);
+    }
+    sl__touch(session, stored, /* inserted= */ !update);
+    return stored;
+}
+
+enum { ROWS_AT_ONCE = 100 };
+
+static void insert_some(const sl_site *site, sl_session *session, sl_model *model, sl_row *const *rows,
+                        size_t count, uint64_t columns)
+{
+    SL_CLEANUP(sl_buffer_done) sl_buffer sql = {0};
+    unsigned width = (unsigned)__builtin_popcountll(columns);
+    const sl_node **values = sl_alloc((count * width + 1) * sizeof *values);
+    size_t given = 0;
+    upsert u = {0};
+    sl_buffer_puts(&u.sql, "INSERT INTO ");
+    sl__put_name(&u.sql, sl__model_table(model));
+    put_names(&u, rows[0], columns, " (");
+    sl_buffer_puts(&u.sql, ") VALUES ");
+    sql = u.sql;
+    for (size_t r = 0; r < count; r++) {
+        const char *before = r ? ", (?" : "(?";
+        for (unsigned i = 0; i < model->column_count; i++)
+            if (columns >> i & 1) {
+                sl_buffer_puts(&sql, before);
+                before = ", ?";
+                values[given++] = parameter_of(rows[r], i);
+            }
+        sl_buffer_putc(&sql, ')');
+    }
+    values[given] = NULL;
+    sl__statement statement;
+    sl__compile_raw(site, sql.data, values, session->store->dialect, &statement);
+    statement.site = site;
+    statement.writes = statement.quick = true;
+    sl__run_whole(session, &statement);
+}
+
+void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, size_t count)
+{
+    sl__table *table;
+    sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
+    sl__session_settle(site, session);
+    const sl__model_info *info = table->info;
+    uint64_t all = model->column_count == 64 ? UINT64_MAX : (UINT64_C(1) << model->column_count) - 1;
+    uint64_t keyless = info->whole_key ? all & ~(UINT64_C(1) << info->automatic) : all;
+    for (size_t i = 0; i < count; i++)
+        prepare_new(site, rows[i]);
+    for (size_t from = 0; from < count;) {
+        /* Rows with and without a key of their own are different statements. */
+        bool keyed = info->whole_key &&
+                     *(const int64_t *)((const char *)rows[from] + info->all[info->automatic].offset);
+        size_t some = 1;
+        while (from + some < count && some < ROWS_AT_ONCE &&
+               (!info->whole_key || keyed == (*(const int64_t *)((const char *)rows[from + some] +
+                                                                 info->all[info->automatic].offset) != 0)))
+            some++;
+        SL_SCRATCH()
+        {
+            insert_some(site, session, model, rows + from, some, keyed ? all : keyless);
+        }
+        from += some;
+    }
+    for (size_t i = 0; i < count; i++)
+        rows[i]->state = SL__ROW_FREE;
+}

@@ -1,0 +1,308 @@
+/* load.c: objects by their keys, and what is done with one object. */
+#include "store/store.h"
+#include "core/task.h"
+
+#include <jansson.h>
+
+/* ---- By key -------------------------------------------------------------------------------------------- */
+
+static void check_key(const sl_site *site, const sl__table *table, const sl_key_part *key, size_t count)
+{
+    const sl__model_info *info = table->info;
+    if (count != info->key_count)
+        sl__fail(site, SL_EINVAL, "the key of %s has %u columns, and %zu values are given",
+                 table->model->name, info->key_count, count);
+    for (size_t i = 0; i < count; i++) {
+        const sl__field *field = &info->all[info->keys[i]];
+        if (field->kind != key[i].kind)
+            sl__fail(site, SL_EINVAL, "the key column %s of %s is of another type than the value given",
+                     field->name, table->model->name);
+    }
+}
+
+static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__table *table,
+                           const sl__statement *by_key, const sl_key_part *key, bool absent)
+{
+    uint32_t count = session->map_count;
+    sl_value values[SL__KEY_PARTS];
+    sl__key_values(key, table->info->key_count, values);
+    sl__statement statement = *by_key;
+    statement.values = values;
+    statement.site = site;
+    sl__running running SL_CLEANUP(sl__run_end);
+    bool found = false;
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    if (!error)
+        error = sl__run_step(&running, &found);
+    if (__builtin_expect(error != NULL, 0))
+        sl__session_fail(site, session, error);
+    if (!found)
+        return NULL;
+    /* Where nobody has added anything meanwhile it is not there. */
+    return absent && session->map_count == count ? sl__row_read_new(&running, table)
+                                                 : sl__row_read(&running, table, 0);
+}
+
+static void *load(const sl_site *site, sl_session *session, const sl__table *table, const sl_key_part *key)
+{
+    sl_row *row = sl__map_find(session, table, key);
+    if (!row && session->todo_count) {
+        sl__session_flush(site, session);
+        row = sl__map_find(session, table, key);
+    }
+    if (!row) {
+        row = read_by_key(site, session, table, &table->get, key, /* absent= */ true);
+        sl__session_leave(session);
+        return row;
+    }
+    if (row->state != SL__ROW_STORED)
+        return NULL;
+    if (__builtin_expect(row->generation != session->generation && !row->snapshot, 0) &&
+        !sl__row_refresh(site, session, table, row))
+        return NULL;
+    return row;
+}
+
+void *sl__load(const sl_site *site, sl_model *model, const sl_key_part *key, size_t count)
+{
+    sl__table *table;
+    sl_session *session = sl__session_for(site, model, /* writes= */ false, &table);
+    check_key(site, table, key, count);
+    return load(site, session, table, key);
+}
+
+void *sl__need(const sl_site *site, sl_model *model, const sl_key_part *key, size_t count)
+{
+    void *object = sl__load(site, model, key, count);
+    if (!object)
+        sl__fail(site, SL_HTTP(404), "there is no such %s", model->name);
+    return object;
+}
+
+void *sl__load_locked(const sl_site *site, sl_model *model, const sl_key_part *key, size_t count)
+{
+    sl__table *table;
+    sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
+    check_key(site, table, key, count);
+    sl__session_settle(site, session);
+    sl_row *row = sl__map_find(session, table, key);
+    if (row)
+        row->generation = session->generation - 1; /* what was read before it was held may be old */
+    return read_by_key(site, session, table, &table->locked, key, /* absent= */ false);
+}
+
+/* ---- An object's session ------------------------------------------------------------------------------- */
+
+static SL_NORETURN void not_ours(const sl_site *site, const sl_row *row, const char *verb)
+{
+    static const char *const why[] = {
+        [SL__ROW_NEW] = "it was not added",
+        [SL__ROW_ADDED] = "it is to be stored",
+        [SL__ROW_STORED] = "it belongs to another transaction, or to one that has ended",
+        [SL__ROW_REMOVED] = "it was removed",
+        [SL__ROW_GONE] = "it is deleted",
+        [SL__ROW_FREE] = "it was read without a transaction, or rolled back",
+        [SL__ROW_LENT] = "it is lent by SL_EACH for one round",
+    };
+    sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "%s cannot be %s: %s",
+                                                     sl__row_named(row), verb, why[row->state]),
+                                       "read it with sl_load, in the transaction that changes it"));
+}
+
+/* The session of an object that lives in the transaction at hand. */
+static sl_session *session_of(const sl_site *site, const sl_row *row, bool writes, const char *verb)
+{
+    if (row->state != SL__ROW_STORED && row->state != SL__ROW_ADDED)
+        not_ours(site, row, verb);
+    sl__table *table;
+    sl_session *session = sl__session_for(site, row->model, writes, &table);
+    if (session != row->session)
+        not_ours(site, row, verb);
+    return session;
+}
+
+void *sl__reload(const sl_site *site, const sl_row *const_row)
+{
+    sl_row *row = (sl_row *)const_row;
+    sl_session *session = session_of(site, row, /* writes= */ false, "read anew");
+    if (row->state == SL__ROW_ADDED)
+        sl__session_flush(site, session);
+    if (row->position) {
+        session->todo[row->position - 1] = NULL;
+        row->position = 0;
+    }
+    return sl__row_refresh(site, session, sl__row_table(site, row), row) ? row : NULL;
+}
+
+/* JSON may be changed in place: what it was is kept whole. */
+static void copy_json(sl_session *session, sl_row *row)
+{
+    const sl__model_info *info = row->model->info;
+    sl_row *snapshot = row->snapshot;
+    for (unsigned i = 0; i < row->model->column_count; i++)
+        if (info->json >> i & 1) {
+            json_t **member = (json_t **)((char *)snapshot + info->all[i].offset);
+            *member = *member ? json_deep_copy(*member) : NULL;
+        }
+    sl__json_keep(session, snapshot);
+}
+
+void *sl__edit(const sl_site *site, const sl_row *const_row)
+{
+    sl_row *row = (sl_row *)const_row;
+    if (row->state == SL__ROW_NEW)
+        return row;
+    sl_session *session = session_of(site, row, /* writes= */ true, "edited");
+    row->site = site;
+    if (row->snapshot || row->state == SL__ROW_ADDED)
+        return row;
+    if (__builtin_expect(row->generation != session->generation, 0) &&
+        !sl__row_refresh(site, session, sl__row_table(site, row), row))
+        not_ours(site, row, "edited");
+    row->snapshot = memcpy(sl_arena_alloc(session->arena, row->model->size), row, row->model->size);
+    if (__builtin_expect(row->model->info->json != 0, 0))
+        copy_json(session, row);
+    sl__row_todo(site, session, row);
+    return row;
+}
+
+void sl__row_todo(const sl_site *site, sl_session *session, sl_row *row)
+{
+    row->site = site;
+    if (row->position)
+        return;
+    if (session->todo_count == session->todo_size) {
+        uint32_t size = session->todo_size ? 2 * session->todo_size : 16;
+        sl_row **todo = sl_arena_alloc(session->arena, size * sizeof *todo);
+        if (session->todo_count)
+            memcpy(todo, session->todo, session->todo_count * sizeof *todo);
+        session->todo = todo;
+        session->todo_size = size;
+    }
+    session->todo[session->todo_count++] = row;
+    row->position = session->todo_count;
+}
+
+void sl__touch(sl_session *session, sl_row *row, bool inserted)
+{
+    if (!session->transaction->savepoint)
+        return;
+    if (session->touched_count == session->touched_size) {
+        uint32_t size = session->touched_size ? 2 * session->touched_size : 16;
+        sl__touched *touched = sl_arena_alloc(session->arena, size * sizeof *touched);
+        if (session->touched_count)
+            memcpy(touched, session->touched, session->touched_count * sizeof *touched);
+        session->touched = touched;
+        session->touched_size = size;
+    }
+    session->touched[session->touched_count++] = (sl__touched){row, inserted};
+}
+
+void *sl__add(const sl_site *site, sl_row *row)
+{
+    if (row->state != SL__ROW_NEW) {
+        session_of(site, row, /* writes= */ true, "added"); /* it is stored, or about to be */
+        return row;
+    }
+    sl__table *table;
+    sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
+    row->session = session;
+    row->state = SL__ROW_ADDED;
+    sl__row_todo(site, session, row);
+    return row;
+}
+
+void sl__remove(const sl_site *site, const sl_row *const_row)
+{
+    sl_row *row = (sl_row *)const_row;
+    if (row->state == SL__ROW_REMOVED)
+        return;
+    sl_session *session = session_of(site, row, /* writes= */ true, "removed");
+    if (row->state == SL__ROW_ADDED) { /* it never was */
+        session->todo[row->position - 1] = NULL;
+        row->position = 0;
+        row->state = SL__ROW_NEW;
+        return;
+    }
+    row->state = SL__ROW_REMOVED;
+    sl__row_todo(site, session, row);
+}
+
+void sl__set_expression(const sl_site *site, const sl_row *const_row, const sl_node *column,
+                        const sl_node *expression)
+{
+    sl_row *row = sl__edit(site, const_row);
+    sl__session_of(site, sl__row_table(site, row)->store, /* writes= */ true);
+    if (row->state != SL__ROW_STORED)
+        not_ours(site, row, "given an expression");
+    sl__pending *pending = sl_arena_alloc(row->session->arena, sizeof *pending);
+    *pending = (sl__pending){
+        .next = row->pending, .column = sl__column_of(column), .node = column, .expression = expression};
+    row->pending = pending;
+}
+
+/* ---- Lazy columns -------------------------------------------------------------------------------------- */
+
+static void read_lazy(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row,
+                      unsigned column)
+{
+    /* A selection of one expression by key: lazy columns are rare, and large. */
+    const sl__model_info *info = table->info;
+    sl_key_part key[SL__KEY_PARTS];
+    sl__key_of(info, row, key);
+    SL_CLEANUP(sl_buffer_done) sl_buffer sql = {0};
+    sl_buffer_puts(&sql, "SELECT ");
+    sl__put_name(&sql, row->model->columns[column].name);
+    sl_buffer_puts(&sql, " FROM ");
+    sl__put_name(&sql, sl__model_table(row->model));
+    for (unsigned i = 0; i < info->key_count; i++) {
+        sl_buffer_puts(&sql, i ? " AND " : " WHERE ");
+        sl__put_name(&sql, row->model->columns[info->keys[i]].name);
+        sl_buffer_printf(&sql, " = %c%u", table->store->dialect == SL__SQLITE ? '?' : '$', i + 1);
+    }
+    sl_value values[SL__KEY_PARTS];
+    sl__key_values(key, info->key_count, values);
+    sl__statement statement = {.sql = sql.data,
+                               .size = (uint32_t)sql.size,
+                               .shape = sl__shape_of(sql.data, sql.size),
+                               .values = values,
+                               .count = info->key_count,
+                               .quick = true,
+                               .site = site};
+    sl__running running SL_CLEANUP(sl__run_end);
+    bool found = false;
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    if (!error)
+        error = sl__run_step(&running, &found);
+    if (!error && found)
+        error = running.cursor->driver->read(running.cursor, 0, &info->all[column], 1, row, sl__nulls_of(row),
+                                             session->arena);
+    if (error)
+        sl__session_fail(site, session, error);
+    if (row->snapshot) /* it was read, not set */
+        memcpy((char *)row->snapshot + info->all[column].offset, (char *)row + info->all[column].offset,
+               row->model->columns[column].size);
+    uint64_t bit = UINT64_C(1) << column;
+    row->loaded |= bit;
+    if (row->snapshot)
+        *sl__nulls_of(row->snapshot) = (*sl__nulls_of(row->snapshot) & ~bit) | (*sl__nulls_of(row) & bit);
+}
+
+const void *sl__lazy(const sl_site *site, const sl_row *const_row, const sl_node *node)
+{
+    sl_row *row = (sl_row *)const_row;
+    unsigned column = sl__column_of(node);
+    const sl__model_info *info = sl__model_info_of(site, row->model);
+    const void *member = (const char *)row + info->all[column].offset;
+    bool known = !(info->lazy >> column & 1) || row->loaded >> column & 1 || row->state == SL__ROW_NEW ||
+                 row->state == SL__ROW_ADDED || (!(*sl__nulls_of(row) >> column & 1));
+    if (known)
+        return member;
+    if (row->state == SL__ROW_GONE)
+        not_ours(site, row, "looked into");
+    sl__table *table;
+    sl_session *session = sl__session_for(site, row->model, /* writes= */ false, &table);
+    read_lazy(site, session, table, row, column);
+    sl__session_leave(session);
+    return member;
+}

@@ -1,0 +1,303 @@
+/* order.c: in which order things are written.
+ *
+ * What is written stays in the order in which it was put down, but for what must come before something else:
+ *  - what is referred to is inserted before what refers to it, and what refers is removed (or points
+ * elsewhere) before what it referred to is removed;
+ *  - who gives up a value of a unique key comes before who takes it.
+ * Each write is visited in turn, and what must come before it is visited first, depth first. A loop of
+ * references is an error. A loop of unique values (two objects exchange theirs) is opened by parking: one of
+ * them is first given a value of no meaning. */
+#include "store/store.h"
+#include "core/task.h"
+
+#include <stdlib.h>
+
+typedef struct edge {
+    uint32_t before; /* the write that comes first */
+    uint64_t unique; /* the columns that it gives up; 0: a reference */
+    struct edge *next;
+} edge;
+
+enum { UNSEEN, OPEN, DONE };
+
+typedef struct node {
+    edge *edges, **last_edge;
+    uint8_t mark;
+    bool parked;
+} node;
+
+/* Who gives up a value of a unique key: by a hash of model, columns and values. */
+typedef struct given {
+    uint64_t hash;
+    uint32_t write;
+    uint64_t columns;
+    struct given *next;
+} given;
+
+typedef struct order {
+    const sl_site *site;
+    sl_session *session;
+    const sl__write *writes;
+    size_t count;
+    node *nodes;
+    uint32_t *place; /* of a row, by its position in what is to be written: its write + 1 */
+    given **given;   /* buckets */
+    size_t given_size;
+    sl__write *out;
+    size_t out_count;
+} order;
+
+static void *take(order *o, size_t size)
+{
+    return sl_arena_zalloc(o->session->arena, size);
+}
+
+static void add_edge(order *o, uint32_t before, uint32_t after, uint64_t unique)
+{
+    if (before == after)
+        return;
+    edge *e = take(o, sizeof *e);
+    *e = (edge){.before = before, .unique = unique};
+    node *n = &o->nodes[after]; /* at the end, so that what was put down first stays first */
+    *(n->last_edge ? n->last_edge : &n->edges) = e;
+    n->last_edge = &e->next;
+}
+
+/* ---- References ---------------------------------------------------------------------------------------- */
+
+static bool write_of(const order *o, const sl_row *row, uint32_t *ret_write)
+{
+    if (!row || !row->position || row->position > o->session->todo_count || !o->place[row->position - 1])
+        return false;
+    *ret_write = o->place[row->position - 1] - 1;
+    return o->writes[*ret_write].row == row;
+}
+
+/* The object that a column of `row` refers to, as far as it is to be written: linked, stored, or new with its
+ * key set. */
+static sl_row *referred(const order *o, const sl_row *row, const void *object, unsigned column)
+{
+    if (object == row)
+        for (const sl__pending *p = row->pending; p; p = p->next)
+            if (p->column == column && p->target)
+                return p->target;
+    const sl__model_info *info = row->model->info;
+    if (*(const uint64_t *)((const char *)object + row->model->null_offset) >> column & 1)
+        return NULL;
+    sl__table *table = sl__table_of(o->site, o->session->store->stores, row->model->columns[column].refers());
+    const sl__field *field = &info->all[column];
+    const char *member = (const char *)object + field->offset;
+    sl_key_part key = field->kind == SL_KIND_INTEGER ? sl__key_integer(*(const int64_t *)member)
+                      : field->kind == SL_KIND_TEXT  ? sl__key_text(*(const char *const *)member)
+                                                     : sl__key_uuid(*(const sl_uuid *)member);
+    if (table->info->key_count != 1)
+        return NULL;
+    sl_row *there = sl__map_find(o->session, table, &key);
+    for (size_t i = 0; !there && i < o->count; i++) { /* a new one whose key its maker has set */
+        sl_row *other = o->writes[i].row;
+        if (other->state != SL__ROW_ADDED || other->model->index != table->model->index ||
+            table->info->whole_key)
+            continue;
+        sl_key_part own;
+        sl__key_of(table->info, other, &own);
+        bool same = key.kind == SL_KIND_TEXT ? own.text && key.text && strcmp(own.text, key.text) == 0
+                                             : memcmp(&own.uuid, &key.uuid, sizeof key.uuid) == 0;
+        there = same ? other : NULL;
+    }
+    return there;
+}
+
+static void add_references(order *o, uint32_t i)
+{
+    const sl_row *row = o->writes[i].row;
+    const sl__model_info *info = row->model->info;
+    for (unsigned column = 0; column < row->model->column_count; column++) {
+        if (!(info->refers >> column & 1))
+            continue;
+        uint32_t other;
+        sl_row *now = row->state == SL__ROW_REMOVED ? NULL : referred(o, row, row, column);
+        if (write_of(o, now, &other) && o->writes[other].row->state == SL__ROW_ADDED)
+            add_edge(o, other, i, 0);
+        if (row->state == SL__ROW_ADDED)
+            continue;
+        sl_row *then = referred(o, row, row->snapshot ? row->snapshot : (const void *)row, column);
+        if (write_of(o, then, &other) && o->writes[other].row->state == SL__ROW_REMOVED)
+            add_edge(o, i, other, 0);
+    }
+}
+
+/* ---- Unique keys --------------------------------------------------------------------------------------- */
+
+static uint64_t mixed(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+}
+
+/* 0 where one of the columns is NULL: such a key is in nobody's way. */
+static uint64_t hash_of(const sl_row *row, const void *object, uint64_t columns)
+{
+    uint64_t h = mixed(row->model->index, columns);
+    uint64_t nulls = *(const uint64_t *)((const char *)object + row->model->null_offset);
+    for (unsigned i = 0; i < row->model->column_count; i++) {
+        if (!(columns >> i & 1))
+            continue;
+        if (nulls >> i & 1)
+            return 0;
+        sl_value value;
+        sl__value_from_field(&row->model->info->all[i], object, nulls, &value);
+        bool text = value.kind == SL_KIND_TEXT || value.kind == SL_KIND_BYTES || value.kind == SL_KIND_ENUM;
+        h = mixed(h, text ? sl__shape_of(value.text.data, value.text.size)
+                          : sl__shape_of((const char *)object + row->model->columns[i].offset,
+                                         row->model->columns[i].size));
+    }
+    return h ? h : 1;
+}
+
+static uint64_t columns_named(const sl_model *model, const char *names)
+{
+    uint64_t columns = 0;
+    for (const char *at = names; *at; at += strspn(at, ", ")) {
+        size_t size = strcspn(at, ", ");
+        for (unsigned i = 0; i < model->column_count; i++)
+            if (strlen(model->columns[i].name) == size && strncmp(model->columns[i].name, at, size) == 0)
+                columns |= UINT64_C(1) << i;
+        at += size;
+    }
+    return columns;
+}
+
+typedef void unique_fn(order *o, uint32_t write, uint64_t columns);
+
+static void each_unique(order *o, uint32_t write, unique_fn *fn)
+{
+    const sl_model *model = o->writes[write].row->model;
+    const sl__model_info *info = model->info;
+    uint64_t key = 0;
+    for (unsigned i = 0; i < info->key_count; i++)
+        key |= UINT64_C(1) << info->keys[i];
+    fn(o, write, key);
+    for (unsigned i = 0; i < model->column_count; i++)
+        if (model->columns[i].unique && !model->columns[i].primary_key)
+            fn(o, write, UINT64_C(1) << i);
+    for (unsigned i = 0; i < SL_INDEXES_MAX; i++)
+        if (model->indexes[i].columns && model->indexes[i].unique)
+            fn(o, write, columns_named(model, model->indexes[i].columns));
+}
+
+static void give(order *o, uint32_t i, uint64_t columns)
+{
+    const sl__write *write = &o->writes[i];
+    const sl_row *row = write->row;
+    if (row->state == SL__ROW_ADDED || (row->state == SL__ROW_STORED && !(write->columns & columns)))
+        return;
+    uint64_t hash = hash_of(row, row->snapshot ? row->snapshot : (const void *)row, columns);
+    if (!hash)
+        return;
+    given *g = take(o, sizeof *g);
+    given **bucket = &o->given[hash & (o->given_size - 1)];
+    *g = (given){.hash = hash, .write = i, .columns = columns, .next = *bucket};
+    *bucket = g;
+}
+
+static void need(order *o, uint32_t i, uint64_t columns)
+{
+    const sl__write *write = &o->writes[i];
+    if (write->row->state == SL__ROW_REMOVED ||
+        (write->row->state == SL__ROW_STORED && !(write->columns & columns)))
+        return;
+    uint64_t hash = hash_of(write->row, write->row, columns);
+    for (given *g = hash ? o->given[hash & (o->given_size - 1)] : NULL; g; g = g->next)
+        if (g->hash == hash)
+            add_edge(o, g->write, i, g->columns);
+}
+
+/* ---- The order ----------------------------------------------------------------------------------------- */
+
+static SL_NORETURN void fail_loop(order *o, const uint32_t *stack, size_t depth, uint32_t again)
+{
+    SL_CLEANUP(sl_buffer_done) sl_buffer names = {0};
+    size_t from = depth;
+    while (from && stack[from - 1] != again)
+        from--;
+    for (size_t i = from ? from - 1 : 0; i < depth; i++)
+        sl_buffer_printf(&names, "%s (%s:%d), ", sl__row_named(o->writes[stack[i]].row),
+                         o->writes[stack[i]].row->site->file, o->writes[stack[i]].row->site->line);
+    names.size -= 2;
+    sl_error *error =
+        sl__error_new(o->site, SL_ELOOP, "these refer to each other, so none can be written first: %.*s",
+                      (int)names.size, names.data);
+    sl__session_fail(
+        o->site, o->session,
+        sl_error_hint(error,
+                      "call sl_save() before one of the links is made, where it may be NULL until then"));
+}
+
+static void park(order *o, uint32_t write, uint64_t columns)
+{
+    if (o->nodes[write].parked)
+        return;
+    o->nodes[write].parked = true;
+    /* Of a key of several columns one is enough, and not the row's own key, by which it is found. */
+    uint64_t one = columns & -columns;
+    for (unsigned i = 0; i < o->writes[write].row->model->column_count; i++)
+        if ((columns >> i & 1) && !o->writes[write].row->model->columns[i].primary_key)
+            one = UINT64_C(1) << i;
+    o->out[o->out_count++] = (sl__write){.row = o->writes[write].row, .parked = one};
+}
+
+/* With a stack of its own: lines of references may be long. */
+static void visit(order *o, uint32_t start, uint32_t *stack)
+{
+    size_t depth = 0;
+    if (o->nodes[start].mark != UNSEEN)
+        return;
+    stack[depth++] = start;
+    o->nodes[start].mark = OPEN;
+    while (depth) {
+        node *n = &o->nodes[stack[depth - 1]];
+        edge *e = n->edges;
+        if (!e) {
+            n->mark = DONE;
+            o->out[o->out_count++] = o->writes[stack[--depth]];
+            continue;
+        }
+        n->edges = e->next;
+        node *before = &o->nodes[e->before];
+        if (before->mark == UNSEEN) {
+            before->mark = OPEN;
+            stack[depth++] = e->before;
+        } else if (before->mark == OPEN) {
+            bool may_park = e->unique && o->writes[e->before].row->state == SL__ROW_STORED;
+            if (!may_park)
+                fail_loop(o, stack, depth, e->before);
+            park(o, e->before, e->unique);
+        }
+    }
+}
+
+sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *writes, size_t count,
+                     size_t *ret_count)
+{
+    order o = {.site = site, .session = session, .writes = writes, .count = count, .given_size = 16};
+    while (o.given_size < count)
+        o.given_size *= 2;
+    o.nodes = take(&o, count * sizeof(node));
+    o.place = take(&o, (session->todo_count + 1) * sizeof *o.place);
+    o.given = take(&o, o.given_size * sizeof *o.given);
+    o.out = take(&o, 2 * count * sizeof *o.out);
+    for (uint32_t i = 0; i < count; i++)
+        if (writes[i].row->position)
+            o.place[writes[i].row->position - 1] = i + 1;
+    for (uint32_t i = 0; i < count; i++)
+        each_unique(&o, i, give);
+    for (uint32_t i = 0; i < count; i++) {
+        add_references(&o, i);
+        each_unique(&o, i, need);
+    }
+    uint32_t *stack = take(&o, (count + 1) * sizeof *stack);
+    for (uint32_t i = 0; i < count; i++)
+        visit(&o, i, stack);
+    *ret_count = o.out_count;
+    return o.out;
+}

@@ -1,0 +1,453 @@
+/* postgres_pool.c: who gets a line, and what becomes of it afterwards.
+ *
+ * The line that came back last goes out first, so that few stay warm; tasks wait in order. A waiter is given
+ * a line, or, when one was lost, the permit to make another. A line comes back to the pool only when the
+ * server has answered everything and says that no transaction is open: until then it is being cleaned, and
+ * nobody waits for that. */
+#include "store/postgres_inside.h"
+
+#include <errno.h>
+#include <silver/io.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define DEFAULT_CONNECTIONS 8
+#define PATIENCE_MS 20        /* with statements that still run when their transaction ends */
+#define AGAIN_MS 500          /* then they are cancelled, and again */
+#define CLEANING_MAX_MS 30000 /* then the line is given up */
+
+/* ---- Before the loop polls
+ * ------------------------------------------------------------------------------------ */
+
+static void flush_all(sl__before_poll *hook)
+{
+    sl__postgres *pool = (sl__postgres *)hook;
+    sl__loop_not_before_poll(pool->loop, hook);
+    pool->hooked = false;
+    sl__pg_singles_send(pool);
+    while (pool->unsaid) {
+        sl__pg_line *line = pool->unsaid;
+        pool->unsaid = line->next_unsaid;
+        line->unsaid = false;
+        if (!line->outside)
+            sl__pg_flush(line);
+    }
+}
+
+void sl__pg_hook(sl__postgres *pool)
+{
+    if (pool->hooked)
+        return;
+    pool->hooked = true;
+    sl__loop_before_poll(pool->loop, &pool->before_poll);
+}
+
+void sl__pg_unsaid(sl__pg_line *line)
+{
+    if (line->unsaid)
+        return;
+    line->unsaid = true;
+    line->next_unsaid = line->pool->unsaid;
+    line->pool->unsaid = line;
+    sl__pg_hook(line->pool);
+}
+
+/* ---- Cancelling
+ * ------------------------------------------------------------------------------------------------ */
+
+/* libpq's way to cancel opens another connection and waits for it: a thread does that. */
+struct sl__pg_cancel {
+    sl__pg_line *line; /* NULL: it is gone */
+};
+
+typedef struct canceller {
+    __typeof__(PQcancel) *cancel;
+    __typeof__(PQfreeCancel) *free_handle;
+    PGcancel *handle;
+} canceller;
+
+static sl_result cancel_in_thread(void *data)
+{
+    canceller *c = data;
+    char said[256];
+    c->cancel(c->handle, said, sizeof said);
+    return sl_ok(NULL);
+}
+
+static void free_canceller(void *data)
+{
+    canceller *c = data;
+    c->free_handle(c->handle);
+    free(c);
+}
+
+static sl_result on_cancelled(sl_result result, void *data)
+{
+    sl__pg_cancel *cancel = data;
+    sl__pg_line *line = cancel->line;
+    free(cancel);
+    if (line) {
+        line->cancel = NULL;
+        if (line->state == SL__PG_CLEANING)
+            sl__pg_clean_on(line);
+    }
+    sl_result_done(&result);
+    return sl_ok(NULL);
+}
+
+void sl__pg_cancel_start(sl__pg_line *line)
+{
+    if (line->cancel || !line->conn)
+        return;
+    PGcancel *handle = line->pq->getCancel(line->conn);
+    if (!handle)
+        return;
+    canceller *c = sl_malloc(sizeof *c);
+    *c = (canceller){line->pq->cancel, line->pq->freeCancel, handle};
+    line->cancel = sl_malloc(sizeof *line->cancel);
+    line->cancel->line = line;
+    line->cancelled = true;
+    line->pool->counts.cancels++;
+    sl_deferred *over = sl_in_thread(cancel_in_thread, c, free_canceller);
+    sl_then(over, on_cancelled, on_cancelled, line->cancel, NULL);
+    sl_forget(over);
+}
+
+void sl__pg_cancel_forget(sl__pg_cancel *cancel)
+{
+    if (cancel)
+        cancel->line = NULL;
+}
+
+/* ---- Waiters
+ * ---------------------------------------------------------------------------------------------------- */
+
+void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter)
+{
+    sl__pg_waiter **at = &queue->first;
+    while (*at)
+        at = &(*at)->next;
+    *at = waiter;
+    waiter->next = NULL;
+    waiter->queued = true;
+}
+
+void sl__pg_queue_remove(sl__pg_queue *queue, sl__pg_waiter *waiter)
+{
+    if (!waiter->queued)
+        return;
+    sl__pg_waiter **at = &queue->first;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    waiter->queued = false;
+}
+
+sl__pg_waiter *sl__pg_queue_pop(sl__pg_queue *queue)
+{
+    sl__pg_waiter *waiter = queue->first;
+    if (waiter)
+        sl__pg_queue_remove(queue, waiter);
+    return waiter;
+}
+
+/* ---- Getting a line
+ * ----------------------------------------------------------------------------------------------- */
+
+/* Whether the server has not closed it while it was idle, which the loop may not have seen yet. */
+static bool is_alive(const sl__pg_line *line)
+{
+    char byte;
+    for (;;) {
+        ssize_t got = recv(line->pq->socket(line->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (got <= 0)
+            return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+        if (!line->pq->consumeInput(line->conn))
+            return false;
+        line->pq->isBusy(line->conn); /* a notice, or a farewell: then the end comes next */
+    }
+}
+
+static sl__pg_line *pop_idle(sl__postgres *pool)
+{
+    while (pool->idle) {
+        sl__pg_line *line = pool->idle;
+        if (is_alive(line)) {
+            pool->idle = line->next_idle;
+            return line;
+        }
+        sl_debug("store %s: the server closed an idle connection", pool->name);
+        sl__pg_lose(line, "the server closed it while it was idle");
+    }
+    return NULL;
+}
+
+/* The shared line, if nothing runs on it and no other can be had. */
+static sl__pg_line *pop_shared(sl__postgres *pool)
+{
+    sl__pg_line *line = pool->shared;
+    if (!line || line->first || line->cancel || pool->first_single || pool->count < pool->limit)
+        return NULL;
+    pool->shared = NULL;
+    return line;
+}
+
+void sl__pg_vacancy(sl__postgres *pool)
+{
+    while (pool->store && pool->count < pool->limit && pool->waiters.first) {
+        pool->count++;
+        sl__pg_wake(&sl__pg_queue_pop(&pool->waiters)->wait);
+    }
+}
+
+/* Makes a line; a place for it is counted already. */
+static sl_error *make_line(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line)
+{
+    sl_error *error = sl__pg_connect(pool, deadline, site, ret_line);
+    if (error) {
+        pool->count--;
+        sl__pg_vacancy(pool);
+    }
+    return error;
+}
+
+static sl_error *no_line(const sl__postgres *pool, const sl_site *site, sl_error *cause)
+{
+    if (cause->code != SL_EBUDGET)
+        return cause; /* the task was cancelled */
+    sl_error *error =
+        sl__pg_error(pool, site, SL_EBUDGET, "all %u connections were in use for too long", pool->limit);
+    return sl_error_hint(
+        sl_error_cause(error, cause),
+        "end transactions sooner, or raise the option connections (and max_connections of the server)");
+}
+
+static sl_error *wait_for_line(sl__postgres *pool, uint64_t deadline, const sl_site *site,
+                               sl__pg_line **ret_line)
+{
+    sl__pg_waiter waiter = {0};
+    sl__pg_queue_add(&pool->waiters, &waiter);
+    sl_error *error = sl__pg_wait_for(pool, &waiter.wait, deadline, site);
+    sl__pg_queue_remove(&pool->waiters, &waiter);
+    if (error)
+        return no_line(pool, site, error);
+    if (!pool->store)
+        return sl__pg_error(pool, site, SL_ECLOSED, "it was closed");
+    if (!waiter.line)
+        return make_line(pool, deadline, site, ret_line);
+    *ret_line = waiter.line;
+    return NULL;
+}
+
+sl_error *sl__pg_acquire(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line)
+{
+    sl_error *error = NULL;
+    sl__pg_line *line = NULL;
+    for (;;) {
+        if ((line = pop_idle(pool)) || (line = pop_shared(pool)))
+            break;
+        if (pool->count < pool->limit) {
+            pool->count++;
+            error = make_line(pool, deadline, site, &line);
+        } else {
+            error = wait_for_line(pool, deadline, site, &line);
+        }
+        if (error)
+            return error;
+        if (line->conn)
+            break;
+        sl__pg_line_free(line); /* lost again since it was given to us */
+    }
+    line->state = SL__PG_TAKEN;
+    sl__pg_cache_trim(line);
+    *ret_line = line;
+    return NULL;
+}
+
+/* ---- Giving it back
+ * -------------------------------------------------------------------------------------------------- */
+
+void sl__pg_release(sl__pg_line *line)
+{
+    sl__postgres *pool = line->pool;
+    sl__pg_alarm_stop(&line->patience);
+    line->user = NULL;
+    line->cancelled = false;
+    if (!line->conn) {
+        sl__pg_line_free(line);
+        return;
+    }
+    sl__pg_waiter *waiter = sl__pg_queue_pop(&pool->waiters);
+    if (waiter) {
+        line->state = SL__PG_TAKEN;
+        waiter->line = line;
+        sl__pg_wake(&waiter->wait);
+        return;
+    }
+    line->state = SL__PG_IDLE;
+    line->next_idle = pool->idle;
+    pool->idle = line;
+    sl__pg_watch_on(line);
+}
+
+static bool has_statements(const sl__pg_line *line)
+{
+    for (const sl__pg_command *command = line->first; command; command = command->next)
+        if (command->statement)
+            return true;
+    return false;
+}
+
+static void on_impatience(sl__pg_alarm *alarm)
+{
+    sl__pg_line *line = (sl__pg_line *)((char *)alarm - offsetof(sl__pg_line, patience));
+    uint64_t now = sl_loop_now(line->pool->loop);
+    if (now - line->cleaning_since > CLEANING_MAX_MS) {
+        sl__pg_lose(line, "the server does not answer");
+        return;
+    }
+    if (has_statements(line))
+        sl__pg_cancel_start(line);
+    sl__pg_alarm_set(line->pool, alarm, now + AGAIN_MS, on_impatience);
+}
+
+void sl__pg_clean_on(sl__pg_line *line)
+{
+    if (line->first || line->cancel)
+        return; /* ROLLBACK must not be hit by a cancellation that is still on its way */
+    if (line->rollback) {
+        line->rollback = false;
+        sl__pg_say(line, "ROLLBACK", /* silent= */ true);
+    } else if (line->lent) {
+        line->lent = false;
+        if (sl__pg_say(line, "RESET ALL", /* silent= */ true) && sl__pg_sync(line))
+            sl__pg_say(line, SL__PG_SETTING, /* silent= */ true);
+    } else if (line->pq->transactionStatus(line->conn) != PQTRANS_IDLE) {
+        sl__pg_lose(line, "its transaction could not be ended");
+    } else {
+        sl__pg_release(line);
+    }
+}
+
+void sl__pg_clean(sl__pg_line *line, bool rollback)
+{
+    line->user = NULL;
+    if (!line->conn) {
+        sl__pg_line_free(line);
+        return;
+    }
+    uint64_t now = sl_loop_now(line->pool->loop);
+    line->state = SL__PG_CLEANING;
+    line->rollback = rollback;
+    line->cleaning_since = now;
+    if (line->first || line->cancel || rollback || line->lent)
+        sl__pg_alarm_set(line->pool, &line->patience, now + PATIENCE_MS, on_impatience);
+    sl__pg_clean_on(line);
+}
+
+/* ---- Opening and closing
+ * ---------------------------------------------------------------------------------------------- */
+
+static void on_clock_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static sl__postgres *pool_new(sl_store *store)
+{
+    sl__postgres *pool = sl_calloc(1, sizeof *pool);
+    pool->store = store;
+    pool->name = sl_strdup_heap(store->name);
+    pool->root = sl_root_ref(sl_root_current());
+    pool->loop = sl_loop_current();
+    pool->before_poll.run = flush_all;
+    pool->users = 1;
+    pool->limit = store->options ? (unsigned)store->options->connections : DEFAULT_CONNECTIONS;
+    pool->limit = pool->limit ? pool->limit : 1;
+    pool->next_ring = UINT64_MAX;
+    pool->clock = sl_malloc(sizeof *pool->clock);
+    uv_timer_init(sl_loop_uv(pool->loop), pool->clock);
+    uv_unref((uv_handle_t *)pool->clock);
+    pool->clock->data = pool;
+    return pool;
+}
+
+static void free_pool(sl__postgres *pool)
+{
+    while (pool->free_commands) {
+        sl__pg_command *command = pool->free_commands;
+        pool->free_commands = command->next;
+        free(command);
+    }
+    while (pool->free_cursors) {
+        sl__pg_cursor *cursor = pool->free_cursors;
+        pool->free_cursors = cursor->next;
+        free(cursor->cells);
+        free(cursor);
+    }
+    while (pool->free_transactions) {
+        sl__pg_transaction *transaction = pool->free_transactions;
+        pool->free_transactions = transaction->next;
+        free(transaction);
+    }
+    free(pool->parameters.types);
+    free(pool->parameters.values);
+    free(pool->parameters.lengths);
+    free(pool->parameters.formats);
+    free(pool->parameters.scratch);
+    free(pool->parameters.texts);
+    sl_root_unref(pool->root);
+    free(pool->name);
+    free(pool);
+}
+
+void sl__pg_release_pool(sl__postgres *pool)
+{
+    if (--pool->users == 0)
+        free_pool(pool);
+}
+
+sl_error *sl__pg_open(sl_store *store)
+{
+    sl_error *error = NULL;
+    sl__pg_line *line = NULL;
+    sl__postgres *pool = pool_new(store);
+    store->data = pool;
+    pool->users++;
+    if (sl__libpq_load(&pool->pq, &error) == 0)
+        error = sl__pg_acquire(pool, /* deadline= */ 0, SL_HERE, &line);
+    if (!error)
+        sl__pg_clean(line, /* rollback= */ false);
+    else if (store->data == pool)
+        sl__pg_close(store);
+    sl__pg_release_pool(pool);
+    return error;
+}
+
+void sl__pg_close(sl_store *store)
+{
+    sl__postgres *pool = store->data;
+    if (!pool)
+        return;
+    store->data = NULL;
+    pool->store = NULL;
+    for (sl__pg_line *next, *line = pool->lines; line; line = next) {
+        next = line->next;
+        if (line->state == SL__PG_CONNECTING)
+            sl__pg_wake(&line->ready); /* whoever makes it ends it */
+        else
+            sl__pg_lose(line, "the store was closed");
+    }
+    for (sl__pg_waiter *waiter; (waiter = sl__pg_queue_pop(&pool->waiters));)
+        sl__pg_wake(&waiter->wait);
+    for (sl__pg_waiter *waiter; (waiter = sl__pg_queue_pop(&pool->sharers));)
+        sl__pg_wake(&waiter->wait);
+    while (pool->alarms)
+        sl__pg_alarm_stop(pool->alarms);
+    if (pool->hooked)
+        sl__loop_not_before_poll(pool->loop, &pool->before_poll);
+    pool->hooked = false;
+    uv_close((uv_handle_t *)pool->clock, on_clock_closed);
+    pool->clock = NULL;
+    sl__pg_release_pool(pool);
+}

@@ -1,0 +1,223 @@
+/* reference.c: objects that refer to others. */
+#include "store/answer.h"
+#include "core/task.h"
+
+#include <stdlib.h>
+
+static sl__table *target_table(const sl_site *site, const sl_row *row, unsigned column)
+{
+    sl_model *target = row->model->columns[column].refers();
+    sl__table *table = sl__table_of(site, sl__stores_here(true), target);
+    if (table->info->key_count != 1)
+        sl__fail(site, SL_EINVAL, "%s.%s refers to %s, whose key has several columns", row->model->name,
+                 row->model->columns[column].name, target->name);
+    return table;
+}
+
+static sl_key_part part_of(const sl_row *row, unsigned column)
+{
+    const sl__field *field = &row->model->info->all[column];
+    const char *member = (const char *)row + field->offset;
+    if (field->kind == SL_KIND_INTEGER)
+        return sl__key_integer(*(const int64_t *)member);
+    if (field->kind == SL_KIND_TEXT)
+        return sl__key_text(*(const char *const *)member);
+    return sl__key_uuid(*(const sl_uuid *)member);
+}
+
+void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *node)
+{
+    unsigned column = sl__column_of(node);
+    sl__model_info_of(site, row->model);
+    for (const sl__pending *p = row->pending; p; p = p->next)
+        if (p->column == column && p->target)
+            return p->target;
+    bool text = row->model->columns[column].kind == SL_KIND_TEXT;
+    bool null = *sl__nulls_of(row) >> column & 1;
+    if (null && (text || part_of(row, column).integer == 0)) /* else it was set, and the mask will follow */
+        return NULL;
+    sl_key_part key = part_of(row, column);
+    if (text && !key.text)
+        return NULL;
+    sl__table *table = target_table(site, row, column);
+    return sl__load(site, table->model, &key, 1);
+}
+
+void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const void *object)
+{
+    unsigned column = sl__column_of(node);
+    sl__model_info *info = sl__model_info_of(site, row->model);
+    sl_row *target = (sl_row *)object;
+    for (sl__pending **link = &row->pending; *link; link = &(*link)->next)
+        if ((*link)->column == column) {
+            *link = (*link)->next;
+            break;
+        }
+    uint64_t bit = UINT64_C(1) << column;
+    if (!target) {
+        memset((char *)row + info->all[column].offset, 0, row->model->columns[column].size);
+        *sl__nulls_of(row) |= bit;
+        return;
+    }
+    sl__table *table = target_table(site, row, column);
+    if (target->state == SL__ROW_NEW)
+        sl__add(site, target); /* what is linked to is to be stored as well */
+    const sl__field *key = &table->info->all[table->info->keys[0]];
+    if (target->state == SL__ROW_ADDED) {
+        sl_transaction *t = sl_transaction_current();
+        sl__pending *pending = sl_arena_zalloc(t ? t->arena : sl_task_arena(), sizeof *pending);
+        *pending = (sl__pending){.next = row->pending, .column = column, .target = target};
+        row->pending = pending;
+        return;
+    }
+    memcpy((char *)row + info->all[column].offset, (const char *)target + key->offset,
+           row->model->columns[column].size);
+    *sl__nulls_of(row) &= ~bit;
+}
+
+static sl__operand key_operand(const sl_site *site, const sl_row *target)
+{
+    const sl__model_info *info = sl__model_info_of(site, target->model);
+    if (target->state == SL__ROW_ADDED)
+        sl__save(site);
+    if (target->state == SL__ROW_NEW)
+        sl__fail_error(
+            site, sl_error_hint(sl__error_new(site, SL_EINVAL, "nothing can refer to %s: it is not stored",
+                                              sl__row_named(target)),
+                                "sl_add it first"));
+    sl_key_part key[SL__KEY_PARTS];
+    sl__key_of(info, target, key);
+    if (info->key_count != 1)
+        sl__fail(site, SL_EINVAL, "the key of %s has several columns: nothing refers to it",
+                 target->model->name);
+    if (key[0].kind == SL_KIND_INTEGER)
+        return sl__integer_operand(key[0].integer);
+    return key[0].kind == SL_KIND_TEXT ? sl__text_operand(key[0].text) : sl__uuid_operand(key[0].uuid);
+}
+
+sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
+                            const void *target)
+{
+    sl_clause condition = sl__comparison(site, "=", column, key_operand(site, target));
+    return sl__find(site, source, &condition, 1);
+}
+
+sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_node *near,
+                         const sl_node *far, const void *target)
+{
+    sl_clause of_target = sl__comparison(site, "=", far, key_operand(site, target));
+    const sl_selection *links = sl__find(site, far->source, &of_target, 1);
+    const sl__model_info *info = sl__model_info_of(site, source->model());
+    sl_clause condition = sl__in_found(site, &source->nodes[info->keys[0]], links, near);
+    return sl__find(site, source, &condition, 1);
+}
+
+/* ---- Preloading
+ * -------------------------------------------------------------------------------------------------------------
+ */
+/* For each column named, one query (for each AT_ONCE keys) reads what is referred to and is not there yet.
+ * The objects go into the identity map, where sl_follow finds them. Columns of a model that an earlier one
+ * brought are looked at in what that brought. */
+
+enum { AT_ONCE = 256 };
+
+typedef struct batch {
+    const sl_site *site;
+    sl_session *session;
+    sl_row **rows; /* that were found so far, of all models */
+    size_t count, size;
+} batch;
+
+static void add_row(batch *b, sl_row *row)
+{
+    if (b->count == b->size) {
+        b->size = b->size ? 2 * b->size : 64;
+        sl_row **rows = sl_alloc(b->size * sizeof *rows);
+        if (b->count)
+            memcpy(rows, b->rows, b->count * sizeof *rows);
+        b->rows = rows;
+    }
+    b->rows[b->count++] = row;
+}
+
+static const sl_source *source_of(sl_model *model)
+{
+    /* As a query would name it: columns of the model's own table. */
+    sl_node *nodes = sl_zalloc(model->column_count * sizeof *nodes);
+    sl_source *source = sl_alloc(sizeof *source);
+    for (unsigned i = 0; i < model->column_count; i++)
+        nodes[i] = (sl_node){.kind = SL__NODE_COLUMN, .type = model->columns[i].kind, .source = source};
+    *source = (sl_source){.nodes = nodes};
+    return source;
+}
+
+static void read_keys(batch *b, const sl__table *table, sl_model_fn *model, const sl_key_part *keys,
+                      size_t count)
+{
+    sl_source *source = (sl_source *)source_of(table->model);
+    source->model = model;
+    const sl_node *key = &source->nodes[table->info->keys[0]];
+    const sl_node **values = sl_alloc((count + 1) * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = keys[i].kind == SL_KIND_INTEGER ? sl__integer_operand(keys[i].integer)
+                    : keys[i].kind == SL_KIND_TEXT  ? sl__text_operand(keys[i].text)
+                                                    : sl__uuid_operand(keys[i].uuid);
+    values[count] = NULL;
+    sl_clause condition = sl__in(b->site, key, values);
+    sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
+    sl__reading_begin(b->site, sl__find(b->site, source, &condition, 1), SL__ROWS, -1, /* lent= */ false,
+                      &reading);
+    for (sl_row *row; (row = sl__reading_next(&reading));)
+        add_row(b, row);
+}
+
+static int compare_parts(const void *a, const void *b)
+{
+    const sl_key_part *x = a, *y = b;
+    if (x->kind == SL_KIND_INTEGER)
+        return (x->integer > y->integer) - (x->integer < y->integer);
+    return x->kind == SL_KIND_TEXT ? strcmp(x->text, y->text) : memcmp(&x->uuid, &y->uuid, sizeof x->uuid);
+}
+
+static void preload_column(batch *b, const sl_node *node)
+{
+    unsigned column = sl__column_of(node);
+    sl_model *model = node->source->model();
+    sl_model_fn *target = model->columns[column].refers;
+    sl__table *table = sl__table_of(b->site, b->session->store->stores, target());
+    sl_key_part *keys = sl_alloc((b->count + 1) * sizeof *keys);
+    size_t count = 0, before = b->count;
+    for (size_t i = 0; i < before; i++) {
+        const sl_row *row = b->rows[i];
+        if (row->model->index != model->index || *sl__nulls_of(row) >> column & 1)
+            continue;
+        keys[count] = part_of(row, column);
+        sl_row *there = sl__map_find(b->session, table, &keys[count]);
+        if (there)
+            add_row(b, there); /* for the next level */
+        else
+            count++;
+    }
+    qsort(keys, count, sizeof *keys, compare_parts);
+    size_t distinct = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!distinct || compare_parts(&keys[distinct - 1], &keys[i]) != 0)
+            keys[distinct++] = keys[i];
+    for (size_t from = 0; from < distinct; from += AT_ONCE)
+        read_keys(b, table, target, keys + from, distinct - from < AT_ONCE ? distinct - from : AT_ONCE);
+}
+
+void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
+                     sl_row *const *rows, size_t count)
+{
+    if (!session->transaction)
+        sl__fail_error(site,
+                       sl_error_hint(sl__error_new(site, SL_EINVAL,
+                                                   "sl_preload needs a transaction to keep its objects in"),
+                                     "ask in a request's handler or inside sl_transact"));
+    batch b = {.site = site, .session = session};
+    for (size_t i = 0; i < count; i++)
+        add_row(&b, rows[i]);
+    for (uint32_t i = 0; i < selection->preload_count; i++)
+        preload_column(&b, selection->preloads[i]);
+}

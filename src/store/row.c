@@ -1,0 +1,365 @@
+/* row.c: objects, and the map by which a session has one for each key.
+ *
+ * The map is a hash table of chains through the objects themselves. The hash is of the model's number and the
+ * key, and is kept in the object, so that growing does not look at keys again. */
+#include "store/store.h"
+#include "core/task.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+
+enum { MAP_FIRST = 64 };
+
+/* ---- Keys ---------------------------------------------------------------------------------------------- */
+
+void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts)
+{
+    for (unsigned i = 0; i < info->key_count; i++) {
+        const sl__field *field = &info->all[info->keys[i]];
+        const char *member = (const char *)row + field->offset;
+        if (field->kind == SL_KIND_INTEGER)
+            ret_parts[i] = sl__key_integer(*(const int64_t *)member);
+        else if (field->kind == SL_KIND_TEXT)
+            ret_parts[i] = sl__key_text(*(const char *const *)member);
+        else
+            ret_parts[i] = sl__key_uuid(*(const sl_uuid *)member);
+    }
+}
+
+void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values)
+{
+    for (unsigned i = 0; i < count; i++) {
+        ret_values[i] = (sl_value){.kind = parts[i].kind};
+        if (parts[i].kind == SL_KIND_INTEGER)
+            ret_values[i].integer = parts[i].integer;
+        else if (parts[i].kind == SL_KIND_UUID)
+            ret_values[i].uuid = parts[i].uuid;
+        else
+            ret_values[i].text = sl_view_of(parts[i].text);
+        ret_values[i].null = parts[i].kind == SL_KIND_TEXT && !parts[i].text;
+    }
+}
+
+static uint64_t mixed(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 32;
+}
+
+/* Integers that follow each other stay neighbours: reading a range of keys goes through the map in order. */
+static uint32_t hash_of_integer(const sl__table *table, int64_t key)
+{
+    uint64_t k = (uint64_t)key;
+    return (uint32_t)(k ^ k >> 16 ^ k >> 32 ^ k >> 48) + table->model->index * UINT32_C(0x9E3779B9);
+}
+
+static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
+{
+    if (table->info->key_count == 1 && key->kind == SL_KIND_INTEGER)
+        return hash_of_integer(table, key->integer);
+    uint64_t h = table->model->index;
+    for (unsigned i = 0; i < table->info->key_count; i++) {
+        if (key[i].kind == SL_KIND_INTEGER) {
+            h = mixed(h, (uint64_t)key[i].integer);
+        } else if (key[i].kind == SL_KIND_UUID) {
+            uint64_t words[2];
+            memcpy(words, key[i].uuid.bytes, sizeof words);
+            h = mixed(mixed(h, words[0]), words[1]);
+        } else {
+            h = mixed(h, key[i].text ? sl__shape_of(key[i].text, strlen(key[i].text)) : 0);
+        }
+    }
+    return (uint32_t)h;
+}
+
+static bool same_part(const sl_key_part *a, const sl_key_part *b)
+{
+    if (a->kind == SL_KIND_INTEGER)
+        return a->integer == b->integer;
+    if (a->kind == SL_KIND_UUID)
+        return memcmp(&a->uuid, &b->uuid, sizeof a->uuid) == 0;
+    return a->text && b->text && strcmp(a->text, b->text) == 0;
+}
+
+static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part *key)
+{
+    const sl__model_info *info = table->info;
+    if (row->model->index != table->model->index)
+        return false;
+    if (info->key_count == 1 && key->kind == SL_KIND_INTEGER)
+        return *(const int64_t *)((const char *)row + info->all[info->keys[0]].offset) == key->integer;
+    sl_key_part own[SL__KEY_PARTS];
+    sl__key_of(info, row, own);
+    for (unsigned i = 0; i < info->key_count; i++)
+        if (!same_part(&own[i], &key[i]))
+            return false;
+    return true;
+}
+
+/* ---- The map ------------------------------------------------------------------------------------------- */
+
+sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key)
+{
+    if (!session->map_size)
+        return NULL;
+    uint32_t hash = hash_of(table, key);
+    for (sl_row *row = session->map[hash & (session->map_size - 1)]; row; row = row->next)
+        if (row->hash == hash && has_key(table, row, key))
+            return row;
+    return NULL;
+}
+
+static void map_grow(sl_session *session)
+{
+    uint32_t size = session->map_size ? 2 * session->map_size : MAP_FIRST;
+    sl_row **map = sl_arena_zalloc(session->arena, size * sizeof *map);
+    for (uint32_t i = 0; i < session->map_size; i++)
+        for (sl_row *row = session->map[i], *next; row; row = next) {
+            next = row->next;
+            row->next = map[row->hash & (size - 1)];
+            map[row->hash & (size - 1)] = row;
+        }
+    session->map = map;
+    session->map_size = size;
+}
+
+void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
+{
+    if (session->map_count >= session->map_size)
+        map_grow(session);
+    sl_key_part key[SL__KEY_PARTS];
+    sl__key_of(table->info, row, key);
+    row->hash = hash_of(table, key);
+    sl_row **bucket = &session->map[row->hash & (session->map_size - 1)];
+    row->next = *bucket;
+    *bucket = row;
+    session->map_count++;
+}
+
+void sl__map_remove(sl_session *session, const sl__table *table, sl_row *row)
+{
+    (void)table;
+    if (!session->map_size)
+        return;
+    for (sl_row **link = &session->map[row->hash & (session->map_size - 1)]; *link; link = &(*link)->next)
+        if (*link == row) {
+            *link = row->next;
+            row->next = NULL;
+            session->map_count--;
+            return;
+        }
+}
+
+/* ---- JSON that objects hold ---------------------------------------------------------------------------- */
+
+typedef struct sl__kept {
+    struct sl__kept *next;
+    json_t *json;
+} sl__kept;
+
+static void drop_json(void *json)
+{
+    json_decref(json);
+}
+
+void sl__json_keep(sl_session *session, const sl_row *row)
+{
+    const sl__model_info *info = row->model->info;
+    for (unsigned i = 0; i < row->model->column_count; i++) {
+        json_t *json =
+            info->json >> i & 1 ? *(json_t *const *)((const char *)row + info->all[i].offset) : NULL;
+        if (!json)
+            continue;
+        if (!session->transaction) {
+            sl_defer(drop_json, json);
+            continue;
+        }
+        sl__kept *kept = sl_arena_alloc(session->arena, sizeof *kept);
+        *kept = (sl__kept){session->transaction->kept, json};
+        session->transaction->kept = kept;
+    }
+}
+
+void sl__kept_drop(sl_transaction *t)
+{
+    for (sl__kept *kept = t->kept; kept; kept = kept->next)
+        json_decref(kept->json);
+}
+
+void sl__json_drop(const sl_row *row)
+{
+    const sl__model_info *info = row->model->info;
+    for (unsigned i = 0; info->json && i < row->model->column_count; i++)
+        if (info->json >> i & 1)
+            json_decref(*(json_t *const *)((const char *)row + info->all[i].offset));
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------- */
+
+static SL_NORETURN void fail_reading(sl__running *running, sl_error *error)
+{
+    const sl_site *site = running->statement.site;
+    sl_session *session = running->session;
+    sl__run_end(running);
+    sl__session_fail(site, session, error);
+}
+
+static sl_row *row_new(sl_session *session, sl_model *model)
+{
+    sl_row *row = session->spare;
+    session->spare = NULL;
+    if (!row || row->model != model) {
+        row = sl_arena_alloc(session->arena, model->size);
+        if (model->info->lazy)
+            memset(row, 0, model->size);
+    }
+    *row = (sl_row){.model = model, .session = session, .generation = session->generation};
+    *sl__nulls_of(row) = model->info->lazy;
+    return row;
+}
+
+static void read_into(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row,
+                      sl_arena *arena)
+{
+    sl_error *error = running->cursor->driver->read(running->cursor, first, info->fields, info->read_count,
+                                                    row, sl__nulls_of(row), arena);
+    if (__builtin_expect(error != NULL, 0))
+        fail_reading(running, error);
+}
+
+void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row)
+{
+    read_into(running, info, first, row, /* arena= */ NULL);
+}
+
+static void loaded(sl_session *session, sl_row *row)
+{
+    if (__builtin_expect(row->model->info->json != 0, 0))
+        sl__json_keep(session, row);
+    if (__builtin_expect(row->model->loaded != NULL, 0))
+        row->model->loaded(row);
+}
+
+/* Only the key, to see whether the object is there already. Text is lent. */
+static void read_key(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row)
+{
+    uint64_t nulls;
+    for (unsigned i = 0, position = 0; i < info->key_count; i++) {
+        while (info->reads[position] != info->keys[i])
+            position = position + 1 < info->read_count ? position + 1 : 0;
+        sl_error *error = running->cursor->driver->read(running->cursor, first + position,
+                                                        &info->fields[position], 1, row, &nulls, NULL);
+        if (__builtin_expect(error != NULL, 0))
+            fail_reading(running, error);
+    }
+}
+
+static sl_row *read_new(sl__running *running, const sl__table *table, unsigned first, sl_row *row, bool kept)
+{
+    sl_session *session = running->session;
+    read_into(running, table->info, first, row, session->arena);
+    row->state = kept ? SL__ROW_STORED : SL__ROW_FREE;
+    if (kept)
+        sl__map_add(session, table, row);
+    loaded(session, row);
+    return row;
+}
+
+sl_row *sl__row_read_new(sl__running *running, const sl__table *table)
+{
+    sl_session *session = running->session;
+    return read_new(running, table, 0, row_new(session, table->model), session->transaction != NULL);
+}
+
+sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first)
+{
+    sl_session *session = running->session;
+    sl_row *row = row_new(session, table->model);
+    if (!session->transaction)
+        return read_new(running, table, first, row, /* kept= */ false);
+    sl_key_part key[SL__KEY_PARTS];
+    read_key(running, table->info, first, row);
+    sl__key_of(table->info, row, key);
+    sl_row *there = sl__map_find(session, table, key);
+    if (!there)
+        return read_new(running, table, first, row, /* kept= */ true);
+    session->spare = row;
+    if (there->generation != session->generation && there->state == SL__ROW_STORED && !there->snapshot) {
+        read_into(running, table->info, first, there, session->arena);
+        there->generation = session->generation;
+        loaded(session, there);
+    }
+    return there;
+}
+
+bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row)
+{
+    sl_key_part key[SL__KEY_PARTS];
+    sl_value values[SL__KEY_PARTS];
+    sl__key_of(table->info, row, key);
+    sl__key_values(key, table->info->key_count, values);
+    sl__statement statement = table->get;
+    statement.values = values;
+    statement.site = site;
+    sl__running running SL_CLEANUP(sl__run_end);
+    bool found = false;
+    sl_error *error = sl__run_begin(session, &statement, &running);
+    if (!error)
+        error = sl__run_step(&running, &found);
+    if (error)
+        sl__session_fail(site, session, error);
+    row->snapshot = NULL;
+    row->pending = NULL;
+    row->loaded = 0;
+    row->generation = session->generation;
+    if (found) {
+        read_into(&running, table->info, 0, row, session->arena);
+        loaded(session, row);
+    } else {
+        sl__map_remove(session, table, row);
+        row->state = SL__ROW_GONE;
+    }
+    return found;
+}
+
+void sl__session_refresh(const sl_site *site, sl_session *session, const sl__table *table)
+{
+    /* Those that go are taken out of the map meanwhile: first note who is there. */
+    sl_row **rows = sl_arena_alloc(session->arena, (session->map_count + 1) * sizeof *rows);
+    size_t count = 0;
+    for (uint32_t i = 0; i < session->map_size; i++)
+        for (sl_row *row = session->map[i]; row; row = row->next)
+            if (row->state == SL__ROW_STORED && row->model->index == table->model->index)
+                rows[count++] = row;
+    for (size_t i = 0; i < count; i++)
+        sl__row_refresh(site, session, table, rows[i]);
+}
+
+/* ---- What an object is called -------------------------------------------------------------------------- */
+
+sl__table *sl__row_table(const sl_site *site, const sl_row *row)
+{
+    return sl__table_of(site, sl__stores_here(true), row->model);
+}
+
+const char *sl__row_named(const sl_row *row)
+{
+    const sl__model_info *info = row->model->info;
+    sl_key_part key[SL__KEY_PARTS];
+    sl__key_of(info, row, key);
+    if (info->whole_key && !key[0].integer)
+        return sl_printf("a new %s", row->model->name);
+    SL_CLEANUP(sl_buffer_done) sl_buffer text = {0};
+    sl_buffer_printf(&text, "%s %s", row->model->name, info->key_count > 1 ? "(" : "");
+    for (unsigned i = 0; i < info->key_count; i++) {
+        char uuid[SL_UUID_SIZE];
+        sl_buffer_puts(&text, i ? ", " : "");
+        if (key[i].kind == SL_KIND_INTEGER)
+            sl_buffer_printf(&text, "%" PRId64, key[i].integer);
+        else
+            sl_buffer_puts(&text, key[i].kind == SL_KIND_UUID ? sl_uuid_text(key[i].uuid, uuid)
+                                                              : (key[i].text ? key[i].text : "NULL"));
+    }
+    sl_buffer_puts(&text, info->key_count > 1 ? ")" : "");
+    return sl_strdup(text.data);
+}

@@ -1,0 +1,225 @@
+/* savepoint.c: work inside a transaction that may fail alone.
+ *
+ * In each database it is an SQL savepoint. What objects went through meanwhile is kept in each session's list
+ * of what was touched; undoing puts them back: those inserted belong to nobody again, the others are read
+ * anew. Hooks registered meanwhile are dropped, and those who joined meanwhile leave. */
+#include "store/commit.h"
+#include "core/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct memory_of {
+    sl__participant *participant;
+    void *saved;
+} memory_of;
+
+typedef struct inner {
+    const sl_site *site;
+    sl_transaction *t;
+    sl__point point;
+    sl_task_fn *fn;
+    void *data, *value;
+    memory_of *memories; /* of those who took part before */
+    size_t memory_count;
+} inner;
+
+static void run_in_all(inner *in, const char *what)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "%s s%u", what, in->point.number);
+    for (sl_session *s = in->t->first; s; s = s->next) {
+        if (!s->connection)
+            continue;
+        sl_error *error = sl__run_plain(s, sql);
+        if (error)
+            sl__session_fail(in->site, s, error);
+    }
+}
+
+static void flush_all(const inner *in)
+{
+    for (sl_session *s = in->t->first; s; s = s->next)
+        sl__session_flush(in->site, s);
+}
+
+static void let_remember(inner *in)
+{
+    for (sl__participant *p = in->t->participants; p; p = p->next)
+        in->memory_count++;
+    in->memories = sl_arena_zalloc(in->t->arena, (in->memory_count + 1) * sizeof *in->memories);
+    size_t i = 0;
+    for (sl__participant *p = in->t->participants; p; p = p->next) {
+        if (!p->resource->savepoint)
+            sl__fail_error(
+                in->site,
+                sl_error_hint(
+                    sl__error_new(in->site, SL_EINVAL,
+                                  "%s takes part in this transaction and knows no "
+                                  "savepoints",
+                                  p->resource->name),
+                    "let it join after the savepoint, or give its sl_resource .savepoint and .roll_back"));
+        in->memories[i++] = (memory_of){p, p->resource->savepoint(p->data)};
+    }
+}
+
+/* ---- Undoing ------------------------------------------------------------------------------------------- */
+
+static void undo_object(const sl_site *site, sl_session *s, const sl__touched *touched)
+{
+    sl_row *row = touched->row;
+    sl__table *table = sl__row_table(site, row);
+    if (touched->inserted) {
+        if (row->state == SL__ROW_STORED)
+            sl__map_remove(s, table, row);
+        row->state = SL__ROW_FREE;
+    } else if (row->state == SL__ROW_GONE) {
+        row->state = SL__ROW_STORED;
+        sl__map_add(s, table, row);
+    }
+    if (row->model->invalidated)
+        row->model->invalidated(row);
+}
+
+static void undo_session(const sl_site *site, sl_session *s, uint32_t since)
+{
+    for (uint32_t i = s->todo_count; i-- > 0;) {
+        sl_row *row = s->todo[i];
+        if (!row || row->position != i + 1)
+            continue; /* it was written */
+        row->position = 0;
+        row->pending = NULL;
+        if (row->state == SL__ROW_ADDED)
+            row->state = SL__ROW_FREE;
+        else
+            sl__touch(s, row, /* inserted= */ false);
+        if (row->state == SL__ROW_REMOVED)
+            row->state = SL__ROW_STORED;
+    }
+    s->todo_count = 0;
+    for (uint32_t i = s->touched_count; i-- > since;)
+        undo_object(site, s, &s->touched[i]);
+    /* Read anew what lives on; an object may stand in the list more than once. */
+    s->generation++;
+    for (uint32_t i = since; i < s->touched_count; i++) {
+        sl_row *row = s->touched[i].row;
+        if (row->state == SL__ROW_STORED && row->generation != s->generation)
+            sl__row_refresh(site, s, sl__row_table(site, row), row);
+    }
+    s->touched_count = since;
+}
+
+static void undo_participants(inner *in)
+{
+    sl_transaction *t = in->t;
+    for (sl__participant **link = &t->participants; *link;) {
+        sl__participant *p = *link;
+        memory_of *memory = NULL;
+        for (size_t i = 0; i < in->memory_count && !memory; i++)
+            if (in->memories[i].participant == p)
+                memory = &in->memories[i];
+        if (memory) {
+            if (p->resource->roll_back)
+                p->resource->roll_back(p->data, memory->saved);
+            link = &p->next;
+        } else {
+            *link = p->next;
+            if (p->resource->abort)
+                p->resource->abort(p->data);
+        }
+    }
+}
+
+static void *undo(void *data)
+{
+    inner *in = data;
+    in->t->savepoint = in->point.outer;
+    run_in_all(in, "ROLLBACK TO SAVEPOINT");
+    run_in_all(in, "RELEASE SAVEPOINT");
+    sl__hooks_undo(in->t, in->point.last_hook);
+    undo_participants(in);
+    return NULL;
+}
+
+/* ---- Running ------------------------------------------------------------------------------------------- */
+
+static void *run_inside(void *data)
+{
+    inner *in = data;
+    in->value = in->fn(in->data);
+    sl__transaction_check(in->site, in->t); /* a swallowed failure is one all the same */
+    flush_all(in);
+    return NULL;
+}
+
+static void begin(inner *in)
+{
+    sl_transaction *t = in->t;
+    flush_all(in);
+    let_remember(in);
+    in->point.number = t->savepoint ? t->savepoint->number + 1 : 1;
+    run_in_all(in, "SAVEPOINT");
+    in->point.outer = t->savepoint;
+    in->point.last_hook = t->last_hook;
+    t->savepoint = &in->point;
+}
+
+static void end_well(inner *in)
+{
+    in->t->savepoint = in->point.outer;
+    run_in_all(in, "RELEASE SAVEPOINT");
+    if (!in->t->savepoint)
+        for (sl_session *s = in->t->first; s; s = s->next)
+            s->touched_count = 0;
+}
+
+static void drop_error(void *error)
+{
+    sl_error_unref(error);
+}
+
+void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_error **ret_error)
+{
+    (void)name;
+    sl_transaction *t = sl_transaction_current();
+    if (!t)
+        sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
+                                                         "there is no transaction here to save a point of"),
+                                           "call it in a request's handler or inside sl_transact"));
+    sl__transaction_check(site, t);
+    inner in = {.site = site, .t = t, .fn = fn, .data = data};
+    begin(&in);
+    enum { SESSIONS_MAX = 16 };
+    uint32_t since[SESSIONS_MAX] = {0}; /* sessions that begin later begin with nothing touched */
+    unsigned i = 0;
+    for (sl_session *s = t->first; s && i < SESSIONS_MAX; s = s->next)
+        since[i++] = s->touched_count;
+
+    sl_error *error = sl__catch(run_inside, &in, NULL);
+    if (!error) {
+        end_well(&in);
+        if (ret_error)
+            *ret_error = NULL;
+        return in.value;
+    }
+    if (in.point.cause && in.point.cause != error && error->code == SL_EDOOMED) {
+        sl_error_unref(error);
+        error = sl_error_ref(in.point.cause);
+    }
+    sl_error_unref(in.point.cause);
+    sl_error *failed = sl__catch(undo, &in, NULL);
+    i = 0;
+    for (sl_session *s = t->first; s && !failed; s = s->next, i++)
+        undo_session(site, s, i < SESSIONS_MAX ? since[i] : 0);
+    if (failed) { /* cancelled, or without a connection: then nothing but the whole can be undone */
+        t->savepoint = in.point.outer;
+        sl__transaction_failed(t, error);
+        sl_error_unref(failed);
+        sl__fail_error(site, error);
+    }
+    if (!ret_error)
+        sl__fail_error(site, error);
+    *ret_error = error;
+    sl_defer(drop_error, error);
+    return NULL;
+}

@@ -1,0 +1,280 @@
+/* session.c: a transaction's part in one store, and the statements that it runs.
+ *
+ * The connection is taken at the first statement. Each statement passes here: it is counted and timed for the
+ * budget, told to the tracers, and its failure makes the transaction (or its savepoint) good for nothing but
+ * being undone. */
+#include "store/store.h"
+#include "core/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- Which session ------------------------------------------------------------------------------------- */
+
+static sl_session *session_new(sl_store *store, sl_transaction *t, sl_arena *arena)
+{
+    sl_session *session = sl_arena_zalloc(arena, sizeof *session);
+    session->store = store;
+    session->transaction = t;
+    session->arena = arena;
+    return session;
+}
+
+static SL_NORETURN void nothing_to_write_in(const sl_site *site)
+{
+    sl__fail_error(site,
+                   sl_error_hint(sl__error_new(site, SL_EINVAL, "there is no transaction here to write in"),
+                                 "write in a request's handler, or inside sl_transact"));
+}
+
+/* A request's work that goes on after its transaction (a streamed body, a hook) asks by itself. */
+static sl_session *session_alone(const sl_site *site, sl_transaction *t, sl_store *store, bool writes)
+{
+    if (writes && t)
+        sl__transaction_check(site, t);
+    if (writes)
+        nothing_to_write_in(site);
+    return session_new(store, NULL, sl_task_arena());
+}
+
+static sl_session *session_in(const sl_site *site, sl_transaction *t, sl_store *store, bool writes)
+{
+    if (!t || t->state == SL__COMMITTED || t->state == SL__ABORTED)
+        return session_alone(site, t, store, writes);
+    if (__builtin_expect(t->cause || t->savepoint || t->state != SL__ACTIVE, 0))
+        sl__transaction_check(site, t);
+    if (__builtin_expect(writes && (t->options.read_only || t->in_hooks), 0))
+        sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "%s may not write", t->name), "%s",
+                                           t->in_hooks ? "it is being rolled back"
+                                                       : "leave `.read_only` out of its sl_transact"));
+    sl_session **link = &t->first;
+    for (; *link; link = &(*link)->next)
+        if ((*link)->store == store)
+            return *link;
+    return *link = session_new(store, t, t->arena);
+}
+
+sl_session *sl__session_of(const sl_site *site, sl_store *store, bool writes)
+{
+    return session_in(site, sl__transaction_here(), store, writes);
+}
+
+sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table)
+{
+    sl_transaction *t = sl__transaction_here();
+    sl_stores *stores = t ? t->stores : sl__stores_here(false);
+    if (!stores)
+        sl__store_named(site, model->store); /* says what is missing */
+    *ret_table = sl__table_of(site, stores, model);
+    return session_in(site, t, (*ret_table)->store, writes);
+}
+
+void sl__session_leave(sl_session *session)
+{
+    if (session->transaction || !session->connection)
+        return;
+    session->store->driver->rollback(session->connection);
+    session->connection = NULL;
+}
+
+SL_NORETURN void sl__session_fail(const sl_site *site, sl_session *session, sl_error *error)
+{
+    if (session->transaction)
+        sl__transaction_failed(session->transaction, error);
+    else
+        sl__session_leave(session);
+    sl__fail_error(site, error);
+}
+
+/* ---- The connection ------------------------------------------------------------------------------------ */
+
+/* Those that were made before this store was used. */
+static sl_error *make_savepoints(sl_session *session, const sl__point *point)
+{
+    if (!point)
+        return NULL;
+    sl_error *error = make_savepoints(session, point->outer);
+    char sql[32];
+    snprintf(sql, sizeof sql, "SAVEPOINT s%u", point->number);
+    return error ? error : sl__run_plain(session, sql);
+}
+
+static sl_error *take_connection(sl_session *session, const sl__statement *statement)
+{
+    sl_transaction *t = session->transaction;
+    sl__begin how = {.site = statement->site, .deadline = statement->deadline};
+    if (t) {
+        how.writes = !t->options.read_only && (t->writes || statement->writes);
+        how.read_only = t->options.read_only;
+        how.serializable = t->options.serializable;
+    } else {
+        how.read_only = how.single = true;
+    }
+    sl_error *error = session->store->driver->begin(session->store, &how, &session->connection);
+    return error || !t ? error : make_savepoints(session, t->savepoint);
+}
+
+static sl_error *become_writer(sl_session *session, const sl__statement *statement)
+{
+    sl__begin how = {.site = statement->site, .deadline = statement->deadline, .writes = true};
+    return session->store->driver->become_writer(session->connection, &how);
+}
+
+/* ---- Statements ---------------------------------------------------------------------------------------- */
+
+static sl_error *over_budget(const sl_session *session, const sl__statement *statement, const char *what,
+                             uint64_t max, const char *unit)
+{
+    const sl_transaction *t = session->transaction;
+    sl_error *error = sl__error_new(statement->site, SL_EBUDGET, "store %s: %s has %s %llu %s",
+                                    session->store->name, t->name, what, (unsigned long long)max, unit);
+    sl_error_detail(error, statement->sql, statement->size);
+    return sl_error_hint(error, "ask for more at once (sl_preload, sl_in_array) or raise it with sl_budget");
+}
+
+/* What is left of the budget, as the statement's deadline. */
+static sl_error *spend(sl_session *session, sl__statement *statement)
+{
+    sl_transaction *t = session->transaction;
+    t->statements++;
+    if (t->statements_max && t->statements > t->statements_max)
+        return over_budget(session, statement, "run more than", t->statements_max, "statements");
+    if (!t->ms_max)
+        return NULL;
+    if (t->waited_ns >= t->ms_max * 1000000)
+        return over_budget(session, statement, "waited for the database for more than", t->ms_max, "ms");
+    uint64_t left = t->ms_max - t->waited_ns / 1000000;
+    statement->deadline = sl_loop_now(sl_loop_current()) + left + 1;
+    return NULL;
+}
+
+/* Reading the clock costs about as much as a short statement's own part here: it is left out where nobody
+ * would see it. */
+static bool is_timed(const sl_session *session, const sl__statement *statement)
+{
+    return !statement->quick || session->store->dialect == SL__POSTGRES || session->store->stores->tracers;
+}
+
+static void account(sl__running *running)
+{
+    if (!running->started_ns)
+        return;
+    uint64_t took = sl_monotonic_ns() - running->started_ns;
+    sl_session *session = running->session;
+    if (session->transaction)
+        session->transaction->waited_ns += took;
+    if (took / 1000000 >= session->store->options->slow_ms)
+        sl_log_to(sl_log_current(), SL_WARNING, running->statement.site, "store %s: %llu ms (%s:%d): %.*s",
+                  session->store->name, (unsigned long long)(took / 1000000), running->statement.site->file,
+                  running->statement.site->line,
+                  (int)(running->statement.size < 2000 ? running->statement.size : 2000),
+                  running->statement.sql);
+}
+
+static sl_error *failed(sl__running *running, sl_error *error)
+{
+    running->over = true;
+    if (running->session->store->stores->tracers)
+        sl__trace(running->session->store->stores, running, error, /* before= */ false);
+    account(running);
+    return error;
+}
+
+sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl__running *running)
+{
+    *running = (sl__running){.session = session, .statement = *statement};
+    sl_error *error = NULL;
+    if (session->transaction && (error = spend(session, &running->statement)))
+        return error;
+    if (is_timed(session, statement))
+        running->started_ns = sl_monotonic_ns();
+    if (session->store->stores->tracers)
+        sl__trace(session->store->stores, running, NULL, /* before= */ true);
+    if (!session->connection)
+        error = take_connection(session, &running->statement);
+    if (!error && statement->writes && !session->connection->writer)
+        error = become_writer(session, &running->statement);
+    if (!error)
+        error = session->store->driver->run(session->connection, &running->statement, &running->cursor);
+    if (statement->writes)
+        session->wrote = true;
+    return error ? failed(running, error) : NULL;
+}
+
+sl_error *sl__run_step(sl__running *running, bool *ret_row)
+{
+    sl_error *error = running->cursor->driver->step(running->cursor, ret_row);
+    if (error)
+        return failed(running, error);
+    if (*ret_row) {
+        running->rows++;
+        return NULL;
+    }
+    running->over = true;
+    if (!running->rows)
+        running->rows = running->cursor->changed;
+    if (running->session->store->stores->tracers)
+        sl__trace(running->session->store->stores, running, NULL, /* before= */ false);
+    account(running);
+    return NULL;
+}
+
+void sl__run_end(sl__running *running)
+{
+    if (!running->cursor)
+        return;
+    if (!running->over) {
+        if (running->session->store->stores->tracers)
+            sl__trace(running->session->store->stores, running, NULL, /* before= */ false);
+        account(running);
+    }
+    running->cursor->driver->close_cursor(running->cursor);
+    running->cursor = NULL;
+}
+
+static sl_error *run_whole(sl_session *session, const sl__statement *statement, int64_t *ret_rows)
+{
+    sl__running running SL_CLEANUP(sl__run_end);
+    bool row = true;
+    sl_error *error = sl__run_begin(session, statement, &running);
+    while (!error && row)
+        error = sl__run_step(&running, &row);
+    if (!error)
+        *ret_rows = running.rows;
+    return error;
+}
+
+int64_t sl__run_whole(sl_session *session, const sl__statement *statement)
+{
+    int64_t rows = 0;
+    sl_error *error = run_whole(session, statement, &rows);
+    if (error)
+        sl__session_fail(statement->site, session, error);
+    return rows;
+}
+
+sl_error *sl__run_plain(sl_session *session, const char *sql)
+{
+    size_t size = strlen(sql);
+    int64_t rows;
+    return run_whole(session,
+                     &(sl__statement){.sql = sql,
+                                      .size = (uint32_t)size,
+                                      .shape = sl__shape_of(sql, size),
+                                      .quick = true,
+                                      .site = SL_HERE},
+                     &rows);
+}
+
+/* ---- Budgets ------------------------------------------------------------------------------------------- */
+
+void sl__budget(const sl_budget_options *options)
+{
+    sl_transaction *t = sl_transaction_current();
+    if (!t)
+        sl_fail(SL_EINVAL, "there is no request or transaction here that could have a budget");
+    if (options->statements)
+        t->statements_max = t->statements + options->statements;
+    if (options->ms)
+        t->ms_max = t->waited_ns / 1000000 + options->ms;
+}

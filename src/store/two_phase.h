@@ -1,0 +1,13 @@
+/* two_phase.h: one commit of several stores: all or none. See two_phase.c. */
+#pragma once
+
+#include "store/store.h"
+
+/* Commits all sessions of a transaction that have a connection. NULL; or why nothing was committed, and all
+ * are rolled back. In a task, behind a shield. */
+sl_error *sl__sessions_commit(sl_transaction *transaction);
+/* The decision is not needed any more: it is forgotten, in the background. */
+void sl__decision_done(sl_store *store, const char *gid);
+extern void (*sl__two_phase_step)(const char *what); /* for tests: called between the steps */
+/* Decides what an earlier process left prepared in this store. */
+sl_error *sl__two_phase_recover(sl_store *store);

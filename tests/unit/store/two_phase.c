@@ -1,0 +1,187 @@
+/* two_phase.c: what is written to several stores is committed in all or in none, also after kill -9 at each step. */
+#include "world.h"
+#include "store/two_phase.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text, SL_REQUIRED, SL_UNIQUE)
+SL_MODEL(near, NOTE, .store = "near");
+SL_MODEL(far, NOTE, .store = "far");
+
+typedef struct pair {
+    char near[300], far[300];
+} pair;
+
+static void declare(const pair *urls)
+{
+    sl_error *error = NULL;
+    if (sl_store_declare(sl_root_current(), "near", urls->near, &error) < 0 ||
+        sl_store_declare(sl_root_current(), "far", urls->far, &error) < 0)
+        fail_msg("%s", error->message);
+}
+
+static void *make_tables(void *data)
+{
+    declare(data);
+    sl_models(near_model, far_model);
+    sl_migrate(NULL);
+    return NULL;
+}
+
+static void *write_both(void *data)
+{
+    sl_add(sl_new(near, .text = data));
+    sl_add(sl_new(far, .text = data));
+    return NULL;
+}
+
+static void *write_and_fail(void *data)
+{
+    write_both(data);
+    sl_save();
+    sl_fail(SL_EFAILED, "no");
+}
+
+static void *transact_again(void *data)
+{
+    return sl_transact(write_both, data);
+}
+
+static void *transact_and_fail(void *data)
+{
+    return sl_transact(write_and_fail, data);
+}
+
+/* ---- Dying --------------------------------------------------------------------------------------------- */
+
+static int steps_left;
+static char text[40];
+
+static void die_here(const char *what)
+{
+    (void)what;
+    if (steps_left-- == 0)
+        kill(getpid(), SIGKILL);
+}
+
+static void *write_and_die(void *data)
+{
+    declare(data);
+    sl__two_phase_step = die_here;
+    sl_transact(write_both, text);
+    return NULL;
+}
+
+/* Opens both stores, which recovers, and says how many rows there are in each. */
+static void *look(void *data)
+{
+    declare(data);
+    int64_t far_count = sl_count(sl_find(far)), near_count = sl_count(sl_find(near));
+    if (far_count != near_count)
+        fprintf(stderr, "near has %lld rows, far %lld\n", (long long)near_count, (long long)far_count);
+    /* Nothing is left that holds locks. */
+    sl_transact(write_both, sl_uuid_text(sl_uuid_new(), sl_alloc(SL_UUID_SIZE)), .retries = 5);
+    return far_count == near_count ? "same" : NULL;
+}
+
+/* In a process of its own: its exit status, or 128 + the signal that ended it. 0: it returned something. */
+static int run_apart(sl_task_fn *fn, void *data)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        void *value = NULL;
+        int code = sl_run("apart", fn, data, &value);
+        fflush(NULL);
+        _exit(code < 0 ? 2 : value ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void kill_at_each_step(pair *urls)
+{
+    run_apart(make_tables, urls);
+    int died = 0, status = 128 + SIGKILL;
+    for (int n = 0; status == 128 + SIGKILL; n++) {
+        steps_left = n;
+        snprintf(text, sizeof text, "written %d", n);
+        status = run_apart(write_and_die, urls);
+        assert_int_equal(run_apart(look, urls), 0);
+        died += status == 128 + SIGKILL;
+    }
+    assert_int_equal(status, 1); /* at last it went through: there was no step left to die at */
+    assert_true(died >= 4);
+}
+
+static void sqlite_and_postgres(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    kill_at_each_step(&urls);
+}
+
+static void postgres_alone(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("postgres"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    kill_at_each_step(&urls);
+}
+
+static void *fail_both(void *data)
+{
+    make_tables(data);
+    assert_error(error_of(transact_and_fail, "x"), SL_EFAILED, "no");
+    assert_int_equal(sl_count(sl_find(near)), 0);
+    assert_int_equal(sl_count(sl_find(far)), 0);
+    sl_transact(write_both, "x");
+    assert_error(error_of(transact_again, "x"), SL_EEXIST, "x");
+    assert_int_equal(sl_count(sl_find(near)), 1);
+    assert_int_equal(sl_count(sl_find(far)), 1);
+    return "good";
+}
+
+static void failure_undoes_both(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    assert_int_equal(run_apart(fail_both, &urls), 0);
+}
+
+static void *two_files(void *data)
+{
+    make_tables(data);
+    assert_error(error_of(transact_again, "x"), SL_EINVAL, "two stores of SQLite");
+    assert_int_equal(sl_count(sl_find(near)), 0);
+    assert_int_equal(sl_count(sl_find(far)), 0);
+    return "good";
+}
+
+static void two_files_are_refused(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("sqlite"));
+    assert_int_equal(run_apart(two_files, &urls), 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(failure_undoes_both),
+        cmocka_unit_test(two_files_are_refused),
+        cmocka_unit_test(sqlite_and_postgres),
+        cmocka_unit_test(postgres_alone),
+    };
+    return world_main(argc, argv, tests, sl_array_size(tests));
+}
