@@ -37,7 +37,9 @@ const char *sl_code_message(int code)
 
 int sl_code_status(int code)
 {
-    return code <= SL_HTTP(100) && code >= SL_HTTP(599) ? -10000 - code : 500;
+    if (code <= SL_HTTP(100) && code >= SL_HTTP(599))
+        return -10000 - code;
+    return code == SL_ECONFLICT ? 409 : code == SL_EDISCONNECTED ? 503 : 500;
 }
 
 sl_error *sl__error_newv(const sl_site *site, int code, const char *format, va_list arguments)

@@ -62,6 +62,8 @@ static sl_stores *stores_of(sl_root *root, bool make)
     stores->root = root;
     stores->options = standard;
     sl_object_add(sl_root_object(root), sl_stores, stores, free_stores);
+    if (sl_log_current()->level == SL_DEBUG)
+        sl__trace_to_log(root);
     return stores;
 }
 

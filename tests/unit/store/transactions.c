@@ -1,7 +1,9 @@
 /* transactions.c: commit, doom, savepoints, hooks, resources, budgets, and events that go out on commit. */
 #include "world.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 static void *add_named(void *name)
@@ -534,6 +536,150 @@ TEST(raw_sql_runs_in_the_transaction)
     assert_string_equal(sl_one(sl_find(company))->name, "after");
 }
 
+/* As another library would: with the database's own functions. */
+static void insert_by_hand(void *connection, void *data)
+{
+    const sl_store *store = data;
+    static const char sql[] = "INSERT INTO company (name) VALUES ('lent')";
+    if (store->dialect == SL__SQLITE) {
+        assert_int_equal(sqlite3_exec(connection, sql, NULL, NULL, NULL), SQLITE_OK);
+        return;
+    }
+    void *pq = dlopen("libpq.so.5", RTLD_NOW);
+    void *(*exec)(void *, const char *) = (void *(*)(void *, const char *))dlsym(pq, "PQexec");
+    int (*status)(const void *) = (int (*)(const void *))dlsym(pq, "PQresultStatus");
+    void (*clear)(void *) = (void (*)(void *))dlsym(pq, "PQclear");
+    void *result = exec(connection, sql);
+    assert_int_equal(status(result), 1 /* PGRES_COMMAND_OK */);
+    clear(result);
+    dlclose(pq);
+}
+
+static void commit_by_hand(void *connection, void *data)
+{
+    const sl_store *store = data;
+    if (store->dialect == SL__SQLITE) {
+        sqlite3_exec(connection, "COMMIT", NULL, NULL, NULL);
+        return;
+    }
+    void *pq = dlopen("libpq.so.5", RTLD_NOW);
+    void *(*exec)(void *, const char *) = (void *(*)(void *, const char *))dlsym(pq, "PQexec");
+    void (*clear)(void *) = (void (*)(void *))dlsym(pq, "PQclear");
+    clear(exec(connection, "COMMIT"));
+    dlclose(pq);
+}
+
+static void *lend(void *data)
+{
+    sl_store *store = sl_store_open(NULL);
+    add_named("own");
+    sl_add(sl_new(company, .name = "not yet written"));
+    sl_lend(NULL, insert_by_hand, store);
+    assert_int_equal(companies(), 3);
+    if (data)
+        sl_fail(SL_EFAILED, "no");
+    return NULL;
+}
+
+static void *transact_lend(void *data)
+{
+    return sl_transact(lend, data);
+}
+
+static void *lend_to_a_thief(void *data)
+{
+    (void)data;
+    add_named("stolen");
+    sl_lend(NULL, commit_by_hand, sl_store_open(NULL));
+    return NULL;
+}
+
+static void *transact_thief(void *data)
+{
+    return sl_transact(lend_to_a_thief, data);
+}
+
+TEST(another_library_works_on_the_same_connection)
+{
+    assert_error(error_of(transact_lend, "fail"), SL_EFAILED, "no");
+    assert_int_equal(companies(), 0);
+    transact_lend(NULL);
+    assert_int_equal(companies(), 3);
+    assert_non_null(error_of(transact_thief, NULL));
+    sl_transact(add_named, "and on");
+}
+
+/* ---- Hooks of models ------------------------------------------------------------------------------------------------- */
+
+static unsigned loaded, before, flushed, invalidated;
+
+static void count_loaded(void *object)
+{
+    (void)object;
+    loaded++;
+}
+
+static void shout(void *object);
+static void count_flushed(void *object)
+{
+    (void)object;
+    flushed++;
+}
+
+static void count_invalidated(void *object)
+{
+    (void)object;
+    invalidated++;
+}
+
+#define SHOUT(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED) F(parent, refers(company))
+SL_MODEL(shout_, SHOUT, .table = "company", .loaded = count_loaded, .before_flush = shout, .flushed = count_flushed,
+         .invalidated = count_invalidated);
+
+static void shout(void *object)
+{
+    struct shout_ *s = object;
+    before++;
+    s->name = sl_printf("%s!", s->name);
+}
+
+static void *shout_once(void *data)
+{
+    struct shout_ *s = sl_add(sl_new(shout_, .name = "hey"));
+    sl_save();
+    assert_string_equal(s->name, "hey!");
+    if (data)
+        sl_fail(SL_EFAILED, "no");
+    return NULL;
+}
+
+static void *transact_shout(void *data)
+{
+    return sl_transact(shout_once, data);
+}
+
+static void *read_shouts(void *data)
+{
+    (void)data;
+    assert_int_equal(sl_list(sl_find(shout_)).count, 1);
+    return NULL;
+}
+
+TEST(models_have_hooks)
+{
+    loaded = before = flushed = invalidated = 0;
+    sl_transact(shout_once, NULL);
+    assert_int_equal(before, 1);
+    assert_int_equal(flushed, 1);
+    assert_int_equal(loaded, 0);
+    sl_transact(read_shouts, NULL);
+    assert_int_equal(loaded, 1);
+    assert_int_equal(invalidated, 0);
+    sl_transact(forget_all, NULL);
+    assert_non_null(error_of(transact_shout, "fail"));
+    assert_int_equal(invalidated, 1);
+}
+
 static void *add_many_in_scope(void *data)
 {
     (void)data;
@@ -584,6 +730,8 @@ int main(int argc, char **argv)
         IN_BOTH(a_budget_catches_one_query_for_each),
         IN_BOTH(what_was_run_can_be_captured),
         IN_BOTH(raw_sql_runs_in_the_transaction),
+        IN_BOTH(another_library_works_on_the_same_connection),
+        IN_BOTH(models_have_hooks),
         IN_BOTH(tasks_of_a_transaction_share_it),
         IN_BOTH(many_transactions_at_once),
     };
