@@ -125,7 +125,7 @@ typedef struct sl__named {
     ((__typeof__(object))sl__add_unless(SL_HERE, &(object)->sl__row, false, SL__NODES(__VA_ARGS__)))
 #define sl_put(object, ...)                                                                                  \
     ((__typeof__(object))sl__add_unless(SL_HERE, &(object)->sl__row, true, SL__NODES(__VA_ARGS__)))
-/* Stores an array of new objects (struct person **) at once, with few statements (PostgreSQL: COPY). Their keys are
+/* Stores an array of new objects (struct person **) at once (in PostgreSQL by COPY). Their keys are
  * not read back, and they are not the transaction's objects. */
 #define sl_add_many(model, objects, count)                                                                   \
     sl__add_many(SL_HERE, model##_model(),                                                                   \
@@ -134,7 +134,32 @@ typedef struct sl__named {
  * Fails for what was read without a transaction or in another. Never suspends. */
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */
-#define sl_set(object, column, value) ((object)->null.column = 0, (object)->column = (value))
+#define sl_set(object, column, value)                                                                        \
+    ((object)->null.column = 0, (object)->column = SL__FIELD_VALUE((object)->column, value, SL__NAME))
+/* The value, if a field of this type takes it: a number is no text, and a fraction no integer. */
+/* clang-format off */
+#define SL__FIELD_VALUE(field, value, name) SL__LET(name, value, SL__FIELD_CALL(field, name))
+#define SL__FIELD_CALL(field, value)                                                                         \
+    _Generic((field),                                                                                        \
+        int64_t: _Generic((value), SL__WHOLE_NUMBERS(sl__as_integer), bool: sl__as_integer, default: sl__needs_integer), \
+        double: _Generic((value), SL__WHOLE_NUMBERS(sl__as_real), float: sl__as_real, double: sl__as_real, default: sl__needs_real), \
+        const char *: _Generic((value), char *: sl__as_text, const char *: sl__as_text, default: sl__needs_text), \
+        bool: _Generic((value), bool: sl__as_boolean, int: sl__as_boolean, default: sl__needs_boolean),      \
+        int: _Generic((value), int: sl__as_choice, unsigned: sl__as_choice, default: sl__needs_enum),        \
+        unsigned: _Generic((value), int: sl__as_choice, unsigned: sl__as_choice, default: sl__needs_enum),   \
+        struct json_t *: _Generic((value), struct json_t *: sl__as_json, default: sl__needs_json),           \
+        sl_view: sl__as_bytes, sl_date: sl__as_date, sl_decimal: sl__as_decimal, sl_uuid: sl__as_uuid)(value)
+static inline int64_t sl__as_integer(int64_t value) { return value; }
+static inline double sl__as_real(double value) { return value; }
+static inline const char *sl__as_text(const char *value) { return value; }
+static inline bool sl__as_boolean(bool value) { return value; }
+static inline int sl__as_choice(int value) { return value; }
+static inline struct json_t *sl__as_json(struct json_t *value) { return value; }
+static inline sl_view sl__as_bytes(sl_view value) { return value; }
+static inline sl_date sl__as_date(sl_date value) { return value; }
+static inline sl_decimal sl__as_decimal(sl_decimal value) { return value; }
+static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
+/* clang-format on */
 #define sl_set_null(object, column)                                                                          \
     ((void)(memset(&(object)->column, 0, sizeof(object)->column), (object)->null.column = 1))
 /* Sets a field to what the database computes, when the object is written: it is read back then.
@@ -178,12 +203,14 @@ SL_API void sl__save(const sl_site *site);
 
 /* sl_follow(person, p, employer): what a column refers to, `const struct company *`; NULL where it is NULL. */
 #define sl_follow(model, object, column)                                                                     \
-    ((SL__SEEN(model, column))sl__follow(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node))
+    ((SL__SEEN(model, column))(SL__REFERS(model, column),                                                    \
+                               sl__follow(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node)))
 /* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none. Never
  * suspends. */
 #define sl_link(model, object, column, target)                                                               \
-    sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,          \
-             SL__TARGET(model, column, target, void *: (target)))
+    (SL__REFERS(model, column),                                                                              \
+     sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,     \
+                  SL__TARGET(model, column, target, void *: (target))))
 /* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c: a
  * selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
 #define sl_referring(model, column, target)                                                                  \
@@ -192,8 +219,11 @@ SL_API void sl__save(const sl_site *site);
 /* Many to many: the objects of `model` that `links`, a model with two columns that refer, ties to `target`:
  * sl_linked(person, membership, member, club, c): the persons that are members of the club c. */
 #define sl_linked(model, links, near, far, target)                                                           \
-    ((struct model##_found *)sl__linked(SL_HERE, &model##__source, links##_.near.node, links##_.far.node,    \
-                                        SL__TARGET(links, far, target)))
+    ((struct model##_found *)(_Generic((SL__SEEN(links, near))NULL, const struct model *: (void)0),          \
+                              sl__linked(SL_HERE, &model##__source, links##_.near.node, links##_.far.node,   \
+                                         SL__TARGET(links, far, target))))
+/* Only columns that refer have a whole type on their other side. */
+#define SL__REFERS(model, column) ((void)sizeof(*((struct model##__targets *)0)->column.seen))
 #define SL__SEEN(model, column) __typeof__(((struct model##__targets *)0)->column.seen)
 #define SL__OWN(model, column) __typeof__(((struct model##__targets *)0)->column.own)
 #define SL__TARGET(model, column, target, ...)                                                               \

@@ -177,7 +177,7 @@ static void put_value(const sl__model_info *info, unsigned column, const sl_row 
 
 /* In the order of the statement's parameters: columns, key, version. The key is that of the row as it is
  * stored. */
-static unsigned put_columns(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values)
+unsigned sl__row_values(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < row->model->column_count; i++)
@@ -197,11 +197,11 @@ static unsigned put_key(const sl_row *row, sl_value *values)
     return info->key_count + (info->version >= 0);
 }
 
-static const sl__statement *insert_of(const sl__table *table, sl_row *row, unsigned *ret_left_out)
+const sl__statement *sl__insert_of(const sl__table *table, const sl_row *row, unsigned *ret_left_out)
 {
     const sl__model_info *info = table->info;
     *ret_left_out = SL_COLUMNS_MAX;
-    if (!info->whole_key || *(int64_t *)((char *)row + info->all[info->automatic].offset))
+    if (!info->whole_key || *(const int64_t *)((const char *)row + info->all[info->automatic].offset))
         return &table->insert_keyed;
     *ret_left_out = (unsigned)info->automatic;
     return &table->insert;
@@ -371,11 +371,11 @@ static const sl__statement *prepare(flush *f, flight *next)
     }
     fill_links(f->site, row, /* last= */ true);
     if (row->state == SL__ROW_ADDED) {
-        const sl__statement *insert = insert_of(table, row, &left_out);
-        put_columns(row, UINT64_MAX, left_out, values);
+        const sl__statement *insert = sl__insert_of(table, row, &left_out);
+        sl__row_values(row, UINT64_MAX, left_out, values);
         return insert;
     }
-    count = put_columns(row, next->write.columns, SL_COLUMNS_MAX, values);
+    count = sl__row_values(row, next->write.columns, SL_COLUMNS_MAX, values);
     put_key(row, values + count);
     return sl__update_statement(table, next->write.columns);
 }

@@ -1,6 +1,7 @@
 /* insert.c: new objects that are stored at once: unless they are there, in place of what is there, or by the
  * hundred. */
 #include "store/answer.h"
+#include "store/postgres.h"
 #include "core/task.h"
 
 #include <stdlib.h>
@@ -35,13 +36,18 @@ typedef struct upsert {
     unsigned count;
 } upsert;
 
-static void put_names(upsert *u, const sl_row *row, uint64_t columns, const char *format_before)
+static uint64_t all_columns(const sl_model *model)
+{
+    return model->column_count == SL_COLUMNS_MAX ? UINT64_MAX : (UINT64_C(1) << model->column_count) - 1;
+}
+
+static void put_names(upsert *u, const sl_model *model, uint64_t columns, const char *before)
 {
     bool any = false;
-    for (unsigned i = 0; i < row->model->column_count; i++)
+    for (unsigned i = 0; i < model->column_count; i++)
         if (columns >> i & 1) {
-            sl_buffer_puts(&u->sql, any ? ", " : format_before);
-            sl__put_name(&u->sql, row->model->columns[i].name);
+            sl_buffer_puts(&u->sql, any ? ", " : before);
+            sl__put_name(&u->sql, model->columns[i].name);
             any = true;
         }
 }
@@ -67,14 +73,14 @@ static void make_upsert(upsert *u, const sl_row *row, uint64_t unique, bool upda
         inserted &= ~key;
     sl_buffer_puts(&u->sql, "INSERT INTO ");
     sl__put_name(&u->sql, sl__model_table(row->model));
-    put_names(u, row, inserted, " (");
+    put_names(u, row->model, inserted, " (");
     sl_buffer_puts(&u->sql, ") VALUES (");
     for (unsigned i = 0; i < row->model->column_count; i++)
         if (inserted >> i & 1) {
             sl_buffer_puts(&u->sql, u->count ? ", ?" : "?");
             u->values[u->count++] = parameter_of(row, i);
         }
-    put_names(u, row, unique, ") ON CONFLICT (");
+    put_names(u, row->model, unique, ") ON CONFLICT (");
     uint64_t set = all & ~unique & ~key;
     if (!update || !set) {
         sl_buffer_puts(&u->sql, ") DO NOTHING");
@@ -96,7 +102,7 @@ static void make_upsert(upsert *u, const sl_row *row, uint64_t unique, bool upda
                 any = true;
             }
     }
-    put_names(u, row, read_columns(info), " RETURNING ");
+    put_names(u, row->model, read_columns(info), " RETURNING ");
 }
 
 void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns)
@@ -140,37 +146,59 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
     return stored;
 }
 
-enum { ROWS_AT_ONCE = 100 };
+/* ---- By the thousand ----------------------------------------------------------------------------------- */
 
-static void insert_some(const sl_site *site, sl_session *session, sl_model *model, sl_row *const *rows,
-                        size_t count, uint64_t columns)
+enum { ROWS_AT_ONCE = 1000 /* then others run */ };
+
+static void insert_each(const sl_site *site, sl_session *session, const sl__table *table, sl_row *const *rows,
+                        size_t count)
 {
-    SL_CLEANUP(sl_buffer_done) sl_buffer sql = {0};
-    unsigned width = (unsigned)__builtin_popcountll(columns);
-    const sl_node **values = sl_alloc((count * width + 1) * sizeof *values);
-    size_t given = 0;
-    upsert u = {0};
-    sl_buffer_puts(&u.sql, "INSERT INTO ");
-    sl__put_name(&u.sql, sl__model_table(model));
-    put_names(&u, rows[0], columns, " (");
-    sl_buffer_puts(&u.sql, ") VALUES ");
-    sql = u.sql;
-    for (size_t r = 0; r < count; r++) {
-        const char *before = r ? ", (?" : "(?";
-        for (unsigned i = 0; i < model->column_count; i++)
-            if (columns >> i & 1) {
-                sl_buffer_puts(&sql, before);
-                before = ", ?";
-                values[given++] = parameter_of(rows[r], i);
-            }
-        sl_buffer_putc(&sql, ')');
+    sl_value *values = sl_alloc(table->model->column_count * sizeof *values);
+    for (size_t i = 0; i < count; i++) {
+        unsigned left_out;
+        sl__statement statement = *sl__insert_of(table, rows[i], &left_out);
+        sl__row_values(rows[i], UINT64_MAX, left_out, values);
+        statement.values = values;
+        statement.site = site;
+        sl__run_whole(session, &statement);
     }
-    values[given] = NULL;
-    sl__statement statement;
-    sl__compile_raw(site, sql.data, values, session->store->dialect, &statement);
-    statement.site = site;
-    statement.writes = statement.quick = true;
-    sl__run_whole(session, &statement);
+    sl_yield();
+}
+
+/* Rows that leave the same to the database. */
+static size_t alike(const sl__table *table, sl_row *const *rows, size_t count)
+{
+    unsigned first, other;
+    size_t some = 1;
+    sl__insert_of(table, rows[0], &first);
+    while (some < count && some < ROWS_AT_ONCE && (sl__insert_of(table, rows[some], &other), other == first))
+        some++;
+    return some;
+}
+
+static void copy_some(const sl_site *site, sl_session *session, const sl__table *table, sl_row *const *rows,
+                      size_t count)
+{
+    unsigned left_out, width = 0;
+    const sl_model *model = table->model;
+    sl__insert_of(table, rows[0], &left_out);
+    uint64_t columns = all_columns(model) & ~(left_out < SL_COLUMNS_MAX ? UINT64_C(1) << left_out : 0);
+    sl_value *values = sl_alloc(count * model->column_count * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        width = sl__row_values(rows[i], columns, left_out, values + i * width);
+    upsert u = {0};
+    sl_buffer_puts(&u.sql, "COPY ");
+    sl__put_name(&u.sql, sl__model_table(model));
+    put_names(&u, model, columns, " (");
+    sl_buffer_puts(&u.sql, ") FROM STDIN");
+    const char *sql = sl_arena_strndup(sl_task_arena(), u.sql.data, u.sql.size);
+    size_t size = u.sql.size;
+    sl_buffer_done(&u.sql);
+    int64_t stored;
+    sl__session_connect(site, session);
+    sl_error *error = sl__postgres_copy(session->connection, sql, size, values, width, count, &stored);
+    if (error)
+        sl__session_fail(site, session, error);
 }
 
 void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, size_t count)
@@ -178,26 +206,17 @@ void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, siz
     sl__table *table;
     sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
     sl__session_settle(site, session);
-    const sl__model_info *info = table->info;
-    uint64_t all = model->column_count == 64 ? UINT64_MAX : (UINT64_C(1) << model->column_count) - 1;
-    uint64_t keyless = info->whole_key ? all & ~(UINT64_C(1) << info->automatic) : all;
     for (size_t i = 0; i < count; i++)
         prepare_new(site, rows[i]);
-    for (size_t from = 0; from < count;) {
-        /* Rows with and without a key of their own are different statements. */
-        bool keyed = info->whole_key &&
-                     *(const int64_t *)((const char *)rows[from] + info->all[info->automatic].offset);
-        size_t some = 1;
-        while (from + some < count && some < ROWS_AT_ONCE &&
-               (!info->whole_key || keyed == (*(const int64_t *)((const char *)rows[from + some] +
-                                                                 info->all[info->automatic].offset) != 0)))
-            some++;
+    for (size_t from = 0, some; from < count; from += some)
         SL_SCRATCH()
         {
-            insert_some(site, session, model, rows + from, some, keyed ? all : keyless);
+            some = alike(table, rows + from, count - from);
+            if (session->store->dialect == SL__POSTGRES)
+                copy_some(site, session, table, rows + from, some);
+            else
+                insert_each(site, session, table, rows + from, some);
         }
-        from += some;
-    }
     for (size_t i = 0; i < count; i++)
         rows[i]->state = SL__ROW_FREE;
 }

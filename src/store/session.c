@@ -266,6 +266,17 @@ sl_error *sl__run_plain(sl_session *session, const char *sql)
                      &rows);
 }
 
+void sl__session_connect(const sl_site *site, sl_session *session)
+{
+    sl__statement nothing = {.sql = "", .writes = true, .site = site};
+    sl_error *error = session->connection ? NULL : take_connection(session, &nothing);
+    if (!error && !session->connection->writer)
+        error = become_writer(session, &nothing);
+    if (error)
+        sl__session_fail(site, session, error);
+    session->wrote = true;
+}
+
 /* ---- Budgets ------------------------------------------------------------------------------------------- */
 
 void sl__budget(const sl_budget_options *options)

@@ -229,6 +229,9 @@ void sl__session_leave(sl_session *session);
 /* The session of the transaction that holds here for a model, and its table; both by exit. */
 sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table);
 
+/* Takes the connection, and the writer's place, without a statement. By exit. */
+void sl__session_connect(const sl_site *site, sl_session *session);
+
 /* A statement that is running in a session. */
 typedef struct sl__running {
     sl_session *session;
@@ -305,6 +308,11 @@ static inline void sl__session_settle(const sl_site *site, sl_session *session)
     if (__builtin_expect(session->todo_count != 0, 0))
         sl__session_flush(site, session);
 }
+/* The values of columns, in their order, as the statements take them; but for one column (SL_COLUMNS_MAX: none). Gives how
+ * many. */
+unsigned sl__row_values(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values);
+/* The INSERT for a row, and the column that it leaves to the database. */
+const sl__statement *sl__insert_of(const sl__table *table, const sl_row *row, unsigned *ret_left_out);
 /* order.c: what is to be written, in an order that keeps foreign and unique keys. By exit where there is
  * none. */
 typedef struct sl__write {

@@ -419,6 +419,7 @@ int main(void)
         cmocka_unit_test(values),
         cmocka_unit_test(backwards),
         cmocka_unit_test(changes),
+        cmocka_unit_test(postgres_takes_all),
     };
     return cmocka_run_group_tests(tests, database_open, database_close);
 }

@@ -585,6 +585,7 @@ int main(void)
         cmocka_unit_test(answers_of_conditions),
         cmocka_unit_test(answers_of_values),
         cmocka_unit_test(sizes),
+        cmocka_unit_test(postgres_takes_all),
     };
     return cmocka_run_group_tests(tests, database_open, database_close);
 }

@@ -1,12 +1,13 @@
-/* faults.c: the nth statement, the nth allocation, the nth write and the nth sync fail, for every n, and the process is killed at
- * random: what was acknowledged is there, what failed left nothing, and the store goes on to work. */
+/* faults.c: the nth statement, the nth allocation, the nth write and the nth sync fail, for every n, and the
+ * process is killed at random: what was acknowledged is there, what failed left nothing, and the store goes
+ * on to work. */
 #include "world.h"
 
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
 
-/* ---- What is tried ---------------------------------------------------------------------------------------------------- */
+/* ---- What is tried ------------------------------------------------------------------------------------- */
 
 static void *inside(void *data)
 {
@@ -63,8 +64,8 @@ static bool is_whole(void)
     return true;
 }
 
-/* With the nth of something failing, for every n until there are fewer. `arm` says which is to fail (0: none), and gives how
- * many were still to come until then. */
+/* With the nth of something failing, for every n until there are fewer. `arm` says which is to fail (0:
+ * none), and gives how many were still to come until then. */
 static void for_every_n(int (*arm)(int n), int limit)
 {
     for (int n = 1;; n++) {
@@ -90,13 +91,16 @@ static void for_every_n(int (*arm)(int n), int limit)
     }
 }
 
-/* ---- Statements --------------------------------------------------------------------------------------------------------- */
+/* ---- Statements
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int statements_left;
 static const sl__driver *real_driver;
 static sl__driver failing_driver;
 
-static sl_error *failing_run(sl__connection *connection, const sl__statement *statement, sl__cursor **ret_cursor)
+static sl_error *failing_run(sl__connection *connection, const sl__statement *statement,
+                             sl__cursor **ret_cursor)
 {
     if (statements_left && --statements_left == 0)
         return sl__error_new(statement->site, SL_EIO, "this statement fails");
@@ -120,7 +124,7 @@ TEST(the_nth_statement_fails)
     for_every_n(arm_statements, 100);
 }
 
-/* ---- SQLite's memory -------------------------------------------------------------------------------------------------------- */
+/* ---- SQLite's memory ----------------------------------------------------------------------------------- */
 
 static int allocations_left;
 static sqlite3_mem_methods memory;
@@ -152,7 +156,9 @@ TEST(the_nth_allocation_of_sqlite_fails)
     for_every_n(arm_allocations, 2000);
 }
 
-/* ---- SQLite's disk ------------------------------------------------------------------------------------------------------------ */
+/* ---- SQLite's disk
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static int writes_left, syncs_left;
 static int disk_code = SQLITE_IOERR_WRITE;
@@ -252,7 +258,9 @@ static void prepare_sqlite(void)
     sqlite3_vfs_register(&vfs, /* as the default= */ 1);
 }
 
-/* ---- kill -9 ------------------------------------------------------------------------------------------------------------------ */
+/* ---- kill -9
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static int to_parent, round_now;
 
@@ -308,8 +316,8 @@ TEST(nothing_acknowledged_is_lost_by_kill_9)
         if (child == 0) {
             close(pipes[0]);
             to_parent = pipes[1];
-            execl("/proc/self/exe", "faults", "--write", url, sl_printf("%d", pipes[1]), sl_printf("%d", round),
-                  (char *)NULL);
+            execl("/proc/self/exe", "faults", "--write", url, sl_printf("%d", pipes[1]),
+                  sl_printf("%d", round), (char *)NULL);
             _exit(127);
         }
         close(pipes[1]);
@@ -318,7 +326,8 @@ TEST(nothing_acknowledged_is_lost_by_kill_9)
             count++;
         assert_int_equal(count, wanted);
         kill(child, SIGKILL);
-        while (count < sl_array_size(numbers) && read(pipes[0], &numbers[count], sizeof numbers[0]) == sizeof numbers[0])
+        while (count < sl_array_size(numbers) &&
+               read(pipes[0], &numbers[count], sizeof numbers[0]) == sizeof numbers[0])
             count++; /* what it had acknowledged until then */
         int status;
         waitpid(child, &status, 0);
@@ -339,12 +348,9 @@ int main(int argc, char **argv)
     }
     prepare_sqlite();
     const struct CMUnitTest tests[] = {
-        IN_BOTH(the_nth_statement_fails),
-        IN_SQLITE(the_nth_allocation_of_sqlite_fails),
-        IN_SQLITE(the_nth_write_fails),
-        IN_SQLITE(the_disk_is_full_at_the_nth_write),
-        IN_SQLITE(the_nth_sync_fails),
-        IN_BOTH(nothing_acknowledged_is_lost_by_kill_9),
+        IN_BOTH(the_nth_statement_fails), IN_SQLITE(the_nth_allocation_of_sqlite_fails),
+        IN_SQLITE(the_nth_write_fails),   IN_SQLITE(the_disk_is_full_at_the_nth_write),
+        IN_SQLITE(the_nth_sync_fails),    IN_BOTH(nothing_acknowledged_is_lost_by_kill_9),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }

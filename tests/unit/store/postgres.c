@@ -15,7 +15,7 @@ static int64_t backend_of(sl__connection *c)
 static void terminate(int64_t pid)
 {
     char sql[80];
-    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%lld)", (long long)pid);
+    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%lld, 10000)", (long long)pid);
     CHECK(strcmp(postgres_server_psql(sql), "t") == 0);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "store/query.h"
+#include "postgres_server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <glob.h>
 #include <jansson.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -98,6 +100,7 @@ SL_RESULT(staff, STAFF);
 
 /* All that differs is printed before a test fails. */
 static int failures;
+static sl_buffer postgres_statements; /* a script that prepares each */
 static sqlite3 *database;
 
 static inline int database_open(void **state)
@@ -128,6 +131,30 @@ static inline int database_open(void **state)
 static inline int database_close(void **state)
 {
     return sqlite3_close(database);
+}
+
+/* The last test of a program: PostgreSQL takes all statements that were checked for it before. */
+static inline void postgres_takes_all(void **state)
+{
+    static const char schema[] =
+        "CREATE TABLE company (id bigint PRIMARY KEY, name text NOT NULL, city text);"
+        "CREATE TABLE person (id bigint PRIMARY KEY, name text NOT NULL, age bigint, score double precision,"
+        " pay numeric(18, 2), born date, shade text, photo bytea, employer bigint);"
+        "CREATE TABLE \"all \"\"things\"\"\" (id uuid PRIMARY KEY, \"order\" bigint, seen timestamptz, "
+        "active boolean,"
+        " data jsonb, raw bytea, size text, rate numeric(18, 4), code text UNIQUE, owner bigint, version "
+        "bigint);"
+        "CREATE TABLE membership (member bigint, club bigint, since date, PRIMARY KEY (member, club));\n";
+    glob_t found;
+    bool there = glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found) == 0;
+    globfree(&found);
+    if (!there)
+        skip();
+    assert_true(postgres_statements.size > 0);
+    postgres_server_need(.fsync = false);
+    postgres_server_psql(schema);
+    postgres_server_psql(postgres_statements.data);
+    sl_buffer_done(&postgres_statements);
 }
 
 /* ---- SQL ----------------------------------------------------------------------------------------------- */
@@ -238,8 +265,7 @@ static inline void check_both(int line, const sl_selection *selection, sl__what 
     sl__compile(selection, SL__POSTGRES, what, nodes, count, limit, &statement);
     check_statement(line, "PostgreSQL", postgres ? postgres : with_dollars(sqlite),
                     postgres_values ? postgres_values : values, &statement);
-    if (getenv("SL_STATEMENTS"))
-        fprintf(stderr, "PREPARE: %s\n", statement.sql);
+    sl_buffer_printf(&postgres_statements, "PREPARE line_%d AS %s;\nDEALLOCATE ALL;\n", line, statement.sql);
 }
 
 #define NOTHING NULL, 0, -1

@@ -318,7 +318,8 @@ static void refuse_vote(void *data)
         note(#what);                                                                                         \
     }
 NOTE(begin)
-NOTE(flush) NOTE(prepare) NOTE(vote) NOTE(finish)
+NOTE(flush)
+NOTE(prepare) NOTE(vote) NOTE(finish)
     NOTE(abort) static const sl_resource willing = {"willing",    0,           note_begin,  note_flush,
                                                     note_prepare, note_vote,   note_finish, note_abort,
                                                     remember,     roll_back_to};
@@ -609,7 +610,7 @@ TEST(another_library_works_on_the_same_connection)
     sl_transact(add_named, "and on");
 }
 
-/* ---- Hooks of models ------------------------------------------------------------------------------------------------- */
+/* ---- Hooks of models ----------------------------------------------------------------------------------- */
 
 static unsigned loaded, before, flushed, invalidated;
 
@@ -633,8 +634,8 @@ static void count_invalidated(void *object)
 }
 
 #define SHOUT(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED) F(parent, refers(company))
-SL_MODEL(shout_, SHOUT, .table = "company", .loaded = count_loaded, .before_flush = shout, .flushed = count_flushed,
-         .invalidated = count_invalidated);
+SL_MODEL(shout_, SHOUT, .table = "company", .loaded = count_loaded, .before_flush = shout,
+         .flushed = count_flushed, .invalidated = count_invalidated);
 
 static void shout(void *object)
 {

@@ -1,4 +1,5 @@
-/* two_phase.c: what is written to several stores is committed in all or in none, also after kill -9 at each step. */
+/* two_phase.c: what is written to several stores is committed in all or in none, also after kill -9 at each
+ * step. */
 #include "world.h"
 #include "store/two_phase.h"
 
