@@ -601,7 +601,7 @@ PyObject *asgi_context(void)
     return dict;
 }
 
-PyObject **asgi_transaction(PyObject **ret_request)
+PyObject **asgi_transaction(PyObject **ret_request, bool *ret_started)
 {
     PyObject *here = NULL;
     if (!asgi.here || PyContextVar_Get(asgi.here, NULL, &here) < 0 || !here) {
@@ -614,6 +614,7 @@ PyObject **asgi_transaction(PyObject **ret_request)
         return NULL;
     }
     *ret_request = here;
+    *ret_started = r->said != SAID_NOTHING;
     return &r->transaction;
 }
 

@@ -19,8 +19,9 @@ PyObject *asgi_loop(void);
  * request_id, peer, method, path and scheme; empty where there is none. NULL with an exception. */
 PyObject *asgi_context(void);
 /* Where the request whose task (or a task or thread that it made) runs here keeps its transaction
- * (transaction.h), and a new reference to the request; NULL where there is none, or a WebSocket. */
-PyObject **asgi_transaction(PyObject **ret_request);
+ * (transaction.h), a new reference to the request, and whether its response has begun; NULL where there is
+ * none, or a WebSocket. */
+PyObject **asgi_transaction(PyObject **ret_request, bool *ret_started);
 /* What is put into the port by somebody else in the loop's thread: rings for it before the loop waits. */
 void asgi_flush_soon(void);
 /* Called after each batch of packets in the loop's thread, with the GIL and without the port's lock: there

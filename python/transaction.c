@@ -4,21 +4,24 @@
 #include "asgi.h"
 #include "web.h"
 
-/* The slot of the request that is handled here, and what keeps it alive (a new reference, or NULL). */
-static PyObject **slot_here(PyObject **ret_holder)
+/* The slot of the request that is handled here, what keeps it alive (a new reference, or NULL), and whether
+ * its response has begun. */
+static PyObject **slot_here(PyObject **ret_holder, bool *ret_started)
 {
     struct web_thread *thread = web_thread_here();
     *ret_holder = NULL;
-    if (thread)
-        return thread->request ? &thread->transaction : NULL;
-    return asgi_transaction(ret_holder);
+    if (!thread)
+        return asgi_transaction(ret_holder, ret_started);
+    *ret_started = thread->started;
+    return thread->request ? &thread->transaction : NULL;
 }
 
 PyObject *transaction_here(PyObject *module, PyObject *make)
 {
-    PyObject *holder, *made = NULL, **slot = slot_here(&holder);
+    bool started = false;
+    PyObject *holder, *made = NULL, **slot = slot_here(&holder, &started);
     if (slot && !*slot && make != Py_None) {
-        made = PyObject_CallNoArgs(make);
+        made = PyObject_CallOneArg(make, started ? Py_True : Py_False);
         if (made && !*slot) /* or another thread of the request was quicker */
             *slot = Py_NewRef(made);
     }

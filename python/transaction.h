@@ -8,7 +8,8 @@
 #include "gil.h"
 
 /* _silver.transaction(make): what the slot of the request that is handled here holds; when it is empty, what
- * make() gives is put there, if make is not None. None where there is no request. */
+ * make(whether the response has begun) gives is put there, if make is not None. None where there is no
+ * request. */
 PyObject *transaction_here(PyObject *module, PyObject *make);
 
 /* (GIL) Before the client hears the status, and before it hears the end of the body: commits, or rolls back.

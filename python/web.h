@@ -17,6 +17,7 @@ struct web_thread {
     const struct web_request *request; /* likewise */
     PyObject *exchange, *input;        /* of the last request, used again if nobody else kept them */
     PyObject *transaction;             /* what the request does in databases (transaction.h), or NULL */
+    bool started;                      /* the head of its response was sent */
 };
 
 struct web {

@@ -70,7 +70,7 @@ static int put_head(struct exchange *exchange, struct web_response *response, in
         sl_error_unref(error);
         return -1;
     }
-    exchange->head_sent = true;
+    exchange->head_sent = thread->started = true;
     exchange->complete = response->last || response->file >= 0;
     thread->work->answered = exchange->complete;
     return put_data(exchange, WEB_HEAD, thread->out.data, thread->out.size,
@@ -395,6 +395,7 @@ void wsgi_serve(struct web_thread *thread)
     struct web_request *request = decode(thread);
     if (request) {
         thread->request = request;
+        thread->started = false;
         int fd = request->body_file;
         struct exchange *exchange = exchange_new(thread, request);
         PyObject *input = exchange ? input_new(thread, request->body, fd, request->body_size) : NULL;

@@ -13,10 +13,10 @@ _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 class Request:
     """What the worker keeps of a request that has to do with transactions."""
 
-    def __init__(self, method):
+    def __init__(self, method, started):
         self.deferred = method in _SAFE  # it will hardly write, so it does not wait for writers
         self.transaction = None
-        self.started = False  # the head may be sent
+        self.started = started  # the head may be sent
         self.ended = False
         self.failure = None  # of a commit
         self.reserved = {}  # connections between two transactions, by name: cursors that a body reads from live on

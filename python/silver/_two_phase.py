@@ -25,12 +25,10 @@ _done = []  # gids whose rows are no longer needed
 _swept = False  # rows that others left were looked after
 
 
-def _prefix():
+def _file():
     from silver import _sqlite
 
-    name = silver.context.get("application") or os.path.basename(_sqlite.path())
-    file = hashlib.sha256(os.path.realpath(_sqlite.path()).encode()).hexdigest()[:12]
-    return "silver:%s:py-%s-" % (str(name).replace(":", "_")[:60], file)
+    return "py-%s-" % hashlib.sha256(os.path.realpath(_sqlite.path()).encode()).hexdigest()[:12]
 
 
 _process = None
@@ -38,9 +36,18 @@ _process = None
 
 def _gid():
     global _process
+    from silver import _sqlite
+
     if _process is None or _process[0] != os.getpid():
         _process = os.getpid(), "%x.%x" % (os.getpid(), time.time_ns())
-    return "%s%s:%d" % (_prefix(), _process[1], next(_numbers))
+    name = os.environ.get("SILVER_NAME") or os.path.splitext(os.path.basename(_sqlite.path()))[0]
+    return "silver:%s:%s%s:%d" % (name.replace(":", "_")[:60], _file(), _process[1], next(_numbers))
+
+
+def _ours(gids):
+    """Those of this file."""
+    file, parts = _file(), [(gid, gid.split(":")) for gid in gids]
+    return {gid for gid, part in parts if len(part) == 4 and part[0] == "silver" and part[2].startswith(file)}
 
 
 # ---- Committing --------------------------------------------------------------------------------------------------
@@ -69,15 +76,13 @@ def _write_decision(sqlite, postgres, gid):
     for old in _done[:]:
         sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
     if not _swept:
-        _sweep(sqlite, _prepared(postgres._run), gid)
+        _sweep(sqlite, _prepared(postgres._run) | {gid})
 
 
-def _sweep(sqlite, prepared, *more):
-    """Removes the rows of what has ended everywhere. SQLite's lock is held, so all that is not must be prepared."""
-    prefix = _prefix()
-    for (old,) in sqlite._run("SELECT gid FROM sl_decision").fetchall():
-        if old.startswith(prefix) and old not in prepared and old not in more:
-            sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
+def _sweep(sqlite, needed):
+    """Removes the rows of what has ended everywhere. SQLite's lock is held, so all that has not is prepared."""
+    for old in _ours(gid for (gid,) in sqlite._run("SELECT gid FROM sl_decision").fetchall()) - needed:
+        sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
 
 
 def _commit_both(sqlite, postgres, gid):
@@ -122,9 +127,7 @@ def _end_prepared(run, verb, gid):
 
 def _prepared(run):
     """The gids of ours that PostgreSQL has prepared in this database."""
-    rows = run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall()
-    prefix = _prefix()
-    return {gid for (gid,) in rows if gid.startswith(prefix)}
+    return _ours(gid for (gid,) in run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall())
 
 
 # ---- Recovering --------------------------------------------------------------------------------------------------
@@ -173,6 +176,6 @@ def _recover(sqlite, postgres):
         verb = "COMMIT" if gid in decided else "ROLLBACK"
         _end_prepared(postgres._alone, verb, gid)
         silver.log.info("the transaction %s, which somebody left prepared: %s", gid, verb.lower())
-    _sweep(sqlite, ())
+    _sweep(sqlite, set())
     sqlite._run("COMMIT")
     return len(prepared)

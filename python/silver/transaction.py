@@ -352,10 +352,10 @@ def _request(make=None):
     return unit
 
 
-def _make_request():
+def _make_request(started):
     from silver import _request as module
 
-    unit = module.Request(_silver.context().get("method", ""))
+    unit = module.Request(_silver.context().get("method", ""), started)
     _unit.set(unit)
     return unit
 
@@ -388,9 +388,10 @@ def needed():
 
 
 def _outer():
-    """What `with` joins. While a body is streamed it joins only what has begun, so that it can end before the stream does."""
-    unit = _request()
-    return current() if unit is not None and unit.started else begun()
+    """What `with` joins, and the request. While a body is streamed it joins only what has begun, so that it can end before the
+    stream does."""
+    unit = _request(_make_request)
+    return current() if unit is None or unit.started else begun(), unit
 
 
 # ---- Beginning and ending ----------------------------------------------------------------------------------------
@@ -404,7 +405,7 @@ class Block:
         self.options = {"read_only": read_only, "serializable": serializable}
 
     def _begin(self):
-        outer = None if self.own is not None else _outer()
+        outer, home = _outer() if self.own is None else (None, None)
         self.outermost = outer is None
         if outer is not None:
             if self.durable:
@@ -413,7 +414,7 @@ class Block:
             outer.check()
             self.transaction = outer
         else:
-            self.transaction = self.own or Transaction(_request(), **self.options)
+            self.transaction = self.own or Transaction(home, **self.options)
             self.inside = _enter(self.transaction)
         return self.transaction
 

@@ -98,7 +98,7 @@ class Sharing:
 
     def _is_service(self):
         settings = self.settings_dict
-        return all(settings[name] == value for name, value in self._service_settings().items())
+        return all(str(settings[name]) == value for name, value in self._service_settings().items())
 
     def _service_settings(self):
         raise NotImplementedError
