@@ -316,6 +316,8 @@ static pid_t start_server(const struct keeper *keeper)
                          "-c",
                          "port=" POSTGRES_PORT,
                          "-c",
+                         "max_prepared_transactions=64", /* for transactions that SQLite takes part in, too */
+                         "-c",
                          "logging_collector=off",
                          "-c",
                          "log_destination=stderr",
