@@ -195,6 +195,59 @@ static const sl__cli_command running_command = {
     .run = sl__cli_run,
 };
 
+/* ---- db ------------------------------------------------------------------------------------------------ */
+
+static const sl__cli_command db_command = {
+    .name = "db",
+    .summary = "Look at an application's database",
+    .description =
+        (const char *const[]){
+            "Opens the shell of the application's database, sqlite3 or psql, on the database that the "
+            "application is given. An application's own PostgreSQL runs as long as the shell.",
+            "With the word `schema` it prints, as SQL, the tables that the application's models want, the "
+            "patches "
+            "that are missing, and what makes the database what it should be; what cannot be told, such as a "
+            "column "
+            "that was renamed, is a comment. It changes nothing: put what it prints into a patch, a file "
+            "schema/NNN-what-it-does.sql, and `silver run DIR migrate` applies it. It ends with status 0 "
+            "where "
+            "nothing differs and with 1 where something does.",
+            NULL,
+        },
+    .arguments =
+        (const sl__cli_argument[]){
+            {"schema", "print what the models want, and the difference", .optional = true},
+            {"DIR", "the application's directory, the one with app.ini in it; the current one by default",
+             .optional = true, .offer = SL__OFFER_DIRECTORIES},
+            {0},
+        },
+    .options =
+        (const sl__cli_option[]){
+            {"store", 's', "NAME", "Which database: sqlite, postgres, or NAME of `service.sqlite.NAME`",
+             .fallback = "the only one; of `schema`, all"},
+            {"json", 'j', .help = "With `schema`: print all that is known as one JSON object"},
+            {0},
+        },
+    .examples =
+        (const sl__cli_pair[]){
+            {"silver db apps/chat", "open the database's shell"},
+            {"silver db schema", "what the models want, and what is different"},
+            {"silver db schema --json apps/chat", "the same for a program to read"},
+            {0},
+        },
+    .environment =
+        (const sl__cli_pair[]){
+            {"CONFIG_...", "databases that are given already; the others are made as for `silver serve`"},
+            {0},
+        },
+    .exits =
+        (const sl__cli_pair[]){
+            {"N", "of the shell: what it ends with"},
+            {0},
+        },
+    .run = sl__cli_db,
+};
+
 /* ---- status -------------------------------------------------------------------------------------------- */
 
 static const sl__cli_command status_command = {
@@ -292,9 +345,8 @@ static const sl__cli_command completion_command = {
 };
 
 const sl__cli_command *const sl__cli_commands[] = {
-    &init_command,    &serve_command,      &status_command,
-    &running_command, &check_command,      &help_command,
-    &version_command, &completion_command, NULL,
+    &init_command,  &serve_command, &status_command,  &running_command,    &db_command,
+    &check_command, &help_command,  &version_command, &completion_command, NULL,
 };
 
 const sl__cli_command *sl__cli_find(const char *name)

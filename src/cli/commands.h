@@ -71,6 +71,7 @@ int sl__cli_init(const sl__cli_parsed *parsed);
 int sl__cli_serve(const sl__cli_parsed *parsed);
 int sl__cli_check(const sl__cli_parsed *parsed);
 int sl__cli_run(const sl__cli_parsed *parsed);
+int sl__cli_db(const sl__cli_parsed *parsed);
 int sl__cli_status(const sl__cli_parsed *parsed);
 int sl__cli_help(const sl__cli_parsed *parsed);
 int sl__cli_version(const sl__cli_parsed *parsed);

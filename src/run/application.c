@@ -2,9 +2,13 @@
  * and itself. An instance serves it; `silver run` runs one of its commands. */
 #include "run/instance.h"
 
+#include "store/schema.h"
+
 int application_open(struct instance *instance)
 {
     instance->app = sl__app_new(instance->root, instance->manifest->directory, !instance->production);
+    if (sl__stores_any())
+        sl_store_configure(instance->root, &instance->manifest->store);
     sl_manager_options options = {.directory = instance->manifest->directory};
     int code = sl_manager_new(instance->root, &options, &instance->manager);
     if (code < 0)
@@ -19,6 +23,9 @@ void application_start(struct instance *instance)
         sl_fail_error(error);
     if (instance->loaded.start)
         instance->loaded.start(instance->app, instance->loaded.data);
+    /* It has said which models and patches it has. A Python application's database is its own affair. */
+    if (!instance->schema_waits && !instance->manifest->python)
+        sl__schema_start(SL_HERE, instance->manifest->directory, !instance->production);
     sl_plugins_start(instance->root);
 }
 

@@ -17,6 +17,7 @@ struct instance {
     char *logs;
     int number;
     bool production, log_files, with_metrics, shows, borrowed;
+    bool schema_waits; /* the database is not looked at when the application starts */
     sl_loop *loop;
     sl_root *root;
     sl_app *app;
@@ -53,7 +54,8 @@ int load_application(struct instance *instance);
 
 /* Makes what the application works with, in the instance's loop and root. 0, or a code, which was told. */
 int application_open(struct instance *instance);
-/* In a task: loads the plug-ins, starts the application and then them. Fails if one of them does. */
+/* In a task: loads the plug-ins, starts the application, sees to its database, and then starts them. Fails if
+ * one of them does. */
 void application_start(struct instance *instance);
 /* In a task: stops and unloads the plug-ins. */
 void application_stop(struct instance *instance);

@@ -32,16 +32,20 @@ static const struct key keys[] = {
     {"limits", #name, KIND_NUMBER, false, offsetof(struct manifest, limits.name), #value, 1, INT64_MAX},
     SL_HTTP_LIMITS(LIMIT_KEY)
 #undef LIMIT_KEY
+#define STORE_KEY(name, value, unit, meaning)                                                                \
+    {"store", #name, KIND_NUMBER, false, offsetof(struct manifest, store.name), #value, 1, INT32_MAX},
+        SL_STORE_OPTIONS(STORE_KEY)
+#undef STORE_KEY
 #define WORKERS_KEY(name, value, least, most, unit, meaning)                                                 \
     {"workers", #name, KIND_NUMBER, false, offsetof(struct manifest, workers.name), #value, least, most},
-        RUN_WORKERS(WORKERS_KEY)
+            RUN_WORKERS(WORKERS_KEY)
 #undef WORKERS_KEY
-            {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
+                {"log", "access", KIND_ACCESS, false, offsetof(struct manifest, access), "combined"},
     {"log", "level", KIND_LEVEL, false, offsetof(struct manifest, level), "info"},
     {"metrics", "listen", KIND_ADDRESS, false, offsetof(struct manifest, metrics), "127.0.0.1:9100"},
 };
 
-static const char *const sections[] = {"production", "slots", "limits", "workers", "log", "metrics"};
+static const char *const sections[] = {"production", "slots", "limits", "store", "workers", "log", "metrics"};
 
 struct parser {
     struct setting here;
@@ -102,7 +106,8 @@ static char *section_hint(const char *name)
         nearer(name, sections[i], &best, &best_distance);
     if (best)
         return sl_printf_heap("did you mean [%s]?", best);
-    return sl_strdup_heap("sections are [production], [slots], [limits], [workers], [log] and [metrics]");
+    return sl_strdup_heap("sections are [production], [slots], [limits], [store], [workers], [log] and "
+                          "[metrics]");
 }
 
 /* ---- Slots ------------------------------------------------------------------------------------------- */
@@ -169,6 +174,10 @@ static int pair(void *user, const char *section, const char *name, const char *v
         return 1;
     if (strcmp(section, "slots") == 0) {
         set_slot(parser, name, value);
+        return 1;
+    }
+    if (strcmp(section, "production") == 0 && strncmp(name, SQLITE_PREFIX, sizeof(SQLITE_PREFIX) - 1) == 0) {
+        manifest_add_sqlite(&parser->here, name + sizeof(SQLITE_PREFIX) - 1, value);
         return 1;
     }
     for (size_t i = 0; i < sl_array_size(keys); i++) {
@@ -274,6 +283,20 @@ static void check_missing(struct parser *parser)
     }
 }
 
+/* A named database lies beside that of the application, which is called as that is. */
+static void check_files(struct parser *parser)
+{
+    const struct manifest *manifest = parser->here.manifest;
+    for (size_t i = 0; i < manifest->sqlites.count && manifest->sqlite && manifest->app_name; i++) {
+        if (strcmp(manifest->sqlites.items[i], manifest->app_name) != 0)
+            continue;
+        parser->here.line = manifest->sqlite_lines[i];
+        COMPLAIN(&parser->here, RUN_MANIFEST_DUPLICATE, "%s%s would be the file of service.sqlite",
+                 SQLITE_PREFIX, manifest->app_name)
+            ->hint = sl_strdup_heap("call it otherwise than the application");
+    }
+}
+
 int manifest_parse(const char *text, size_t size, const char *directory, const char *path,
                    struct complaints *complaints, struct manifest **ret_manifest)
 {
@@ -304,6 +327,7 @@ int manifest_parse(const char *text, size_t size, const char *directory, const c
         ini_parse_stream(next_line, &parser, pair, &parser);
         finish_line(&parser);
         check_missing(&parser);
+        check_files(&parser);
     }
     if (complaints->count > before) {
         manifest_free(manifest);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <silver/http.h>
+#include <silver/store.h>
 #include "run/complaint.h"
 #include "run/run.h"
 
@@ -68,9 +69,12 @@ struct manifest {
     struct manifest_list plugins; /* names: PLUGINS_FOLDER/NAME/, NAME.c or NAME.py */
     int plugins_line;
     bool sqlite, files, postgres, secret;           /* services asked for */
+    struct manifest_list sqlites;                   /* names: further databases of SQLite */
+    int sqlite_lines[MANIFEST_LIST_MAX];            /* where they stand in app.ini */
     struct manifest_slot slots[MANIFEST_SLOTS_MAX]; /* in the file's order; at least one */
     size_t slot_count;
     sl_http_limits limits;
+    sl_store_options store; /* 0: as the library has it */
     enum manifest_access access;
     sl_level level;
     char *metrics; /* the address to serve metrics at, or NULL */

@@ -37,5 +37,8 @@ struct setting {
 #define COMPLAIN(setting, kind, ...)                                                                         \
     complaints_add((setting)->complaints, (kind), (setting)->manifest->path, (setting)->line, __VA_ARGS__)
 
+/* `service.sqlite.NAME =`. */
+#define SQLITE_PREFIX "service.sqlite."
+void manifest_add_sqlite(struct setting *setting, const char *name, const char *value);
 /* Sets what the key is about, or complains. */
 void manifest_set(struct setting *setting, const struct key *key, const char *value);

@@ -133,6 +133,39 @@ static void check_plugins(struct setting *setting, const struct manifest_list *l
     }
 }
 
+void manifest_add_sqlite(struct setting *setting, const char *name, const char *value)
+{
+    static const char *const taken[] = {"sqlite", "postgres"};
+    struct manifest *manifest = setting->manifest;
+    struct manifest_list *list = &manifest->sqlites;
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    bool ok = size > 0 && size <= 32 && !name[size] && name[0] >= 'a' && name[0] <= 'z';
+    for (size_t i = 0; i < sl_array_size(taken); i++)
+        ok &= strcmp(name, taken[i]) != 0;
+    if (!ok) {
+        COMPLAIN(setting, RUN_MANIFEST_KEY, "`%s` cannot be the name of a database", name)->hint =
+            sl_strdup_heap(
+                "at most 32 of a-z, 0-9 and -, a letter first; sqlite and postgres are names of others");
+        return;
+    }
+    if (*value)
+        COMPLAIN(setting, RUN_MANIFEST_VALUE, "%s%s has the value `%s`", SQLITE_PREFIX, name, value)->hint =
+            sl_printf_heap("write `%s%s =`: it takes none", SQLITE_PREFIX, name);
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0) {
+            COMPLAIN(setting, RUN_MANIFEST_DUPLICATE, "%s%s is given twice; first in line %d", SQLITE_PREFIX,
+                     name, manifest->sqlite_lines[i])
+                ->hint = sl_strdup_heap("keep one of them");
+            return;
+        }
+    if (list->count == MANIFEST_LIST_MAX) {
+        COMPLAIN(setting, RUN_MANIFEST_VALUE, "there are more than %d databases", MANIFEST_LIST_MAX);
+        return;
+    }
+    manifest->sqlite_lines[list->count] = setting->line;
+    list->items[list->count++] = sl_arena_strdup(manifest->arena, name);
+}
+
 static void wrong_value(struct setting *setting, const struct key *key, const char *value, const char *wanted)
 {
     COMPLAIN(setting, RUN_MANIFEST_VALUE, "%s is `%s`, which is not %s", key->name, value, wanted)->hint =

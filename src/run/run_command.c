@@ -4,11 +4,12 @@
  * nothing listens. Then the command runs in a task, and all is taken down again as when an instance drains.
  */
 #include "run/bus.h"
-#include "run/instance.h"
 #include "run/run_command.h"
 #include "run/slots.h"
 #include "run/web.h"
+#include "store/schema.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 struct running {
     struct instance instance; /* first: its logger is the instance's */
     struct services services;
+    const char *called; /* this command, for messages */
+    inside_fn *inside;  /* what is done instead of a command, or NULL */
+    void *inside_data;
     int count;
     char *const *words; /* the command's name, and its arguments */
     uv_signal_t signals[2];
@@ -40,9 +44,9 @@ static void write_line(sl_logger *logger, sl_level level, const sl_site *site, c
     sl_buffer_done(&line);
 }
 
-static void say_error(const sl_error *error)
+static void say_error(const struct running *running, const sl_error *error)
 {
-    fprintf(stderr, "silver run: %s\n", error->message);
+    fprintf(stderr, "%s: %s\n", running->called, error->message);
     if (error->detail)
         fprintf(stderr, "%s\n", error->detail);
     if (error->hint)
@@ -69,11 +73,20 @@ static const sl_command *find_command(const struct instance *instance, const cha
     return NULL;
 }
 
+#define MIGRATE "migrate"
+
+/* Whether `migrate` is ours: the application has a database, and no such command itself. */
+static bool has_migrate(const struct instance *instance)
+{
+    return !instance->manifest->python && sl__stores_any() && !find_command(instance, MIGRATE);
+}
+
 static void list(const struct instance *instance)
 {
     const sl_command *command;
     char **scripts;
-    size_t count = script_names(instance->manifest, &scripts), total = count;
+    bool migrate = has_migrate(instance);
+    size_t count = script_names(instance->manifest, &scripts), total = count + migrate;
     int width = 8;
     for (size_t i = 0; (command = command_at(instance, i)); i++, total++)
         width = (int)strlen(command->name) > width ? (int)strlen(command->name) : width;
@@ -85,6 +98,8 @@ static void list(const struct instance *instance)
            instance->manifest->app_name);
     for (size_t i = 0; (command = command_at(instance, i)); i++)
         printf("  %-*s  %s\n", width, command->name, command->summary ? command->summary : "");
+    if (migrate)
+        printf("  %-*s  applies the patches of schema/ that the database lacks\n", width, MIGRATE);
     for (size_t i = 0; i < count; i++) {
         printf("  %-*s  the script bin/%s\n", width, scripts[i], scripts[i]);
         free(scripts[i]);
@@ -112,6 +127,8 @@ static void say_unknown(const struct instance *instance, const char *name)
         nearer(name, command->name, &meant, &distance);
     for (size_t i = 0; i < count; i++)
         nearer(name, scripts[i], &meant, &distance);
+    if (has_migrate(instance))
+        nearer(name, MIGRATE, &meant, &distance);
     fprintf(stderr, "silver run: %s has no command \"%s\"", instance->manifest->app_name, name);
     if (meant)
         fprintf(stderr, "; did you mean \"%s\"?\n", meant);
@@ -139,13 +156,23 @@ static void *work(void *data)
         free(running->instance.loaded.data);
         running->instance.loaded = (struct loaded){0};
     }
+    /* Who looks at the database, or changes it, finds it as it is. */
+    bool migrates = running->count && strcmp(running->words[0], MIGRATE) == 0;
+    running->instance.schema_waits = running->inside || running->count == 0 || migrates;
     application_start(&running->instance);
+    if (running->inside) {
+        running->status = running->inside(&running->instance, running->inside_data);
+        fflush(stdout);
+        return NULL;
+    }
     if (running->count == 0) {
         list(&running->instance);
         return NULL;
     }
     const sl_command *command = find_command(&running->instance, running->words[0]);
-    if (command) {
+    if (!command && migrates && has_migrate(&running->instance)) {
+        running->status = run_migrate(&running->instance);
+    } else if (command) {
         running->status = call(command, running->count, running->words) & 0xff;
     } else {
         say_unknown(&running->instance, running->words[0]);
@@ -162,7 +189,7 @@ static sl_result ended(sl_result result, void *data)
     if (result.kind == SL_FAILURE) {
         running->status = 1;
         if (!running->signal)
-            say_error(result.error);
+            say_error(running, result.error);
     }
     sl_result_done(&result);
     running->instance.ready = true; /* what drains an instance finishes what the command has begun */
@@ -218,7 +245,7 @@ static int join_bus(struct running *running)
         free(runtime);
     }
     if (code < 0)
-        say_error(error);
+        say_error(running, error);
     return code;
 }
 
@@ -232,14 +259,14 @@ static void send_rest(struct running *running)
     }
 }
 
-static int run_inside(struct running *running)
+static int run_loop(struct running *running)
 {
     struct instance *instance = &running->instance;
     if (load_application(instance) < 0)
         return 1;
     int code = sl_loop_new(&instance->loop);
     if (code < 0) {
-        fprintf(stderr, "silver run: cannot make a loop: %s\n", sl_code_message(code));
+        fprintf(stderr, "%s: cannot make a loop: %s\n", running->called, sl_code_message(code));
         return 1;
     }
     instance->root = sl_root_new(instance->loop, instance->manifest->app_name);
@@ -278,30 +305,26 @@ static int run(struct running *running)
     if (chdir(manifest->directory) < 0 || services_start(manifest, &running->services, &error) < 0 ||
         services_offer(manifest, &error) < 0) {
         if (error)
-            say_error(error);
+            say_error(running, error);
         else
-            perror("silver run: cannot enter the application's directory");
+            fprintf(stderr, "%s: cannot enter the application's directory: %s\n", running->called,
+                    strerror(errno));
         return 1;
     }
     char *script = running->count ? script_find(manifest, running->words[0]) : NULL;
     if (!script)
-        return run_inside(running);
+        return run_loop(running);
     int status = script_run(manifest, &running->services, script, running->count - 1, running->words + 1);
     free(script);
     return status;
 }
 
-int run_command(const char *directory, bool production, int count, char *const words[])
+static int start(struct running *running, const char *directory)
 {
-    struct running running = {
-        .instance = {.logger = {.name = "silver", .level = SL_INFO, .write = write_line},
-                     .production = production},
-        .services = {.postgres = {.users = -1}},
-        .count = count,
-        .words = words,
-    };
     struct complaints complaints = {0};
-    struct instance *instance = &running.instance;
+    struct instance *instance = &running->instance;
+    instance->logger = (sl_logger){.name = "silver", .level = SL_INFO, .write = write_line};
+    running->services.postgres.users = -1;
     if (manifest_load(directory ? directory : ".", &complaints, &instance->manifest) < 0) {
         complaints_print(&complaints, stderr);
         complaints_done(&complaints);
@@ -310,13 +333,26 @@ int run_command(const char *directory, bool production, int count, char *const w
     instance->logger.name = instance->manifest->app_name;
     instance->logger.level = instance->manifest->level;
     web_set_identity(instance->manifest, /* instance= */ 0);
-    int status = run(&running);
-    services_stop(&running.services);
+    int status = run(running);
+    services_stop(&running->services);
     plugins_done(&instance->plugins);
     manifest_free(instance->manifest);
-    if (running.signal) {
-        signal(running.signal, SIG_DFL);
-        raise(running.signal);
+    if (running->signal) {
+        signal(running->signal, SIG_DFL);
+        raise(running->signal);
     }
     return status;
+}
+
+int run_command(const char *directory, bool production, int count, char *const words[])
+{
+    struct running running = {
+        .instance = {.production = production}, .called = "silver run", .count = count, .words = words};
+    return start(&running, directory);
+}
+
+int run_inside(const char *called, const char *directory, inside_fn *fn, void *data)
+{
+    struct running running = {.called = called, .inside = fn, .inside_data = data};
+    return start(&running, directory);
 }

@@ -1,13 +1,24 @@
-/* run_command.h: what the two files of `silver run` share. */
+/* run_command.h: what the files of `silver run` and `silver db` share. */
 #pragma once
 
-#include "run/manifest.h"
+#include "run/instance.h"
 #include "run/services.h"
 
 /* The script bin/NAME or bin/NAME.py: its path, malloc'ed; or NULL. */
 char *script_find(const struct manifest *manifest, const char *name);
 /* The names of all of them, malloc'ed, sorted; their number. */
 size_t script_names(const struct manifest *manifest, char ***ret_names);
-/* Runs it with the services: its exit status; ended by a signal, it ends this process likewise. */
+/* Runs a program with the services: its exit status; ended by a signal, it ends this process likewise.
+ * `called` is this command's name, for messages. */
+int program_run(const char *called, struct services *services, char *const arguments[]);
+/* Runs a script so. */
 int script_run(const struct manifest *manifest, struct services *services, const char *path, int count,
                char *const words[]);
+
+/* Does something inside an application instead of a command: fn(instance, data) is called in a task, after it
+ * was started as for serving, but for its database, which is as it is. Gives what fn gives, 1 where something
+ * failed. */
+typedef int inside_fn(struct instance *instance, void *data);
+int run_inside(const char *called, const char *directory, inside_fn *fn, void *data);
+/* `silver run DIR migrate`, where the application has none of its own: prints what it does. In a task. */
+int run_migrate(struct instance *instance);

@@ -189,9 +189,9 @@ static char *prepare_python(const struct manifest *manifest)
 
 /* ---- Running ----------------------------------------------------------------------------------------- */
 
-static void say_not_run(const char *program, int code)
+static void say_not_run(const char *called, const char *program, int code)
 {
-    fprintf(stderr, "silver run: %s cannot be run: %s\n", program, strerror(code));
+    fprintf(stderr, "%s: %s cannot be run: %s\n", called, program, strerror(code));
     if (code == EACCES)
         fprintf(stderr, "let it be executed: `chmod +x %s`\n", program);
     else if (code == ENOENT && strncmp(program, "python", 6) == 0)
@@ -210,7 +210,7 @@ static void pass_on(int number)
 
 /* In a process of its own, for somebody has to let go of the services afterwards. A terminal's Ctrl-C reaches
  * it without us. */
-static int run_and_wait(char *const arguments[])
+static int run_and_wait(const char *called, char *const arguments[])
 {
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
@@ -222,7 +222,7 @@ static int run_and_wait(char *const arguments[])
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         execvp(arguments[0], arguments);
-        say_not_run(arguments[0], errno);
+        say_not_run(called, arguments[0], errno);
         _exit(127);
     }
     int status = 0;
@@ -232,6 +232,17 @@ static int run_and_wait(char *const arguments[])
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     return pid < 0 ? W_EXITCODE(1, 0) : status;
+}
+
+int program_run(const char *called, struct services *services, char *const arguments[])
+{
+    int status = run_and_wait(called, arguments);
+    services_stop(services);
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    return WEXITSTATUS(status);
 }
 
 int script_run(const struct manifest *manifest, struct services *services, const char *path, int count,
@@ -246,12 +257,7 @@ int script_run(const struct manifest *manifest, struct services *services, const
     arguments_put(&arguments, path);
     for (int i = 0; i < count; i++)
         arguments_put(&arguments, words[i]);
-    int status = run_and_wait(arguments.items);
+    int status = program_run("silver run", services, arguments.items);
     arguments_done(&arguments);
-    services_stop(services);
-    if (WIFSIGNALED(status)) {
-        signal(WTERMSIG(status), SIG_DFL);
-        raise(WTERMSIG(status));
-    }
-    return WEXITSTATUS(status);
+    return status;
 }

@@ -103,23 +103,55 @@ static int offer_secret(const struct manifest *manifest, sl_error **ret_error)
     return code;
 }
 
+/* ---- SQLite ------------------------------------------------------------------------------------------ */
+
+char *services_sqlite_variable(const char *name)
+{
+    char *variable = sl_printf_heap("CONFIG_SQLITE_%s_PATH", name);
+    for (char *at = variable; *at; at++)
+        *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+    return variable;
+}
+
+static int offer_sqlite(const struct manifest *manifest, const char *variable, const char *name,
+                        sl_error **ret_error)
+{
+    if (getenv(variable))
+        return 0;
+    int code = make_folder(manifest, "data", ret_error);
+    if (code < 0)
+        return code;
+    char *file = sl_printf_heap("data/%s", name);
+    set_path(manifest, variable, file, ".sqlite");
+    free(file);
+    return 0;
+}
+
+static int offer_sqlites(const struct manifest *manifest, sl_error **ret_error)
+{
+    int code =
+        manifest->sqlite ? offer_sqlite(manifest, "CONFIG_SQLITE_PATH", manifest->app_name, ret_error) : 0;
+    for (size_t i = 0; i < manifest->sqlites.count && code == 0; i++) {
+        char *variable = services_sqlite_variable(manifest->sqlites.items[i]);
+        code = offer_sqlite(manifest, variable, manifest->sqlites.items[i], ret_error);
+        free(variable);
+    }
+    return code;
+}
+
 int services_offer(const struct manifest *manifest, sl_error **ret_error)
 {
-    bool sqlite = manifest->sqlite && !getenv("CONFIG_SQLITE_PATH");
     bool files = manifest->files && !getenv("CONFIG_FILES");
     bool secret = manifest->secret && !getenv("CONFIG_SECRET");
-    int code = sqlite || files ? make_folder(manifest, "data", ret_error) : 0;
+    int code = files ? make_folder(manifest, "data", ret_error) : 0;
     if (files && code == 0)
         code = make_folder(manifest, "data/files", ret_error);
     if (secret && code == 0)
         code = offer_secret(manifest, ret_error);
+    if (code == 0)
+        code = offer_sqlites(manifest, ret_error);
     if (code < 0)
         return code;
-    if (sqlite) {
-        char *name = sl_printf_heap("data/%s", manifest->app_name);
-        set_path(manifest, "CONFIG_SQLITE_PATH", name, ".sqlite");
-        free(name);
-    }
     if (files)
         set_path(manifest, "CONFIG_FILES", "data/files", "");
     return 0;

@@ -7,6 +7,9 @@
 #include "run/manifest.h"
 #include "run/postgres.h"
 
+/* The variable of `service.sqlite.NAME`: CONFIG_SQLITE_NAME_PATH; malloc'ed. */
+char *services_sqlite_variable(const char *name);
+
 /* Those that are files: service.sqlite, service.files, service.secret. Makes them where they are missing, and
  * sets their variables. 0, or a code with *ret_error. */
 int services_offer(const struct manifest *manifest, sl_error **ret_error);

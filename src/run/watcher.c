@@ -6,12 +6,14 @@
 #include "run/runner.h"
 
 #include <silver/io.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <uv.h>
 
 #define WATCHES_MAX 8
+#define SCHEMA_FOLDER "schema"
 #define SETTLE_MS 40 /* editors write in several steps */
 
 struct watcher {
@@ -22,21 +24,51 @@ struct watcher {
     uv_timer_t settle;
     sl_watch *watches[WATCHES_MAX];
     size_t count;
-    bool plugins, stopped; /* their folder is watched */
+    bool plugins, schema; /* their folder is watched */
+    bool stopped;
     char sources[DIGEST_TEXT_SIZE], others[DIGEST_TEXT_SIZE];
 };
 
 /* ---- What there is ----------------------------------------------------------------------------------- */
 
-static void digest_manifest(const struct manifest *manifest, struct digest *digest)
+static void digest_file(const char *path, struct digest *digest)
 {
-    char *path = sl_printf_heap("%s/app.ini", manifest->directory), chunk[4096];
+    char chunk[4096];
     FILE *file = fopen(path, "re");
-    free(path);
     for (size_t size; file && (size = fread(chunk, 1, sizeof(chunk), file)) > 0;)
         digest_put(digest, chunk, size);
     if (file)
         fclose(file);
+}
+
+static void digest_manifest(const struct manifest *manifest, struct digest *digest)
+{
+    char *path = sl_printf_heap("%s/app.ini", manifest->directory);
+    digest_file(path, digest);
+    free(path);
+}
+
+static int is_patch(const struct dirent *entry)
+{
+    size_t size = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && size > 4 && strcmp(entry->d_name + size - 4, ".sql") == 0;
+}
+
+/* The patches of the database, which an instance applies when it starts. */
+static void digest_schema(const struct manifest *manifest, struct digest *digest)
+{
+    char *folder = sl_printf_heap("%s/" SCHEMA_FOLDER, manifest->directory);
+    struct dirent **entries = NULL;
+    int count = scandir(folder, &entries, is_patch, alphasort);
+    for (int i = 0; i < count; i++) {
+        char *path = sl_printf_heap("%s/%s", folder, entries[i]->d_name);
+        digest_puts(digest, entries[i]->d_name);
+        digest_file(path, digest);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    free(folder);
 }
 
 /* Notes what is there now; true if that differs from what was noted before. */
@@ -46,6 +78,7 @@ static bool note(struct watcher *watcher)
     struct digest digest;
     digest_init(&digest);
     digest_manifest(watcher->manifest, &digest);
+    digest_schema(watcher->manifest, &digest);
     plugins_digest(watcher->manifest, &digest);
     digest_text(&digest, others);
     if (runner_digest(watcher->manifest, sources) < 0)
@@ -109,16 +142,23 @@ static void watch(struct watcher *watcher, const char *path, bool recursive)
     wait_for(watcher, made);
 }
 
-/* The folder may come later, with the first plug-in. */
-static void watch_plugins(struct watcher *watcher)
+/* The folder may come later, with the first plug-in or patch. */
+static void watch_folder(struct watcher *watcher, const char *name, bool *watched)
 {
-    char *path = sl_printf_heap("%s/" PLUGINS_FOLDER, watcher->manifest->directory);
+    char *path = sl_printf_heap("%s/%s", watcher->manifest->directory, name);
     struct stat status;
-    if (!watcher->plugins && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        watcher->plugins = true;
+    if (!*watched && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        *watched = true;
         watch(watcher, path, /* recursive= */ true);
     }
     free(path);
+}
+
+static void watch_folders(struct watcher *watcher)
+{
+    watch_folder(watcher, PLUGINS_FOLDER, &watcher->plugins);
+    if (!watcher->manifest->python)
+        watch_folder(watcher, SCHEMA_FOLDER, &watcher->schema);
 }
 
 static void watch_all(struct watcher *watcher)
@@ -126,7 +166,9 @@ static void watch_all(struct watcher *watcher)
     struct arguments trees = {0}, folders = {0};
     char *manifest = sl_printf_heap("%s/app.ini", watcher->manifest->directory);
     watch(watcher, manifest, /* recursive= */ false);
-    watch_plugins(watcher);
+    watch_folders(watcher);
+    if (!watcher->manifest->python) /* a database that is refused may want the first patch */
+        watch(watcher, watcher->manifest->directory, /* recursive= */ false);
     runner_watched(watcher->manifest, &trees, &folders);
     for (size_t i = 0; i < trees.count; i++)
         watch(watcher, trees.items[i], /* recursive= */ true);
@@ -142,7 +184,7 @@ static void settled(uv_timer_t *timer)
     struct watcher *watcher = timer->data;
     if (watcher->stopped)
         return;
-    watch_plugins(watcher);
+    watch_folders(watcher);
     if (note(watcher))
         watcher->changed(watcher->data);
 }

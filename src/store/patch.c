@@ -100,9 +100,10 @@ static void write_down(const applying *a, unsigned number, const char *summary, 
 
 static void tell(const applying *a, const char *line)
 {
-    sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s", a->store->name, line);
     if (a->told)
         a->told(line, a->told_data);
+    else
+        sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s", a->store->name, line);
 }
 
 /* ---- One patch ---- */

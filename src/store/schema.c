@@ -234,10 +234,10 @@ static json_t *tell_store(const sl_site *site, sl_store *store, const sl__plan *
     for (size_t i = 0; i < differences.count; i++)
         json_array_append_new(lines, json_string(differences.items[i].line));
     bool same = !differences.count && !sl__plan_missing(plan, store);
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:o}", "name", store->name, "database",
-                     database_of(store), "dialect", store->driver->name, "same", same, "wanted", wanted,
-                     "difference", difference_sql(&differences), "lines", lines, "patches",
-                     tell_patches(plan, store));
+    const char *path = store->dialect == SL__SQLITE ? store->url + strlen("sqlite:") : NULL;
+    return json_pack("{s:s, s:s?, s:s, s:b, s:s, s:s, s:o, s:o}", "name", store->name, "path", path,
+                     "dialect", store->driver->name, "same", same, "wanted", wanted, "difference",
+                     difference_sql(&differences), "lines", lines, "patches", tell_patches(plan, store));
 }
 
 json_t *sl__schema_tell(const sl_site *site, const char *directory, const char *name)

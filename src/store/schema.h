@@ -249,8 +249,8 @@ SL_API size_t sl__migrate_telling(const sl_site *site, const char *directory, sl
  * suspend. */
 SL_API void sl__schema_start(const sl_site *site, const char *directory, bool development);
 /* What `silver db schema` prints: of one store, or of all (NULL). A new reference: an object with a list
- * `stores` of {name, dialect, wanted, difference, lines, patches: {applied, missing}, same}. By exit. May
- * suspend. */
+ * `stores` of {name, path, dialect, wanted, difference, lines, patches: {applied, missing}, same}. By exit.
+ * May suspend. */
 SL_API struct json_t *sl__schema_tell(const sl_site *site, const char *directory, const char *store);
 /* Whether the root has any store. */
 SL_API bool sl__stores_any(void);

@@ -235,6 +235,43 @@ static void test_python(void **state)
     refuse(GOOD "[worker]\nthreads = 2\n", "SL0104", 4, "no section [worker]", "did you mean [workers]?");
 }
 
+static void test_store(void **state)
+{
+    struct manifest *manifest = parse_good(GOOD);
+    assert_true(manifest->store.connections == 0 &&
+                manifest->store.busy_ms == 0); /* the library's own hold */
+    assert_int_equal(manifest->sqlites.count, 0);
+    manifest_free(manifest);
+    manifest = parse_good(
+        GOOD "service.sqlite.archive =\nservice.sqlite.old-2 =\nservice.sqlite =\n[store]\nconnections = 3\n"
+             "statements = 50\ndatabase_ms = 700\nslow_ms = 10\nbusy_ms = 90\n");
+    assert_true(manifest->store.connections == 3 && manifest->store.statements == 50 &&
+                manifest->store.database_ms == 700 && manifest->store.slow_ms == 10 &&
+                manifest->store.busy_ms == 90);
+    assert_int_equal(manifest->sqlites.count, 2);
+    assert_string_equal(manifest->sqlites.items[0], "archive");
+    assert_string_equal(manifest->sqlites.items[1], "old-2");
+    manifest_free(manifest);
+    refuse(GOOD "[store]\nconnections = 0\n", "SL0108", 5, "a whole number from 1", "connections = 8");
+    refuse(GOOD "[store]\nconection = 1\n", "SL0105", 5, "no key `conection`", "did you mean `connections`?");
+    refuse(GOOD "[stores]\nconnections = 1\n", "SL0104", 4, "no section [stores]", "did you mean [store]?");
+    refuse(GOOD "service.sqlite.archive = x\n", "SL0108", 4, "has the value `x`",
+           "`service.sqlite.archive =`");
+    refuse(GOOD "service.sqlite.a =\nservice.sqlite.b =\nservice.sqlite.a =\n", "SL0106", 6,
+           "first in line 4", "keep one");
+    static const char *const wrong[] = {
+        "", "A", "a_b", "2a", "-a", "a.b", "sqlite", "postgres", "a2345678901234567890123456789012x"};
+    for (size_t i = 0; i < sl_array_size(wrong); i++) {
+        char *text = sl_printf_heap(GOOD "service.sqlite.%s =\n", wrong[i]);
+        refuse(text, "SL0105", 4, "cannot be the name of a database", "a letter first");
+        free(text);
+    }
+    /* The file of the one without a name is called as the application is. */
+    refuse("[production]\nservice.sqlite.chat =\nservice.sqlite =\napp_name = chat\nrunner = src/chat.c\n",
+           "SL0106", 2, "would be the file of service.sqlite", "otherwise");
+    manifest_free(parse_good(GOOD "service.sqlite.chat =\n"));
+}
+
 static void test_syntax(void **state)
 {
     refuse(GOOD "just words\n", "SL0102", 4, "neither a section nor", "comments begin");
@@ -326,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_python),
+        cmocka_unit_test(test_store),
         cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_limits),

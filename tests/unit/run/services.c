@@ -69,6 +69,22 @@ static void test_files(void **state)
     assert_int_equal(access(getenv("CONFIG_FILES"), W_OK), 0);
 }
 
+static void test_named_databases(void **state)
+{
+    unsetenv("CONFIG_SQLITE_ARCHIVE_PATH");
+    unsetenv("CONFIG_SQLITE_OLD_2_PATH");
+    ask("service.sqlite.archive =\nservice.sqlite.old-2 =\n");
+    setenv("CONFIG_SQLITE_ARCHIVE_PATH", "/given", 1);
+    assert_int_equal(services_offer(manifest, &error), 0);
+    char *path = sl_printf_heap("%s/data/old-2.sqlite", scratch);
+    assert_variable("CONFIG_SQLITE_OLD_2_PATH", path);
+    assert_variable("CONFIG_SQLITE_ARCHIVE_PATH", "/given");
+    assert_variable("CONFIG_SQLITE_PATH", NULL);
+    free(path);
+    unsetenv("CONFIG_SQLITE_ARCHIVE_PATH");
+    unsetenv("CONFIG_SQLITE_OLD_2_PATH");
+}
+
 static void test_what_cannot_be_made(void **state)
 {
     ask("service.files =\nservice.secret =\n");
@@ -212,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_is_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_named_databases, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secret, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secret_that_others_read, set_up, tear_down),
