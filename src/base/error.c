@@ -39,7 +39,16 @@ int sl_code_status(int code)
 {
     if (code <= SL_HTTP(100) && code >= SL_HTTP(599))
         return -10000 - code;
-    return code == SL_ECONFLICT ? 409 : code == SL_EDISCONNECTED ? 503 : 500;
+    switch (code) {
+    case SL_ECONFLICT:
+        return 409;
+    case SL_EINVALID:
+        return 422;
+    case SL_EDISCONNECTED:
+        return 503;
+    default:
+        return 500;
+    }
 }
 
 sl_error *sl__error_newv(const sl_site *site, int code, const char *format, va_list arguments)
