@@ -27,6 +27,14 @@
 #include <silver/record.h>
 #include <silver/core.h>
 
+/* What C forbids and compilers of old only warn of does not compile where models are used: a number for a text, an object
+ * of another model, and writing to what was only read. */
+#pragma GCC diagnostic error "-Wint-conversion"
+#pragma GCC diagnostic error "-Wincompatible-pointer-types"
+#if !defined(__clang__) /* there it is part of the one before */
+#pragma GCC diagnostic error "-Wdiscarded-qualifiers"
+#endif
+
 typedef struct sl_model sl_model;
 typedef struct sl_column sl_column;
 typedef struct sl_row sl_row;

@@ -230,7 +230,8 @@ SL_API const sl_node *sl__subselect(const sl_site *site, const sl_selection *fou
 #define SL__SELECTION_NAMED(name, found) SL__LET(name, found, (void)sizeof(name->sl__object), (sl_selection *)name)
 
 /* Raw SQL, for what is not offered here: a literal, in which each ? is a parameter, given by sl_p, which takes
- * integers, reals, texts and expressions. Columns are written as model.column, or alias.column. */
+ * integers, reals, texts and expressions. Columns are written as model.column, or alias.column. A ? in quotes or a
+ * comment is none; that of an operator of PostgreSQL is written twice. */
 #define sl_sql(text, ...) ((sl_clause){sl__raw(SL_HERE, SL_KIND_BOOLEAN, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
 #define sl_sql_integer(text, ...) ((sl_integer_expr){sl__raw(SL_HERE, SL_KIND_INTEGER, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
 #define sl_sql_real(text, ...) ((sl_real_expr){sl__raw(SL_HERE, SL_KIND_REAL, "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})})
@@ -246,6 +247,7 @@ SL_API const sl_node *sl__raw(const sl_site *site, sl_kind type, const char *tex
 
 /* ---- Clauses that are no conditions -------------------------------------------------------------------- */
 
+/* NULL comes first in SQLite and last in PostgreSQL; the reverse where it is descending. */
 #define sl_ascending(x) sl__clause(SL_HERE, SL__NODE_ASCENDING, SL__NODES_1(SL__ANY(x)))
 #define sl_descending(x) sl__clause(SL_HERE, SL__NODE_DESCENDING, SL__NODES_1(SL__ANY(x)))
 #define sl_oldest(x) sl_ascending(x)

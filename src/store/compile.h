@@ -130,6 +130,8 @@ typedef enum sl__raw_kind {
     SL__RAW_COMMENT,   /* to the end of the line, or of the text */
     SL__RAW_END,
 } sl__raw_kind;
+/* Of a name: letters, digits, _, and all that is not ASCII. */
+bool sl__raw_in_name(char c);
 /* What comes next in raw SQL, from *at on, which goes past it. */
 sl__raw_kind sl__raw_next(const char **at, sl__dialect dialect);
 

@@ -326,6 +326,32 @@ static void put_between(sl__writer *w, const sl_node *node)
 
 /* ---- Raw SQL ------------------------------------------------------------------------------------------- */
 
+static int foreign_size(const char *text)
+{
+    int size = text[1] == '?' ? 2 : 1;
+    while (sl__raw_in_name(text[size]))
+        size++;
+    return size;
+}
+
+static bool in_word(char c)
+{
+    return sl__raw_in_name(c) || c == '$';
+}
+
+/* A value in raw SQL. It must not become part of a word beside it: "LIMIT?". */
+static void put_raw_value(sl__writer *w, const sl_node *node, char next)
+{
+    if (w->size && in_word(w->text[w->size - 1]))
+        SL__PUT(w, " ");
+    if (sl__is_parameter(node)) /* texts take the type of what they stand beside */
+        sl__put_parameter(w, &node->value, node, node->type != SL_KIND_TEXT);
+    else
+        sl__put_node(w, node);
+    if (in_word(next))
+        SL__PUT(w, " ");
+}
+
 void sl__put_raw(sl__writer *w, const sl_site *site, const char *text, const sl_node *const *values,
                  size_t count)
 {
@@ -336,23 +362,18 @@ void sl__put_raw(sl__writer *w, const sl_site *site, const char *text, const sl_
         if (kind == SL__RAW_END)
             break;
         in_comment = kind == SL__RAW_COMMENT;
-        if (kind == SL__RAW_FOREIGN)
-            sl__senseless(site, "a parameter is a ? and its value a sl_p(…)",
-                          "sl_sql: \"%.20s…\" in the text", from);
-        if (kind == SL__RAW_MARK) {
+        if (kind == SL__RAW_FOREIGN || (kind == SL__RAW_MARK && w->dialect == SL__SQLITE))
+            sl__senseless(site, "a parameter is a ? and its value a sl_p(…)", "sl_sql: \"%.*s\" in the text",
+                          foreign_size(from), from);
+        if (kind == SL__RAW_MARK)
             SL__PUT(w, "?");
-        } else if (kind == SL__RAW_PARAMETER) {
-            if (used == count)
-                sl__senseless(site, "each ? needs a sl_p(…); a ? that is none is written ??",
-                              "sl_sql: the text has more ? than the %zu values that are given", count);
-            const sl_node *node = values[used++];
-            if (sl__is_parameter(node)) /* texts take the type of what they stand beside */
-                sl__put_parameter(w, &node->value, node, node->type != SL_KIND_TEXT);
-            else
-                sl__put_node(w, node);
-        } else {
+        else if (kind == SL__RAW_PARAMETER && used < count)
+            put_raw_value(w, values[used++], *at);
+        else if (kind == SL__RAW_PARAMETER)
+            sl__senseless(site, "each ? needs a sl_p(…); a ? that is none is written ??",
+                          "sl_sql: the text has more ? than the %zu values that are given", count);
+        else
             sl__put(w, from, (size_t)(at - from));
-        }
     }
     if (used < count)
         sl__senseless(site, "each sl_p(…) needs a ? outside of quotes and comments",

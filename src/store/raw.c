@@ -10,8 +10,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Of a name: letters, digits, _, and all that is not ASCII. */
-static bool in_name(char c)
+bool sl__raw_in_name(char c)
 {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
            (unsigned char)c >= 0x80;
@@ -51,7 +50,7 @@ static const char *past_comment(const char *at, bool nested)
 static const char *past_dollars(const char *at)
 {
     const char *tag = at + 1;
-    while (in_name(*tag))
+    while (sl__raw_in_name(*tag))
         tag++;
     if (*tag != '$' || is_digit(at[1]))
         return NULL;
@@ -66,7 +65,7 @@ static const char *past_dollars(const char *at)
 static const char *past_word(const char *at, sl__dialect dialect)
 {
     const char *end = at;
-    while (in_name(*end) || *end == '$')
+    while (sl__raw_in_name(*end) || *end == '$')
         end++;
     bool escapes = dialect == SL__POSTGRES && end == at + 1 && (*at == 'e' || *at == 'E');
     return escapes && *end == '\'' ? past_quoted(end + 1, '\'', true) : end;
@@ -88,7 +87,7 @@ static bool is_foreign(const char *at, sl__dialect dialect)
 {
     if (dialect == SL__POSTGRES)
         return at[0] == '$' && is_digit(at[1]);
-    return in_name(at[1]);
+    return sl__raw_in_name(at[1]);
 }
 
 sl__raw_kind sl__raw_next(const char **at, sl__dialect dialect)
@@ -123,7 +122,7 @@ sl__raw_kind sl__raw_next(const char **at, sl__dialect dialect)
         *at = dollars ? dollars : here + 1;
         return !dollars && is_foreign(here, dialect) ? SL__RAW_FOREIGN : SL__RAW_TEXT;
     default:
-        *at = in_name(*here) ? past_word(here, dialect) : here + 1;
+        *at = sl__raw_in_name(*here) ? past_word(here, dialect) : here + 1;
         return SL__RAW_TEXT;
     }
 }

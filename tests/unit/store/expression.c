@@ -377,8 +377,9 @@ TASK_TEST(question_marks_that_are_none)
         {"\"?\"\"\" ?", "\"?\"\"\" ?1", "\"?\"\"\" $1::bigint"},
         {"/* ? */?", "/* ? */?1", "/* ? */$1::bigint"},
         {"-- ?\n?", "-- ?\n?1", "-- ?\n$1::bigint"},
-        {"a?b", "a?1b", "a$1::bigintb"},
-        {"?? ?", "? ?1", "? $1::bigint"},
+        {"a?b", "a ?1 b", "a $1::bigint b"},
+        {"?? ?", NULL, "? $1::bigint"},
+        {"a ???", NULL, "a ?$1::bigint"},
         {"'\\' ?", "'\\' ?1", "'\\' $1::bigint"},
         {"`?` ?", "`?` ?1", NULL},
         {"[?] ?", "[?] ?1", NULL},
@@ -389,7 +390,7 @@ TASK_TEST(question_marks_that_are_none)
         {"/* /* */ ? */ ?", NULL, "/* /* */ ? */ $1::bigint"},
         {"$$ ? $$ ?", NULL, "$$ ? $$ $1::bigint"},
         {"$t$ ? $$ ? $u$ $t$ ?", NULL, "$t$ ? $$ ? $u$ $t$ $1::bigint"},
-        {"a$b$?", NULL, "a$b$$1::bigint"},
+        {"a$b$?", NULL, "a$b$ $1::bigint"},
         {"a[?]", NULL, "a[$1::bigint]"},
         {"x::text = ?", NULL, "x::text = $1::bigint"},
         {"a[1:?]", NULL, "a[1:$1::bigint]"},
@@ -476,13 +477,14 @@ static void *refusals(void *data)
             COMPILED(sl_find(person, sl_sql("? = ?", sl_p(1))), SL__ROWS));
     REFUSED("sl_sql: the text has 1 ?, and 2 values are given", "outside of quotes",
             COMPILED(sl_find(person, sl_sql("'?' = ?", sl_p(1), sl_p(2))), SL__ROWS));
-    REFUSED("sl_sql: \"?1…\" in the text", "sl_p(…)",
-            COMPILED(sl_find(person, sl_sql("age = ?1")), SL__ROWS));
-    REFUSED("sl_sql: \":name…\" in the text", "sl_p(…)",
+    REFUSED("sl_sql: \"?1\" in the text", "sl_p(…)", COMPILED(sl_find(person, sl_sql("age = ?1")), SL__ROWS));
+    REFUSED("sl_sql: \":name\" in the text", "sl_p(…)",
             COMPILED(sl_find(person, sl_sql("age = :name")), SL__ROWS));
-    REFUSED("sl_sql: \"$1…\" in the text", "sl_p(…)",
+    REFUSED("sl_sql: \"$1\" in the text", "sl_p(…)",
             sl__compile_raw(SL_HERE, "SELECT $1", (const sl_node *const[]){NULL}, SL__POSTGRES,
                             &(sl__statement){0}));
+    REFUSED("sl_sql: \"??\" in the text", "sl_p(…)",
+            COMPILED(sl_find(person, sl_sql("name ?? 'x'")), SL__ROWS));
     REFUSED("person.age: no table is known here", "into the SQL",
             sl__compile_raw(SL_HERE, "SELECT ?", (const sl_node *const[]){sl_p(person_.age), NULL},
                             SL__SQLITE, &(sl__statement){0}));
