@@ -1,0 +1,8 @@
+/* sl_boolean_expr */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    FIND(sl_and(person_.active, sl_eq(person_.age, 1))); /* wrong */
+}

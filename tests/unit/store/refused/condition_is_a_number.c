@@ -1,0 +1,8 @@
+/* sl_clause */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    FIND(sl_not(1)); /* wrong */
+}

@@ -1,0 +1,8 @@
+/* sl_text_expr */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    FIND(sl_ascending(sl_lower(person_.age))); /* wrong */
+}

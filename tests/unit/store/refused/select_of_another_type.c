@@ -1,0 +1,8 @@
+/* sl_text_expr */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    (void)sl_select(busy, person_, SL_AS(.name = person_.name, .count = person_.name, .boss = sl_whole(person_))); /* wrong */
+}

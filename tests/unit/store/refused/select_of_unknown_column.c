@@ -1,0 +1,8 @@
+/* number */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    (void)sl_select(busy, person_, SL_AS(.number = sl_count_all())); /* wrong */
+}

@@ -1,0 +1,8 @@
+/* sl_integer_expr */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    sl_set_expression(person, edited, age, person_.name); /* wrong */
+}

@@ -1,0 +1,8 @@
+/* text */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    FIND(sl_eq(person_.age, sl_sql_integer(text))); /* wrong */
+}

@@ -1,0 +1,8 @@
+/* read-only or const-qualified */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    sl_first(sl_find(person, sl_ascending(person_.id)))->age = 41; /* wrong */
+}

@@ -1,0 +1,8 @@
+/* read-only or const-qualified */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    p->age = 41; /* wrong */
+}
