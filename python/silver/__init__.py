@@ -318,7 +318,7 @@ def subscribe(channel, event=None):
 
 def emit_on_commit(channel, event, payload=None):
     """emit, once the transaction that holds here is committed, and not at all if it is not; outside of one at once."""
-    transaction = _load("transaction").begun()
+    transaction = _load("_transaction").begun()
     if transaction is None:
         emit(channel, event, payload)
     else:

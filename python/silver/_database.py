@@ -14,7 +14,7 @@ import re
 import threading
 
 import silver
-from silver import transaction as transactions
+from silver import _transaction as transactions
 
 CONNECTIONS = 20  # to each database, of each process
 WAIT = 5.0  # seconds, for a connection or for other writers
@@ -33,15 +33,13 @@ class Turns:
         self.lock = threading.Lock()
 
     def ask(self):
-        """A future that is done when it is one's turn."""
-        future = concurrent.futures.Future()
+        """None: it is one's turn; or a future that is done when it is."""
         with self.lock:
             if self.count:
                 self.count -= 1
-                future.set_result(None)
-            else:
-                self.line.append(future)
-        return future
+                return None
+            self.line.append(concurrent.futures.Future())
+            return self.line[-1]
 
     def give_back(self):
         with self.lock:
@@ -57,11 +55,13 @@ class Turns:
             self.give_back()
 
     def _late(self):
-        return silver.Error("%s within %g s" % (self.what, WAIT), _EBUSY, "transactions that wait for something else hold others up: "
-                            "do the waiting before or after them")
+        return silver.Error("%s within %g s" % (self.what, WAIT), _EBUSY, "transactions that wait for something else hold "
+                            "others up: do the waiting before or after them")
 
     def wait(self):
         future = self.ask()
+        if future is None:
+            return
         try:
             future.result(WAIT)
         except concurrent.futures.TimeoutError:
@@ -75,7 +75,7 @@ class Turns:
         import asyncio
 
         future = self.ask()
-        if future.done():
+        if future is None:
             return
         try:
             await asyncio.wait_for(asyncio.wrap_future(future), WAIT)
@@ -234,20 +234,25 @@ def configured():
             if os.environ.get(variable)]
 
 
+def _only():
+    """The name of the one that there is."""
+    there = configured()
+    if len(there) > 1:
+        raise silver.Error("which database is meant? There are %s" % " and ".join(there), _EINVAL,
+                           "name it: silver.database(%r)" % there[0])
+    return there[0] if there else "sqlite"
+
+
 def service(name=None):
-    if name is None:
-        there = configured()
-        if len(there) > 1:
-            raise silver.Error("which database is meant? There are %s" % " and ".join(there), _EINVAL,
-                               "name it: silver.database(%r)" % there[0])
-        name = there[0] if there else "sqlite"
     found = _services.get(name)
-    if found is None:
-        with _lock:
-            found = _services.get(name)
-            if found is None:
-                found = _services[name] = Service(name, _driver(name))
-    return found
+    if found is not None:
+        return found
+    its_name = _only() if name is None else name
+    with _lock:
+        if its_name not in _services:
+            _services[its_name] = Service(its_name, _driver(its_name))
+        _services[name] = _services[its_name]
+        return _services[name]
 
 
 def _driver(name):
@@ -277,6 +282,7 @@ def _forked():
         _inherited.append(each.idle)
     _services.clear()
     _lock = threading.Lock()
+    transactions._pool = None
 
 
 _inherited = []
@@ -340,16 +346,21 @@ def _claim(transaction, name):
     """(the connection, None) if it is there; (None, a future) if somebody else opens it; (None, None): we do."""
     with transaction.lock:
         connection = transaction.databases.get(name)
-        other = transaction.opening.get(name) if connection is None else None
-        if connection is None and other is None:
-            transaction.check()
-            transaction.opening[name] = concurrent.futures.Future()
-        return connection, other
+        if connection is not None:
+            return connection, None
+        if name in transaction.opening:
+            transaction.opening[name] = transaction.opening[name] or concurrent.futures.Future()
+            return None, transaction.opening[name]
+        transaction.check()
+        transaction.opening[name] = None
+        return None, None
 
 
 def _claimed(transaction, name):
     with transaction.lock:
-        transaction.opening.pop(name).set_result(None)
+        waited_for = transaction.opening.pop(name)
+    if waited_for is not None:
+        waited_for.set_result(None)
 
 
 def open(transaction, its):

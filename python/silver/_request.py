@@ -5,7 +5,8 @@ is when the application raises. What a streaming body does after the head was se
 
 import threading
 
-from silver.transaction import Transaction, _doomed, _original, in_thread
+import silver
+from silver._transaction import Transaction, beside_loop, doomed, in_thread, original
 
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
@@ -31,14 +32,16 @@ class Request:
             return self.transaction
 
     def _finish(self, commit):
-        transaction, error = self.transaction, None
+        transaction = self.transaction
         try:
             if commit:
                 transaction.commit()
             else:
+                if transaction.cause is not None:  # nobody else may have told it
+                    silver.log.info("what the request did is undone: %s", transaction.cause)
                 transaction.abort()
-        except BaseException as raised:
-            self.failure = error = raised
+        except BaseException as error:
+            self.failure = error
             raise
         finally:
             self.transaction = None
@@ -50,7 +53,7 @@ class Request:
         """Called before the head goes out, and before the end of the body: raises if the client must not hear of success."""
         with self.lock:
             if not self.started and self.failure is not None and status < 400:
-                raise _doomed(self.failure) from _original(self.failure)
+                raise doomed(self.failure) from original(self.failure)
             if self.transaction is not None:
                 self._finish(self.started or self._succeeds(status))
             self.started = True
@@ -58,14 +61,15 @@ class Request:
     def end(self, failed):
         """The request is over."""
         with self.lock:
-            try:
-                if self.transaction is not None:
-                    self._finish(self.started and not failed)
-            finally:
-                self.ended = True
-                reserved, self.reserved = self.reserved, {}
-                for connection in reserved.values():
-                    connection._service.take_back(connection)
+            transaction, self.transaction = self.transaction, None
+            reserved, self.reserved = self.reserved, {}
+            self.ended = True
+        try:
+            if transaction is not None:
+                beside_loop(transaction.commit if self.started and not failed else transaction.abort)
+        finally:
+            for connection in reserved.values():
+                connection._service.take_back(connection)
 
     # -- connections
 

@@ -9,7 +9,7 @@ transaction is committed when its request or `with` ends; store.rollback() dooms
 
 import silver
 from silver import _database
-from silver import transaction as transactions
+from silver import _transaction as transactions
 
 try:
     from storm.database import ConnectionWrapper, CursorWrapper

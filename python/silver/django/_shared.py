@@ -10,7 +10,7 @@ connection, and for the transaction that holds."""
 
 import silver
 from silver import _database
-from silver import transaction as transactions
+from silver import _transaction as transactions
 
 _ATTRIBUTES = ("connection", "autocommit", "in_atomic_block", "savepoint_ids", "commit_on_exit", "needs_rollback", "rollback_exc",
                "run_on_commit", "run_commit_hooks_on_set_autocommit_on", "closed_in_transaction", "errors_occurred", "close_at",

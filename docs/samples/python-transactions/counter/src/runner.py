@@ -19,12 +19,13 @@ def count():
 
 
 async def live(send):
-    """A line whenever somebody came. Each look is a transaction of its own: the stream lasts, and none of them does."""
+    """A line whenever somebody came, and empty ones, which find out whether the client is still there. Each look is a
+    transaction of its own: the stream lasts, and none of them does."""
     seen = None
     while True:
         async with silver.transaction(read_only=True):
             now = await asyncio.to_thread(count)
-        line = b"%d\n" % now if now != seen else b""
+        line = b"%d\n" % now if now != seen else b"\n"
         await send({"type": "http.response.body", "body": line, "more_body": True})
         seen = now
         await asyncio.sleep(0.1)
