@@ -226,7 +226,6 @@ struct sl_model {
 struct sl_row {
     sl_model *model;
     sl_session *session; /* NULL: none yet */
-    struct sl_row *next; /* in the identity map */
     void *snapshot;      /* as it was read; NULL: not edited */
     struct sl__pending *pending; /* what is filled in when it is written: links to new objects, expressions */
     const sl_site *site;         /* where it was last made, edited or removed */

@@ -69,10 +69,10 @@ static void roll_back(sl_session *s)
     if (s->connection)
         s->store->driver->rollback(s->connection);
     s->connection = NULL;
-    for (uint32_t i = 0; i < s->map_size; i++)
-        for (sl_row *row = s->map[i]; row; row = row->next)
-            if (row->model->invalidated)
-                row->model->invalidated(row);
+    uint32_t position = 0;
+    for (sl_row *row; (row = sl__map_next(s, &position));)
+        if (row->model->invalidated)
+            row->model->invalidated(row);
 }
 
 static void *run_before_abort(void *data)

@@ -286,13 +286,13 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
         sl__map_add(session, table, row);
     } else if (row->state == SL__ROW_REMOVED) {
         row->state = SL__ROW_GONE;
-        sl__map_remove(session, table, row);
+        sl__map_remove(session, row);
     } else {
         if (info->version >= 0)
             ++*(int64_t *)((char *)row + info->all[info->version].offset);
         for (unsigned i = 0; i < info->key_count; i++)
             if (write->columns >> info->keys[i] & 1) {
-                sl__map_remove(session, table, row);
+                sl__map_remove(session, row);
                 sl__map_add(session, table, row);
                 break;
             }

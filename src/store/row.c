@@ -1,14 +1,9 @@
-/* row.c: objects, and the map by which a session has one for each key.
- *
- * The map is a hash table of chains through the objects themselves. The hash is of the model's number and the
- * key, and is kept in the object, so that growing does not look at keys again. */
+/* row.c: objects: their keys, how they are read, and what they are called. */
 #include "store/store.h"
 #include "core/task.h"
 
 #include <inttypes.h>
 #include <jansson.h>
-
-enum { MAP_FIRST = 64 };
 
 /* ---- Keys ---------------------------------------------------------------------------------------------- */
 
@@ -38,116 +33,6 @@ void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_valu
             ret_values[i].text = sl_view_of(parts[i].text);
         ret_values[i].null = parts[i].kind == SL_KIND_TEXT && !parts[i].text;
     }
-}
-
-static uint64_t mixed(uint64_t h, uint64_t value)
-{
-    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 32;
-}
-
-/* Integers that follow each other stay neighbours: reading a range of keys goes through the map in order. */
-static uint32_t hash_of_integer(const sl__table *table, int64_t key)
-{
-    uint64_t k = (uint64_t)key;
-    return (uint32_t)(k ^ k >> 16 ^ k >> 32 ^ k >> 48) + table->model->index * UINT32_C(0x9E3779B9);
-}
-
-static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
-{
-    if (table->info->key_count == 1 && key->kind == SL_KIND_INTEGER)
-        return hash_of_integer(table, key->integer);
-    uint64_t h = table->model->index;
-    for (unsigned i = 0; i < table->info->key_count; i++) {
-        if (key[i].kind == SL_KIND_INTEGER) {
-            h = mixed(h, (uint64_t)key[i].integer);
-        } else if (key[i].kind == SL_KIND_UUID) {
-            uint64_t words[2];
-            memcpy(words, key[i].uuid.bytes, sizeof words);
-            h = mixed(mixed(h, words[0]), words[1]);
-        } else {
-            h = mixed(h, key[i].text ? sl__shape_of(key[i].text, strlen(key[i].text)) : 0);
-        }
-    }
-    return (uint32_t)h;
-}
-
-static bool same_part(const sl_key_part *a, const sl_key_part *b)
-{
-    if (a->kind == SL_KIND_INTEGER)
-        return a->integer == b->integer;
-    if (a->kind == SL_KIND_UUID)
-        return memcmp(&a->uuid, &b->uuid, sizeof a->uuid) == 0;
-    return a->text && b->text && strcmp(a->text, b->text) == 0;
-}
-
-static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part *key)
-{
-    const sl__model_info *info = table->info;
-    if (row->model->index != table->model->index)
-        return false;
-    if (info->key_count == 1 && key->kind == SL_KIND_INTEGER)
-        return *(const int64_t *)((const char *)row + info->all[info->keys[0]].offset) == key->integer;
-    sl_key_part own[SL__KEY_PARTS];
-    sl__key_of(info, row, own);
-    for (unsigned i = 0; i < info->key_count; i++)
-        if (!same_part(&own[i], &key[i]))
-            return false;
-    return true;
-}
-
-/* ---- The map ------------------------------------------------------------------------------------------- */
-
-sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key)
-{
-    if (!session->map_size)
-        return NULL;
-    uint32_t hash = hash_of(table, key);
-    for (sl_row *row = session->map[hash & (session->map_size - 1)]; row; row = row->next)
-        if (row->hash == hash && has_key(table, row, key))
-            return row;
-    return NULL;
-}
-
-static void map_grow(sl_session *session)
-{
-    uint32_t size = session->map_size ? 2 * session->map_size : MAP_FIRST;
-    sl_row **map = sl_arena_zalloc(session->arena, size * sizeof *map);
-    for (uint32_t i = 0; i < session->map_size; i++)
-        for (sl_row *row = session->map[i], *next; row; row = next) {
-            next = row->next;
-            row->next = map[row->hash & (size - 1)];
-            map[row->hash & (size - 1)] = row;
-        }
-    session->map = map;
-    session->map_size = size;
-}
-
-void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
-{
-    if (session->map_count >= session->map_size)
-        map_grow(session);
-    sl_key_part key[SL__KEY_PARTS];
-    sl__key_of(table->info, row, key);
-    row->hash = hash_of(table, key);
-    sl_row **bucket = &session->map[row->hash & (session->map_size - 1)];
-    row->next = *bucket;
-    *bucket = row;
-    session->map_count++;
-}
-
-void sl__map_remove(sl_session *session, const sl__table *table, sl_row *row)
-{
-    (void)table;
-    if (!session->map_size)
-        return;
-    for (sl_row **link = &session->map[row->hash & (session->map_size - 1)]; *link; link = &(*link)->next)
-        if (*link == row) {
-            *link = row->next;
-            row->next = NULL;
-            session->map_count--;
-            return;
-        }
 }
 
 /* ---- JSON that objects hold ---------------------------------------------------------------------------- */
@@ -316,7 +201,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         read_into(&running, table->info, 0, row, session->arena);
         loaded(session, row);
     } else {
-        sl__map_remove(session, table, row);
+        sl__map_remove(session, row);
         row->state = SL__ROW_GONE;
     }
     return found;
@@ -327,10 +212,10 @@ void sl__session_refresh(const sl_site *site, sl_session *session, const sl__tab
     /* Those that go are taken out of the map meanwhile: first note who is there. */
     sl_row **rows = sl_arena_alloc(session->arena, (session->map_count + 1) * sizeof *rows);
     size_t count = 0;
-    for (uint32_t i = 0; i < session->map_size; i++)
-        for (sl_row *row = session->map[i]; row; row = row->next)
-            if (row->state == SL__ROW_STORED && row->model->index == table->model->index)
-                rows[count++] = row;
+    uint32_t position = 0;
+    for (sl_row *row; (row = sl__map_next(session, &position));)
+        if (row->state == SL__ROW_STORED && row->model->index == table->model->index)
+            rows[count++] = row;
     for (size_t i = 0; i < count; i++)
         sl__row_refresh(site, session, table, rows[i]);
 }

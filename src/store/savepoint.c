@@ -71,7 +71,7 @@ static void undo_object(const sl_site *site, sl_session *s, const sl__touched *t
     sl__table *table = sl__row_table(site, row);
     if (touched->inserted) {
         if (row->state == SL__ROW_STORED)
-            sl__map_remove(s, table, row);
+            sl__map_remove(s, row);
         row->state = SL__ROW_FREE;
     } else if (row->state == SL__ROW_GONE) {
         row->state = SL__ROW_STORED;

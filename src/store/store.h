@@ -209,7 +209,8 @@ struct sl_session {
     sl_session *next;
     sl__connection *connection;
     sl_arena *arena;
-    sl_row **map; /* identity: buckets */
+    sl_row **map; /* identity: map_size slots, and their hashes behind them */
+    uint32_t *map_hashes;
     uint32_t map_size, map_count;
     sl_row **todo;
     uint32_t todo_count, todo_size;
@@ -271,10 +272,12 @@ static inline uint64_t *sl__nulls_of(const sl_row *row)
 enum { SL__KEY_PARTS = 8 };
 void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts);
 void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values);
-/* The identity map: objects by model and key. */
+/* map.c: the identity map: objects by model and key. */
 sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key);
 void sl__map_add(sl_session *session, const sl__table *table, sl_row *row);
-void sl__map_remove(sl_session *session, const sl__table *table, sl_row *row);
+void sl__map_remove(sl_session *session, sl_row *row);
+/* All objects, in no order, from *position 0 on; NULL after the last. None may come or go meanwhile. */
+sl_row *sl__map_next(const sl_session *session, uint32_t *position);
 /* An object that was read at a cursor's row, its columns from `first` on: the session's own where it has it.
  */
 sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first);
