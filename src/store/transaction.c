@@ -239,7 +239,7 @@ void *sl__transact_request(const sl_site *site, sl_task_fn *fn, void *data, bool
     if (!stores || sl_transaction_current())
         return fn(data);
     run r = {.fn = fn, .data = data};
-    r.transaction = transaction_new(site, stores, "of the request", &(sl_transact_options){0});
+    r.transaction = transaction_new(site, stores, "the request", &(sl_transact_options){0});
     r.transaction->request = true;
     r.transaction->statements_max = stores->options.statements;
     r.transaction->ms_max = stores->options.database_ms;
