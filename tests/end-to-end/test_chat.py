@@ -1,14 +1,18 @@
 """apps/chat with real browsers: what people see, and what may break under them without their losing a word."""
 
+import http.client
 import itertools
 import json
 import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import websocket
 from playwright.sync_api import expect
 
 from chat_helpers import (
@@ -97,13 +101,89 @@ def test_many_words_over_many_deaths(browser, chat):
             assert [t for t in ada.texts() if t.startswith(author)] == [f"{author} {i}" for i in range(12)]
 
 
+def text_of(message):
+    return "".join(piece["text"] for piece in message["pieces"])
+
+
+def texts(slot, room="lobby"):
+    """The last 50 messages of a room."""
+    _, _, text = request(f"{slot.url}/rooms/{room}/messages", Accept="application/json")
+    return [text_of(message) for message in json.loads(text)["messages"]]
+
+
+def stored(chat):
+    """All that was said, in the order of its numbers."""
+    with closing(sqlite3.connect(chat.database)) as db:
+        return [body for (body,) in db.execute("SELECT body FROM message ORDER BY id")]
+
+
 def test_what_was_acknowledged_survives_the_death_of_all(chat):
     slot = chat.serve()
     for i in range(20):
         say(slot, "Ada", f"kept {i}")
     kill_all(slot)
-    _, _, text = request(chat.serve().url + "/rooms/lobby/messages", Accept="application/json")
-    assert ["".join(p["text"] for p in m["pieces"]) for m in json.loads(text)["messages"]] == [f"kept {i}" for i in range(20)]
+    assert texts(chat.serve()) == [f"kept {i}" for i in range(20)]
+
+
+def hear(slot, count):
+    """What a listener is told, from the beginning on: the numbers and the texts of so many messages."""
+    with closing(websocket.create_connection(slot.url.replace("http", "ws") + "/rooms/lobby/live", timeout=PATIENCE,
+                                             origin=slot.url, http_no_proxy=["*"])) as live:
+        heard = []
+        while len(heard) < count:
+            message = json.loads(live.recv())
+            if message:
+                heard.append((message["id"], text_of(message)))
+        return heard
+
+
+def test_many_speak_at_once_on_two_slots(chat):
+    """Whoever listens, and wherever, hears all of it, once, in one order: that of the numbers."""
+    slots = [chat.serve(0), chat.serve(1)]
+    speakers, words = 16, 25
+
+    def speak(speaker):
+        return [say(slots[speaker % 2], f"Speaker {speaker}", f"{speaker}: {i}") for i in range(words)]
+
+    with ThreadPoolExecutor(speakers + 4) as pool:
+        listening = [pool.submit(hear, slot, speakers * words) for slot in slots * 2]
+        said = list(pool.map(speak, range(speakers)))
+        heard = [listener.result() for listener in listening]
+    assert all(one == heard[0] for one in heard)
+    assert heard[0] == sorted(heard[0])
+    assert [text for _, text in heard[0]] == stored(chat)
+    for speaker, own in enumerate(said):
+        assert [text for _, text in heard[0] if text.startswith(f"{speaker}: ")] == own
+
+
+def test_what_many_were_acknowledged_survives_the_death_of_all(chat):
+    """Killed while many messages share a commit, each sent by two at once: what was acknowledged to one of them is there, once,
+    and what was not can be sent again."""
+    slot = chat.serve()
+    said = [[f"{speaker}: {i}" for i in range(200)] for speaker in range(8)]
+    acknowledged = []
+
+    def speak(words):
+        try:
+            for body in words:
+                acknowledged.append(say(slot, "Ada", body, nonce=body))
+        except (OSError, http.client.HTTPException):
+            pass  # the instance is dead
+
+    with ThreadPoolExecutor(2 * len(said)) as pool:
+        speaking = [pool.submit(speak, words) for words in said * 2]
+        wait_for(lambda: len(acknowledged) > 200, "the talk")
+        kill_all(slot)
+        for speaker in speaking:
+            speaker.result()
+    assert len(acknowledged) < 2 * sum(map(len, said))
+    slot = chat.serve()
+    assert set(acknowledged) <= set(stored(chat))
+    again = [body for words in said for body in words[:40]]
+    for body in again:
+        say(slot, "Ada", body, nonce=body)
+    assert set(again) <= set(stored(chat))
+    assert len(stored(chat)) == len(set(stored(chat)))
 
 
 def test_another_history_loads_the_page_again(browser, chat):
@@ -152,7 +232,7 @@ def test_each_day_begins_once(browser, chat):
         assert days.count() == 1
         assert ada.page.locator(".messages > :first-child").get_attribute("class") == "day"
     with sqlite3.connect(chat.database) as database:
-        database.execute("UPDATE message SET sent = sent - 7 * 86400000")
+        database.execute("UPDATE message SET sent = sent - 7 * 86400000000")
     with visiting(browser, slot, "Ada") as ada:
         ada.wait_live()
         days = ada.page.locator(".day")
@@ -243,14 +323,19 @@ def test_everything_works_without_scripts(browser, served):
 
 
 def test_a_form_sent_twice_counts_once_and_a_used_form_counts_anew(served, room):
-    first = json.loads(request(served.url + f"/rooms/{room.replace(' ', '%20')}", {"body": "one", "nonce": "n1"},
-                               name="Ada", Accept="application/json")[2])
-    again = json.loads(request(served.url + f"/rooms/{room.replace(' ', '%20')}", {"body": "one", "nonce": "n1"},
-                               name="Ada", Accept="application/json")[2])
-    other = json.loads(request(served.url + f"/rooms/{room.replace(' ', '%20')}", {"body": "two", "nonce": "n1"},
-                               name="Ada", Accept="application/json")[2])
-    assert again == first
-    assert other["id"] > first["id"]
+    def post(body, nonce="n1", name="Ada", where=room):
+        status, _, text = request(f"{served.url}/rooms/{where.replace(' ', '%20')}", {"body": body, "nonce": nonce},
+                                  name=name, Accept="application/json")
+        assert status == 200
+        return json.loads(text)
+
+    first = post("one")
+    assert post("one") == first
+    assert post(" one\r\n", where=room.upper()) == first
+    others = [post("two"), post("one", nonce="n2"), post("one", name="Grace"), post("one", where="lobby"),
+              post("one", nonce=""), post("one", nonce=""), post("one", nonce="x" * 65), post("one", nonce="x" * 65)]
+    numbers = [message["id"] for message in [first, *others]]
+    assert numbers == sorted(set(numbers))
 
 
 # ---- What strangers try ----------------------------------------------------------------------------------
@@ -319,6 +404,20 @@ def test_rooms_are_the_same_in_any_case(served):
     assert request(served.url + "/rooms", {"room": "kÜCHE CO".replace("Ü", "ü")})[0] == 303
     assert request(served.url + "/rooms/K%C3%BCCHE%20cO")[0] == 200
     assert request(served.url + "/")[2].count('class="room-name">K') == 1
+
+
+def test_there_is_an_end_to_rooms(chat):
+    """1000 of them, also where several instances are asked at once; those that are there can always be gone to."""
+    slots = [chat.serve(0), chat.serve(1)]
+    with closing(sqlite3.connect(chat.database)) as db, db:
+        db.executemany("INSERT INTO room VALUES (?, 0)", [(f"room {i}",) for i in range(994)])
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda i: request(slots[i % 2].url + "/rooms", {"room": f"more {i}"}), range(10)))
+    assert sorted(status for status, _, _ in answers) == [303] * 5 + [503] * 5
+    assert all("There are 1000 rooms already" in text for status, _, text in answers if status == 503)
+    assert request(slots[0].url + "/rooms", {"room": "ROOM 7"})[0] == 303
+    with closing(sqlite3.connect(chat.database)) as db:
+        assert db.execute("SELECT count(*) FROM room").fetchone() == (1000,)
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1e9", "99999999999999999999", ""])
@@ -464,24 +563,61 @@ def test_a_file_that_is_no_database_is_named(chat):
     chat.database.parent.mkdir()
     chat.database.write_bytes(b"This is not a database. " * 200)
     slot = chat.serve(ready=False)
-    wait_for(lambda: "cannot open the chat's history" in slot.said() or slot.process.poll() is not None, "the complaint")
-    wait_for(lambda: str(chat.database) in slot.said(), "the file's name")
-    wait_for(lambda: "put a backup in its place" in slot.said(), "the advice")
+    wait_for(lambda: f"cannot open {chat.database}: file is not a database" in slot.said(), "the complaint")
+    wait_for(lambda: "name another file" in slot.said(), "the advice")
     assert chat.database.read_bytes().startswith(b"This is not a database. ")
 
 
 def test_a_path_that_cannot_be_opened_is_named(chat):
     chat.database.mkdir(parents=True)
     slot = chat.serve(ready=False)
-    wait_for(lambda: f"cannot open the chat's history in {chat.database}" in slot.said(), "the complaint")
+    wait_for(lambda: f"cannot open {chat.database}: it is a directory" in slot.said(), "the complaint")
 
 
 def test_a_database_of_a_newer_version_is_left_alone(chat):
-    chat.database.parent.mkdir()
-    with sqlite3.connect(chat.database) as db:
-        db.execute("PRAGMA user_version = 9")
+    slot = chat.serve()
+    slot.stop()
+    with closing(sqlite3.connect(chat.database)) as db, db:
+        db.execute("INSERT INTO sl_patch VALUES (9, 'of-tomorrow', '', 0)")
+        before = list(db.iterdump())
     slot = chat.serve(ready=False)
-    wait_for(lambda: "newer version of the chat" in slot.said(), "the complaint")
+    wait_for(lambda: "patch 9 (of-tomorrow) was applied" in slot.said() and "or a newer one" in slot.said(), "the complaint")
+    slot.stop()
+    with closing(sqlite3.connect(chat.database)) as db:
+        assert list(db.iterdump()) == before
+
+
+def test_a_database_from_before_goes_on(chat):
+    """Of a version whose times were milliseconds, and which knew of no patches."""
+    chat.database.parent.mkdir()
+    with closing(sqlite3.connect(chat.database)) as db:
+        db.executescript("""
+            PRAGMA journal_mode = WAL;
+            CREATE TABLE room (name TEXT PRIMARY KEY COLLATE NOCASE, made INTEGER NOT NULL) STRICT;
+            CREATE TABLE message (
+              id INTEGER PRIMARY KEY AUTOINCREMENT,
+              room TEXT NOT NULL, author TEXT NOT NULL, nonce TEXT NOT NULL, body TEXT NOT NULL, sent INTEGER NOT NULL,
+              UNIQUE (room, author, nonce)) STRICT;
+            CREATE INDEX message_of_room ON message (room, id);
+            INSERT INTO room VALUES ('lobby', 0), ('Kitchen', 1700000000123);
+            INSERT INTO message VALUES (7, 'lobby', 'Ada', 'n', 'of old', 1600000000456);
+            PRAGMA user_version = 1;
+        """)
+    for _ in range(2):  # once only
+        slot = chat.serve()
+        _, _, text = request(slot.url + "/rooms/lobby/messages")
+        message = json.loads(text)["messages"][0]
+        assert (message["id"], message["sent"], text_of(message)) == (7, 1600000000, "of old")
+        assert request(slot.url + "/rooms/KITCHEN")[0] == 200
+        say(slot, "Ada", "of old", nonce="n")
+        slot.stop()
+    say(chat.serve(), "Ada", "of now")
+    with closing(sqlite3.connect(chat.database)) as db:
+        assert db.execute("SELECT id, sent FROM message WHERE body = 'of old'").fetchall() == [(7, 1600000000456000)]
+        assert db.execute("SELECT made FROM room WHERE name = 'kitchen'").fetchone() == (1700000000123000,)
+        now, newer = db.execute("SELECT unixepoch() - sent / 1000000, id > 7 FROM message WHERE body = 'of now'").fetchone()
+        assert 0 <= now < 600 and newer
+        assert db.execute("PRAGMA user_version").fetchone()[0] > 1  # that version leaves it alone from now on
 
 
 def test_what_cannot_be_stored_is_not_acknowledged(chat):
@@ -493,21 +629,22 @@ def test_what_cannot_be_stored_is_not_acknowledged(chat):
     status, _, _ = request(slot.url + "/rooms/lobby", {"body": "during", "nonce": "n"}, name="Ada")
     assert status == 500
     wait_for(lambda: "database is locked" in slot.said() and "fuser -v" in slot.said(), "the error and the advice")
+    assert texts(slot) == ["before"]  # reading goes on, and so does what needs no database
+    assert request(slot.url + "/name", {"name": "Ada", "room": "lobby"})[0] == 303
     blocker.execute("ROLLBACK")
     blocker.close()
     say(slot, "Ada", "during", nonce="n")
-    texts = [m["pieces"][0]["text"] for m in json.loads(request(slot.url + "/rooms/lobby/messages")[2])["messages"]]
-    assert texts == ["before", "during"]
+    assert texts(slot) == ["before", "during"]
 
 
-def test_the_history_by_itself(silver, tmp_path):
-    """apps/chat/tests/history.c, compiled as `silver` compiles an application and linked with the library beside it."""
+def test_the_text_by_itself(silver, tmp_path):
+    """apps/chat/tests/text.c, compiled as `silver` compiles an application and linked with the library beside it."""
     library = Path(silver).resolve().parent
-    flags = subprocess.check_output(["pkg-config", "--cflags", "--libs", "sqlite3", "jansson"], text=True).split()
-    sources = [ROOT / "apps/chat" / name for name in ("tests/history.c", "src/history.c", "src/text.c")]
-    program = tmp_path / "history"
+    flags = subprocess.check_output(["pkg-config", "--cflags", "--libs", "jansson"], text=True).split()
+    sources = [ROOT / "apps/chat" / name for name in ("tests/text.c", "src/text.c")]
+    program = tmp_path / "text"
     subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-fexceptions", "-Wall", "-Wextra", "-Werror", "-g", "-O1",
                     "-I", ROOT / "include", *sources, "-o", program, f"-L{library}", f"-Wl,-rpath,{library}", "-lsilver",
                     *flags], check=True)
-    done = subprocess.run([program, tmp_path / "history.sqlite"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout

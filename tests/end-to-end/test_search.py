@@ -119,7 +119,7 @@ def test_results_come_in_pages(chat):
     slot = chat.serve()
     with contextlib.closing(sqlite3.connect(chat.database)) as db, db:
         db.executemany("INSERT INTO message (room, author, nonce, body, sent) VALUES ('lobby', 'Ada', ?, ?, ?)",
-                       [(str(i), f"message {i}", 1700000000000 + i) for i in range(1, 51)])
+                       [(str(i), f"message {i}", 1700000000000000 + i) for i in range(1, 51)])
     pages = [found(slot, "message", page=page) for page in (1, 2, 3, 4)]
     assert [len(page) for page in pages] == [20, 20, 10, 0]
     assert sum(pages, []) == [f"message {i}" for i in range(50, 0, -1)]
@@ -260,6 +260,23 @@ def test_a_damaged_or_missing_index_is_made_anew(chat):
     for file in index.parent.glob("search.sqlite*"):
         file.unlink()
     assert found(chat.serve(), "still") == ["still there"]
+
+
+def test_an_index_from_before_is_made_anew(chat):
+    """Of a chat whose times were milliseconds, in its database and in the marks of the index."""
+    slot = chat.serve()
+    say(slot, "Ada", "of old", nonce="n")
+    assert found(slot, "old") == ["of old"]
+    slot.stop()
+    with contextlib.closing(sqlite3.connect(chat.database)) as db:
+        db.executescript("UPDATE message SET sent = 1600000000456; DROP TABLE sl_patch; PRAGMA user_version = 1")
+    with contextlib.closing(sqlite3.connect(chat.directory / "data" / "search.sqlite")) as db, db:
+        db.execute("UPDATE progress SET mark = 'Ada n 1600000000456'")
+        db.execute("UPDATE document SET sent = 1600000000456000")
+    slot = chat.serve()
+    assert found(slot, "old after:2019 before:2021") == ["of old"]
+    say(slot, "Ada", "of now")
+    assert found(slot, "author:Ada") == ["of now", "of old"]
 
 
 def test_reindex_makes_the_index_anew_while_it_is_used(chat, command):

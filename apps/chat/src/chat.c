@@ -5,11 +5,11 @@
  * listens on a WebSocket, so that messages come by themselves. */
 #include "pages.h"
 #include "show.h"
-#include "text.h"
 
 enum {
     PAGE = 50,            /* messages on one page */
-    ROOMS = 100,          /* rooms in the list */
+    ROOMS_SHOWN = 100,    /* in the list */
+    ROOMS_MAX = 1000,     /* that there may be */
     HEARTBEAT_MS = 20000, /* a listener hears something at least so often */
     YEAR_S = 365 * 86400, /* how long a name is remembered */
     FORM_SIZE =
@@ -17,7 +17,7 @@ enum {
 };
 
 /* Somebody said something in this channel's room. It carries no message: listeners read that from the
- * history. */
+ * database. */
 SL_EVENT(message_said);
 
 /* The fields of our forms: what was typed, and what was wrong with it (NULL: nothing). */
@@ -30,11 +30,6 @@ struct form {
 
 /* ---- Who asks, and for what -------------------------------------------------------------------------- */
 
-static history *book(sl_request *req)
-{
-    return sl_app_get(sl_request_app(req));
-}
-
 /* A name is taken on trust, as at a party, and kept in a cookie. "" is nobody yet. */
 static const char *speaker(sl_request *req)
 {
@@ -42,23 +37,73 @@ static const char *speaker(sl_request *req)
     return wrong_name(name) ? "" : name;
 }
 
+/* The room of this address, as it is spelt; 404 if there is none. */
 static const char *this_room(sl_request *req)
 {
-    const char *name = tidy_line(sl_urlvar(req, "room"));
-    const char *room = history_room(book(req), name);
-    if (!room)
-        sl_fail(SL_HTTP(404), "there is no room called %s", name);
-    return room;
+    return sl_need(room, tidy_line(sl_urlvar(req, "room")))->name;
 }
 
-/* The fields of a form that somebody posted on one of our pages. */
+static const char *field(sl_request *req, const char *name)
+{
+    return sl_field(req, name) ?: "";
+}
+
+/* What somebody posted. It is read before anything is asked of the database: a request that writes keeps
+ * others from writing from then on, and should not wait for a slow client meanwhile. */
 static struct form posted(sl_request *req)
 {
-    struct form form = {0};
-    form.typed.name = tidy_line(sl_field(req, "name"));
-    form.typed.room = tidy_line(sl_field(req, "room"));
-    form.typed.body = tidy_lines(sl_field(req, "body"));
-    return form;
+    return (struct form){.typed = {field(req, "name"), field(req, "room"), field(req, "body")}};
+}
+
+/* The sender's mark on a message. */
+static const char *nonce_of(sl_request *req)
+{
+    const char *nonce = field(req, "nonce");
+    return *nonce && strlen(nonce) <= NONCE_LIMIT ? nonce : sl_request_id(req);
+}
+
+/* ---- What was said ----------------------------------------------------------------------------------- */
+
+/* The liveliest rooms, each with what was last said there. */
+static struct listed_list lively_rooms(void)
+{
+    struct message_columns said = sl_alias(message, "said");
+    sl_integer_expr last =
+        sl_subselect(sl_find_as(message, said, sl_eq(said.room, room_.name)), sl_max(said.id));
+    return sl_list(sl_select(listed, room_, SL_AS(.room = sl_whole(room_), .last = sl_whole(message_)),
+                             sl_left_join(message_, sl_eq(message_.id, last)),
+                             sl_newest(sl_coalesce(message_.sent, room_.made)), sl_ascending(room_.name),
+                             sl_limit(ROOMS_SHOWN)));
+}
+
+/* The last messages before the one that ?before= names, the newest first: one more is read than shown, to
+ * know whether there are older. */
+static struct message_list messages_wanted(sl_request *req, const char *room, bool *ret_older)
+{
+    uint64_t before = sl_param_number(req, "before", INT64_MAX, INT64_MAX);
+    struct message_list found =
+        sl_list(sl_find(message, sl_eq(message_.room, room), sl_lt(message_.id, before),
+                        sl_newest(message_.id), sl_limit(PAGE + 1)));
+    *ret_older = found.count > PAGE;
+    if (*ret_older)
+        found.count = PAGE;
+    return found;
+}
+
+/* Stores a message, once. The same mark with the same words is a message that came before, whose
+ * acknowledgement was lost. With other words it is a page that the browser kept and that was used again, so
+ * it is something new. */
+static const struct message *add_once(sl_request *req, struct message *m)
+{
+    const struct message *stored = sl_add_unless(m, message_.room, message_.author, message_.nonce);
+    if (!stored)
+        stored = sl_one(sl_find(message, sl_eq(message_.room, m->room), sl_eq(message_.author, m->author),
+                                sl_eq(message_.nonce, m->nonce), sl_eq(message_.body, m->body)));
+    if (!stored) {
+        m->nonce = sl_printf("%s %s", m->nonce, sl_request_id(req));
+        stored = sl_add_unless(m, message_.room, message_.author, message_.nonce);
+    }
+    return stored;
 }
 
 /* ---- Pages ------------------------------------------------------------------------------------------- */
@@ -98,9 +143,9 @@ static sl_response *page(sl_request *req, int status, const char *template, stru
 
 static sl_response *front_page(sl_request *req, int status, struct form form)
 {
-    struct rooms rooms = history_rooms(book(req), ROOMS);
+    struct listed_list rooms = lively_rooms();
     return page(req, status, "front.html", form,
-                json_pack("{s:s, s:o}", "room", "", "rooms", show_rooms(&rooms)));
+                json_pack("{s:s, s:o}", "room", "", "rooms", show_rooms(rooms)));
 }
 
 static sl_response *name_page(sl_request *req, int status, struct form form)
@@ -108,26 +153,14 @@ static sl_response *name_page(sl_request *req, int status, struct form form)
     return page(req, status, "name.html", form, json_object());
 }
 
-/* The last messages before the one that ?before= names: one more is read than shown, to know whether there
- * are older. */
-static struct messages messages_wanted(sl_request *req, const char *room, bool *ret_older)
-{
-    struct messages found = history_before(
-        book(req), room, (int64_t)sl_param_number(req, "before", INT64_MAX, INT64_MAX), PAGE + 1);
-    *ret_older = found.count > PAGE;
-    if (*ret_older)
-        found = (struct messages){.count = PAGE, .items = found.items + 1};
-    return found;
-}
-
 static sl_response *room_page(sl_request *req, int status, const char *name, struct form form)
 {
-    struct rooms rooms = history_rooms(book(req), ROOMS);
     bool older;
-    struct messages shown = messages_wanted(req, name, &older);
+    struct listed_list rooms = lively_rooms();
+    struct message_list shown = messages_wanted(req, name, &older);
     return page(req, status, "room.html", form,
                 json_pack("{s:s, s:i, s:o, s:o, s:b, s:b}", "room", name, "room_colour", colour_of(name),
-                          "rooms", show_rooms(&rooms), "messages", show_messages(&shown), "older", older,
+                          "rooms", show_rooms(rooms), "messages", show_messages(shown), "older", older,
                           "is_newest", !sl_param(req, "before")));
 }
 
@@ -148,9 +181,9 @@ static sl_response *front(sl_request *req)
 static sl_response *room(sl_request *req)
 {
     const char *name = tidy_line(sl_urlvar(req, "room"));
-    const char *known = history_room(book(req), name);
+    const struct room *known = sl_load(room, name);
     if (known)
-        return room_page(req, 200, known, (struct form){0});
+        return room_page(req, 200, known->name, (struct form){0});
 
     struct form form = {.typed.room = name, .wrong.room = wrong_room(name)};
     if (!form.wrong.room)
@@ -161,19 +194,16 @@ static sl_response *room(sl_request *req)
 static sl_response *make_room(sl_request *req)
 {
     struct form form = posted(req);
-    form.wrong.room = wrong_room(form.typed.room);
+    struct room *made = sl_new(room, .name = form.typed.room);
+    form.wrong.room = sl_error_of(sl_validate(made), "name");
     if (form.wrong.room)
         return front_page(req, 422, form);
-
-    sl_error *error;
-    sl_try(history_make_room(book(req), form.typed.room), &error);
-    if (error && error->code == SL_EBUSY) {
-        form.wrong.room = error->message;
+    if (!sl_load(room, made->name) && sl_count(sl_find(room)) >= ROOMS_MAX) {
+        form.wrong.room = sl_printf("There are %d rooms already, and no room for one more.", ROOMS_MAX);
         return front_page(req, 503, form);
     }
-    if (error)
-        sl_fail_again(error);
-    return sl_see_other(req, sl_url(req, "room", "room", form.typed.room));
+    sl_add_unless(made, room_.name);
+    return sl_see_other(req, sl_url(req, "room", "room", made->name));
 }
 
 static sl_response *remember(sl_response *res, const char *name)
@@ -190,85 +220,80 @@ static sl_response *ask_name(sl_request *req)
 static sl_response *take_name(sl_request *req)
 {
     struct form form = posted(req);
-    form.wrong.name = wrong_name(form.typed.name);
+    const char *name = tidy_line(form.typed.name), *to = tidy_line(form.typed.room);
+    form.wrong.name = wrong_name(name);
     if (form.wrong.name)
         return name_page(req, 422, form);
-    const char *known = history_room(book(req), form.typed.room);
-    const char *back = known ? sl_url(req, "room", "room", known) : sl_url(req, "front");
-    return remember(sl_see_other(req, back), form.typed.name);
+    const char *back = wrong_room(to) ? sl_url(req, "front") : sl_url(req, "room", "room", to);
+    return remember(sl_see_other(req, back), name);
 }
 
-/* Says something. Who has no name yet gives it together with the first words. */
+/* Says something. Who has no name yet gives it together with the first words. The message is committed
+ * before anybody hears of it: the client by the answer, the others by the event. */
 static sl_response *say(sl_request *req)
 {
     struct form form = posted(req);
-    const char *where = this_room(req), *author = speaker(req), *nonce = sl_field(req, "nonce");
-    if (!*author) {
-        author = form.typed.name;
-        form.wrong.name = wrong_name(author);
-    }
-    form.wrong.body = wrong_body(form.typed.body);
-    if (form.wrong.name || form.wrong.body)
+    const char *me = speaker(req), *nonce = nonce_of(req);
+    struct message *m = sl_new(message, .room = this_room(req), .author = *me ? me : form.typed.name,
+                               .nonce = nonce, .body = form.typed.body);
+    sl_errors *errors = sl_validate(m);
+    form.wrong = (struct fields){.name = sl_error_of(errors, "author"), .body = sl_error_of(errors, "body")};
+    if (errors)
         return sl_prefers(req, "application/json") ? guarded(sl_json(req, 422, show_fields(form.wrong)))
-                                                   : room_page(req, 422, where, form);
+                                                   : room_page(req, 422, m->room, form);
 
-    if (!nonce || !*nonce || strlen(nonce) > NONCE_LIMIT)
-        nonce = sl_request_id(req);
-    struct message *said = sl_await(history_add(book(req), where, author, nonce, form.typed.body));
-    sl_emit(sl_channel("room/%s", where), message_said, NULL);
-
+    const struct message *said = add_once(req, m);
+    sl_emit_on_commit(sl_channel("room/%s", m->room), message_said, NULL);
     sl_response *answer = sl_prefers(req, "application/json")
                               ? guarded(sl_json(req, 200, show_message(said)))
-                              : sl_see_other(req, sl_url(req, "room", "room", where));
-    return remember(answer, author);
+                              : sl_see_other(req, sl_url(req, "room", "room", m->room));
+    return remember(answer, m->author);
 }
 
 /* A page of older messages, for the script. */
 static sl_response *messages(sl_request *req)
 {
     bool older;
-    struct messages found = messages_wanted(req, this_room(req), &older);
-    return guarded(sl_json_pack(req, 200, "{s:o, s:b}", "messages", show_messages(&found), "older", older));
+    struct message_list found = messages_wanted(req, this_room(req), &older);
+    return guarded(sl_json_pack(req, 200, "{s:o, s:b}", "messages", show_messages(found), "older", older));
 }
 
 /* ---- Live -------------------------------------------------------------------------------------------- */
 
-struct listener {
-    sl_websocket *ws;
-    const char *room;
-    int64_t last; /* the number of the last message that was sent */
-};
-
-/* Sends what the history has after the last message sent. What is sent so comes in order, once, and without a
- * gap, however the events come: from other instances, late, or not at all. */
-static void send_news(struct listener *l)
+/* Sends what was said in a room after message number `last`, and gives the number of the last that was sent.
+ * What is sent so comes in order, once, and without a gap, however the events come: from other instances,
+ * late, or not at all. A page of messages is read before any is sent, so that a slow listener keeps no
+ * question to the database open. */
+static int64_t send_news(sl_websocket *ws, const char *room, int64_t last)
 {
-    struct messages news;
+    struct message_list news;
     do {
-        news = history_after(book(l->ws->request), l->room, l->last, PAGE);
+        news = sl_list(sl_find(message, sl_eq(message_.room, room), sl_gt(message_.id, last),
+                               sl_oldest(message_.id), sl_limit(PAGE)));
         for (size_t i = 0; i < news.count; i++) {
-            sl_send_json(l->ws, "o", show_message(&news.items[i]));
-            l->last = news.items[i].id;
+            sl_send_json(ws, "o", show_message(news.items[i]));
+            last = news.items[i]->id;
         }
     } while (news.count == PAGE);
+    return last;
 }
 
 /* Everything after message number ?after=, and then whatever is said. A connection may last for days, so each
  * round gives its memory back. */
 static void live(sl_websocket *ws)
 {
-    struct listener listener = {.ws = ws, .room = this_room(ws->request)};
-    listener.last = (int64_t)sl_param_number(ws->request, "after", INT64_MAX, 0);
-    if (listener.last > history_newest(book(ws->request))) {
+    const char *name = this_room(ws->request);
+    int64_t last = (int64_t)sl_param_number(ws->request, "after", INT64_MAX, 0);
+    if (last > sl_value_or(sl_find(message), sl_max(message_.id), 0)) {
         sl_websocket_close(ws, 4000, "this number is from another history: load the page again");
         return;
     }
-    sl_inbox *inbox = sl_subscribe(sl_channel("room/%s", listener.room), message_said);
+    sl_inbox *inbox = sl_subscribe(sl_channel("room/%s", name), message_said);
     for (;;)
         SL_SCRATCH()
         {
             bool silent;
-            send_news(&listener);
+            last = send_news(ws, name, last);
             sl_next_within(inbox, HEARTBEAT_MS, &silent);
             if (silent)
                 sl_send_text(ws, "{}"); /* the browser hears that we are still there */
@@ -279,11 +304,7 @@ static void live(sl_websocket *ws)
 
 SL_APPLICATION(app)
 {
-    const char *path = sl_config(app, "SQLITE_PATH");
-    if (!path)
-        sl_fail_error(sl_error_hint(sl_error_new(SL_ECONFIG, "the chat has no database"),
-                                    "write `service.sqlite =` under [production] in app.ini"));
-    sl_app_set(app, history_open(path), history_close);
+    sl_models(room_model, message_model);
     sl_check(sl_object_add(sl_root_object(sl_root_current()), chat_pages, (struct chat_pages *)&pages,
                            /* free_facet= */ NULL),
              "another part of this application provides the chat's pages");

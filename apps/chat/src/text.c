@@ -129,6 +129,24 @@ const char *wrong_body(const char *body)
     return NULL;
 }
 
+const char *check_name(sl_value *name)
+{
+    name->text = sl_view_of(tidy_line(name->text.data));
+    return wrong_name(name->text.data);
+}
+
+const char *check_room(sl_value *room)
+{
+    room->text = sl_view_of(tidy_line(room->text.data));
+    return wrong_room(room->text.data);
+}
+
+const char *check_body(sl_value *body)
+{
+    body->text = sl_view_of(tidy_lines(body->text.data));
+    return wrong_body(body->text.data);
+}
+
 /* ---- Showing ----------------------------------------------------------------------------------------- */
 
 int colour_of(const char *name)

@@ -24,6 +24,10 @@ const char *tidy_lines(const char *text);
 const char *wrong_name(const char *name);
 const char *wrong_room(const char *room);
 const char *wrong_body(const char *body);
+/* Both in one: validators of the columns that keep such text (models.h). */
+const char *check_name(sl_value *name);
+const char *check_room(sl_value *room);
+const char *check_body(sl_value *body);
 
 /* The colour that somebody has everywhere, from 0 to COLOURS - 1: it depends on the name alone. */
 int colour_of(const char *name);

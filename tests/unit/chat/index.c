@@ -37,7 +37,7 @@ static void say(const char *room, const char *author, const char *body, int day)
 {
     char *sql = sqlite3_mprintf(
         "INSERT INTO message (room, author, nonce, body, sent) VALUES (%Q, %Q, hex(randomblob(8)),"
-        "%Q, unixepoch('2026-01-01 12:00', '+%d days') * 1000)",
+        "%Q, unixepoch('2026-01-01 12:00', '+%d days') * 1000000)",
         room, author, body, day - 1);
     tell_history(sql);
     sqlite3_free(sql);

@@ -104,7 +104,7 @@ int index_read_some(search_index *index, struct index_progress *progress, int mo
                                     .room = sql_text(s, 1),
                                     .author = sql_text(s, 2),
                                     .body = sql_text(s, 3),
-                                    .sent = sqlite3_column_int64(s, 4) * 1000};
+                                    .sent = sqlite3_column_int64(s, 4)};
         add(index, sl_task_arena(), &d);
         *progress = (struct index_progress){d.id, sl_strdup(sql_text(s, 5))};
     }
