@@ -140,9 +140,8 @@ sl_error *sl__pg_give_up(sl__pg_transaction *t, sl_error *error, sl__pg_cursor *
                                       "the statement was cancelled, because it took longer than it may");
         error = sl_error_cause(sl__pg_with_sql(late, statement), error);
     }
-    sl__pg_line *line = cursor->line;
-    if (line && (line == t->line || (line->first && line->first == cursor->command)))
-        sl__pg_cancel_start(line);
+    if (cursor->line && cursor->line == t->line) /* on the shared line it is cancelled when it is its turn */
+        sl__pg_cancel_start(cursor->line);
     if (!t->doomed)
         t->doomed = sl_error_ref(error);
     sl__pg_cursor_abandon(cursor);
@@ -260,7 +259,7 @@ static sl_error *verdict(sl__pg_transaction *t, const char *sql, const char *dou
     sl__pg_close_cursor(&cursor->base);
     if (error && error->code == SL_EBUDGET && t->line->conn)
         sl__pg_lose(t->line, "the server does not answer");
-    if (error && !t->line->conn) {
+    if (error && (error->code == SL_EDISCONNECTED || !t->line->conn)) {
         sl_error *unknown =
             sl__pg_error(t->pool, t->how.site, SL_EDISCONNECTED,
                          "the connection to the database was lost: it is unknown whether %s", doubt);

@@ -311,9 +311,10 @@ sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *s
     if (!error)
         error = resolve(&s, deadline && left < s.timeout_ms ? left : s.timeout_ms);
     if (error && error->code != SL_ECANCELED && error->code != SL_EINVAL)
-        error = sl_error_cause(
-            sl__pg_error(pool, site, SL_EDATABASE, "cannot connect to PostgreSQL: %s", error->message),
-            error);
+        error = sl_error_hint(sl_error_cause(sl__pg_error(pool, site, SL_EDATABASE,
+                                                          "cannot connect to PostgreSQL: %s", error->message),
+                                             error),
+                              "check the host in the URL, and the name server");
     if (!error && !pool->store)
         error = sl__pg_error(pool, site, SL_ECLOSED, "it was closed");
     if (!error)

@@ -134,7 +134,8 @@ struct sl__pg_line {
     unsigned unsynced; /* commands since the last Sync */
     bool unsaid;       /* in the pool's list */
     bool blocked;      /* the socket takes no more */
-    bool lent;         /* strangers may have changed the session */
+    bool lent;         /* strangers may have changed the session, */
+    bool was_lent;     /* or dropped prepared statements */
     bool cancelled;    /* shared: somebody's statement was cancelled, and another may have been hit */
     bool pumping;      /* its results are being read: it is not freed, */
     bool orphan;       /* though it is lost and nobody has it */
@@ -318,6 +319,7 @@ typedef struct sl__pg_queue {
 } sl__pg_queue;
 void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter);
 void sl__pg_queue_remove(sl__pg_queue *queue, sl__pg_waiter *waiter); /* also one that is not in it */
+sl__pg_waiter *sl__pg_queue_head(sl__pg_queue *queue);                /* that still waits; or NULL */
 sl__pg_waiter *sl__pg_queue_pop(sl__pg_queue *queue);                 /* or NULL */
 
 struct sl__postgres {
@@ -336,7 +338,8 @@ struct sl__postgres {
     sl__pg_line *lines, *idle, *unsaid;
     sl__pg_queue waiters;
     bool hooked;
-    bool nameless; /* prepared statements do not survive between transactions */
+    bool nameless;  /* prepared statements do not survive between transactions */
+    unsigned stale; /* how often they were lost otherwise */
     /* postgres_shared.c */
     sl__pg_line *shared;
     bool sharing;         /* somebody fetches the line */

@@ -69,6 +69,8 @@ static void enter_pipeline(sl__pg_line *line)
         return;
     PGresult *left = NULL;
     bool quiet = line->pq->transactionStatus(line->conn) != PQTRANS_ACTIVE;
+    if (!quiet)
+        sl__pg_cancel_start(line); /* the server would not notice otherwise */
     while (quiet && (left = line->pq->getResult(line->conn)))
         line->pq->clear(left);
     if (!quiet || line->pq->setnonblocking(line->conn, 1) < 0 || !line->pq->enterPipelineMode(line->conn))
@@ -103,7 +105,7 @@ sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data)
     if (error)
         return error;
     sl__pg_line *line = t->line;
-    line->lent = true;
+    line->lent = line->was_lent = true;
     sl__pg_watch_for(line, 0);
     line->pq->setnonblocking(line->conn, 0);
     t->done++; /* it cannot be done again from the start */
@@ -176,6 +178,13 @@ static PGresult *next_result(copy *c, sl_error **ret_error)
     return error ? NULL : c->line->pq->getResult(c->line->conn);
 }
 
+static sl_error *no_copy(const copy *c)
+{
+    return sl__pg_with_sql(
+        sl__pg_error(c->t->pool, c->statement.site, SL_EINVAL, "this is no COPY … FROM STDIN"),
+        &c->statement);
+}
+
 /* Reads what the server says until it has no more, or wants the data (`begin`). May suspend. */
 static sl_error *read_answers(copy *c, bool begin, int64_t *ret_rows)
 {
@@ -184,21 +193,19 @@ static sl_error *read_answers(copy *c, bool begin, int64_t *ret_rows)
         ExecStatusType status = c->line->pq->resultStatus(result);
         if (status == PGRES_COMMAND_OK && ret_rows)
             *ret_rows = strtoll(c->line->pq->cmdTuples(result), NULL, 10);
-        else if (status != PGRES_COPY_IN && !error)
+        if (status == PGRES_FATAL_ERROR && !error)
             error = sl__pg_server_error(c->t->pool, result, &c->statement, /* cancelled= */ false);
         c->line->pq->clear(result);
         if (status == PGRES_COPY_IN && begin)
             return error;
+        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+            return no_copy(c); /* the connection is given up */
     }
     if (wait_error) {
         sl_error_unref(error);
         return wait_error;
     }
-    if (begin && !error)
-        error = sl__pg_with_sql(
-            sl__pg_error(c->t->pool, c->statement.site, SL_EINVAL, "this is no COPY … FROM STDIN"),
-            &c->statement);
-    return error;
+    return begin && !error ? no_copy(c) : error;
 }
 
 static sl_error *put_row(copy *c, sl_buffer *out, size_t row)

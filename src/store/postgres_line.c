@@ -50,8 +50,9 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         return;
     }
     if (status < 0) {
-        sl__pg_lose(line, uv_strerror(status));
-        return;
+        line->events = 0; /* libuv has stopped; libpq finds out why, after the server's last words */
+        line->blocked = false;
+        events = UV_READABLE;
     }
     if (events & UV_WRITABLE && !sl__pg_flush(line))
         return;

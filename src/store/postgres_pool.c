@@ -143,9 +143,16 @@ void sl__pg_queue_remove(sl__pg_queue *queue, sl__pg_waiter *waiter)
     waiter->queued = false;
 }
 
+sl__pg_waiter *sl__pg_queue_head(sl__pg_queue *queue)
+{
+    while (queue->first && !queue->first->wait.deferred) /* cancelled, and its task has not run since */
+        sl__pg_queue_remove(queue, queue->first);
+    return queue->first;
+}
+
 sl__pg_waiter *sl__pg_queue_pop(sl__pg_queue *queue)
 {
-    sl__pg_waiter *waiter = queue->first;
+    sl__pg_waiter *waiter = sl__pg_queue_head(queue);
     if (waiter)
         sl__pg_queue_remove(queue, waiter);
     return waiter;
@@ -186,7 +193,8 @@ static sl__pg_line *pop_idle(sl__postgres *pool)
 static sl__pg_line *pop_shared(sl__postgres *pool)
 {
     sl__pg_line *line = pool->shared;
-    if (!line || line->first || line->cancel || pool->first_single || pool->count < pool->limit)
+    if (!line || line->first || line->cancel || pool->first_single || pool->count < pool->limit ||
+        sl__pg_queue_head(&pool->waiters))
         return NULL;
     pool->shared = NULL;
     return line;
@@ -194,9 +202,10 @@ static sl__pg_line *pop_shared(sl__postgres *pool)
 
 void sl__pg_vacancy(sl__postgres *pool)
 {
-    while (pool->store && pool->count < pool->limit && pool->waiters.first) {
+    sl__pg_waiter *waiter;
+    while (pool->store && pool->count < pool->limit && (waiter = sl__pg_queue_pop(&pool->waiters))) {
         pool->count++;
-        sl__pg_wake(&sl__pg_queue_pop(&pool->waiters)->wait);
+        sl__pg_wake(&waiter->wait);
     }
 }
 
@@ -259,6 +268,7 @@ sl_error *sl__pg_acquire(sl__postgres *pool, uint64_t deadline, const sl_site *s
         sl__pg_line_free(line); /* lost again since it was given to us */
     }
     line->state = SL__PG_TAKEN;
+    sl__pg_alarm_stop(&line->patience);
     sl__pg_cache_trim(line);
     *ret_line = line;
     return NULL;
@@ -417,8 +427,10 @@ sl_error *sl__pg_open(sl_store *store)
     if (sl__libpq_load(&pool->pq, &error) == 0)
         error = sl__pg_acquire(pool, /* deadline= */ 0, SL_HERE, &line);
     if (!error)
+        error = sl__pg_drain(line, /* deadline= */ 0, SL_HERE);
+    if (line)
         sl__pg_clean(line, /* rollback= */ false);
-    else if (store->data == pool)
+    if (error && store->data == pool)
         sl__pg_close(store);
     sl__pg_release_pool(pool);
     return error;

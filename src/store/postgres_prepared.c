@@ -32,7 +32,7 @@ sl__pg_prepared *sl__pg_prepared_find(sl__pg_cache *cache, uint64_t key, const s
     for (sl__pg_prepared *p = *bucket_of(cache, key); p; p = p->next)
         if (p->key == key && p->size == statement->size && p->count == statement->count &&
             memcmp(p->sql, statement->sql, p->size) == 0 &&
-            memcmp(p->types, types, p->count * sizeof *types) == 0) {
+            (!p->count || memcmp(p->types, types, p->count * sizeof *types) == 0)) {
             if (p != cache->newest) {
                 unlink_used(cache, p);
                 link_newest(cache, p);

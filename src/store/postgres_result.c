@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#define STRANGERS_MAX 16       /* times that prepared statements may be lost because strangers had the line */
 #define ALREADY_FAILED "25P02" /* an earlier statement of the transaction did */
 
 /* Whether the statement failed only because it is not prepared as we thought: behind a pooler, after
@@ -30,7 +31,9 @@ static bool is_stale(sl__pg_line *line, const sl__pg_command *command, const PGr
         return true; /* it never came to be, as something before it failed */
     sl__pg_cache_clear(line);
     line->cache.epoch++;
-    if (!line->lent && !line->pool->nameless) {
+    bool strangers = line->was_lent && line->pool->stale++ < STRANGERS_MAX;
+    line->was_lent = false;
+    if (!strangers && !line->pool->nameless) {
         line->pool->nameless = true;
         SL_IN_ROOT(line->pool->root);
         sl_info("store %s: prepared statements do not stay with the connection, as behind pgbouncer in "
@@ -223,7 +226,7 @@ static void at_rest(sl__pg_line *line)
             sl__pg_wake(&line->drained);
     } else if (line->state == SL__PG_SHARED) {
         line->cancelled = line->cancel != NULL;
-        if (line->pool->waiters.first && !line->pool->first_single) {
+        if (sl__pg_queue_head(&line->pool->waiters) && !line->pool->first_single) {
             line->pool->shared = NULL;
             sl__pg_clean(line, /* rollback= */ false);
         }

@@ -12,6 +12,7 @@
 #include "store/postgres_inside.h"
 
 #define TRIES_MAX 4
+#define PATIENCE_MS 20 /* with a statement that nobody waits for any more */
 
 static void queue(sl__pg_cursor *cursor)
 {
@@ -39,10 +40,11 @@ static void unqueue(sl__pg_cursor *cursor)
 /* ---- The line
  * ------------------------------------------------------------------------------------------------ */
 
-/* With only one connection singles must not keep transactions from ever having it. */
-static bool is_usable(const sl__postgres *pool)
+/* With only one connection singles must not keep transactions from ever having it: those that come now stand
+ * behind them; those that have waited for their turn do not. */
+static bool is_usable(sl__postgres *pool, bool waited)
 {
-    return pool->shared && !(pool->limit == 1 && pool->waiters.first);
+    return pool->shared && (waited || pool->limit > 1 || !sl__pg_queue_head(&pool->waiters));
 }
 
 static sl_error *wait_for_sharing(sl__postgres *pool, uint64_t deadline, const sl_site *site)
@@ -87,7 +89,7 @@ static sl_error *fetch_line(sl__postgres *pool, uint64_t deadline, const sl_site
 sl_error *sl__pg_single(sl__pg_cursor *cursor, uint64_t deadline)
 {
     sl__postgres *pool = cursor->pool;
-    while (!is_usable(pool)) {
+    for (bool waited = false; !is_usable(pool, waited); waited = true) {
         if (!pool->store)
             return sl__pg_error(pool, cursor->statement->site, SL_ECLOSED, "it was closed");
         sl_error *error = fetch_line(pool, deadline, cursor->statement->site);
@@ -144,9 +146,30 @@ void sl__pg_single_again(sl__pg_cursor *cursor, sl_error *error)
     queue(cursor);
 }
 
+/* What nobody waits for any more still holds up those behind it. The server keeps its answers to itself up to
+ * a Sync, so what it works on is one of those before the first: if one of them was abandoned, that is
+ * cancelled. Others that are hit by it are sent again. */
+static void on_impatience(sl__pg_alarm *alarm)
+{
+    sl__pg_line *line = (sl__pg_line *)((char *)alarm - offsetof(sl__pg_line, patience));
+    bool first_group = true, some = false;
+    for (const sl__pg_command *command = line->first; command; command = command->next) {
+        bool abandoned = command->statement && !command->cursor;
+        if (abandoned && first_group)
+            sl__pg_cancel_start(line);
+        some = some || abandoned;
+        first_group = first_group && command->kind != SL__PG_SYNC;
+    }
+    if (some)
+        sl__pg_alarm_set(line->pool, alarm, sl_loop_now(line->pool->loop) + PATIENCE_MS, on_impatience);
+}
+
 void sl__pg_single_forget(sl__pg_cursor *cursor)
 {
     unqueue(cursor);
+    if (cursor->command && !cursor->line->patience.at)
+        sl__pg_alarm_set(cursor->pool, &cursor->line->patience, sl_loop_now(cursor->pool->loop) + PATIENCE_MS,
+                         on_impatience);
 }
 
 void sl__pg_singles_lost(sl__postgres *pool, const char *why)
