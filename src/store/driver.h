@@ -49,6 +49,7 @@ typedef struct sl__begin {
     bool writes;       /* surely: SQLite takes the writer's place at once (BEGIN IMMEDIATE) */
     bool read_only;    /* surely */
     bool serializable; /* PostgreSQL: the level */
+    bool schema;       /* it changes tables: SQLite does not look after foreign keys in it */
     bool single; /* one statement that reads, by itself: PostgreSQL may share a connection and pipeline it */
     uint64_t deadline; /* sl_loop_now; 0: none */
     const sl_site *site;

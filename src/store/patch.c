@@ -82,6 +82,7 @@ static const char *const insert_sql[] = {
  * "sl_patch". */
 static void begin_alone(const applying *a)
 {
+    sl__transaction_here()->schema = true;
     sl__budget(&(sl_budget_options){.statements = STATEMENTS_MAX, .ms = PATCH_MS});
     if (a->store->dialect == SL__POSTGRES)
         must_run(a, "SELECT pg_advisory_xact_lock(8317693774764925800)", NULL, 0);
@@ -160,6 +161,28 @@ static void see_number(const sl__asked *row, void *data)
     *(bool *)data |= row->numbers[0] == 1;
 }
 
+/* Foreign keys are not looked after while a patch runs in SQLite, so that it can make tables anew; so they
+ * are now. */
+static void see_broken(const sl__asked *row, void *data)
+{
+    sl_buffer_printf(data, "%s%lld of %s to %s", ((sl_buffer *)data)->size ? ", " : "",
+                     (long long)row->numbers[0], row->texts[0], row->texts[1]);
+}
+
+static void check_keys(const applying *a)
+{
+    sl_buffer broken SL_CLEANUP(sl_buffer_done) = {0};
+    if (a->store->dialect != SL__SQLITE)
+        return;
+    sl__ask(a->site, a->store,
+            "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2",
+            NULL, 2, 1, see_broken, &broken);
+    if (broken.size)
+        fail_at(a, a->step->named,
+                sl__error_new(a->site, SL_ECONSTRAINT, "rows refer to others that are not there: %s",
+                              broken.data));
+}
+
 static void *apply_step(void *data)
 {
     applying *a = data;
@@ -175,6 +198,7 @@ static void *apply_step(void *data)
         run_function(a);
     else
         run_file(a);
+    check_keys(a);
     write_down(a, a->step->number, a->step->summary, a->step->checksum);
     a->done = 1;
     return NULL;

@@ -416,7 +416,7 @@ static void say_rebuild(differ *d)
         "--   INSERT INTO \"%s_new\" (%s) SELECT %s FROM \"%s\";\n"
         "--   DROP TABLE \"%s\";\n"
         "--   ALTER TABLE \"%s_new\" RENAME TO \"%s\";\n"
-        "--   and its indexes\n",
+        "--   and its indexes and triggers anew\n",
         d->table, d->table, both.data ? both.data : "", both.data ? both.data : "", d->table, d->table,
         d->table, d->table);
     sl__difference *last = &d->list->items[d->list->count - 1];

@@ -107,6 +107,7 @@ static sl_error *take_connection(sl_session *session, const sl__statement *state
         how.writes = !t->options.read_only && (t->writes || statement->writes);
         how.read_only = t->options.read_only;
         how.serializable = t->options.serializable;
+        how.schema = t->schema;
     } else {
         how.read_only = how.single = true;
     }

@@ -254,9 +254,11 @@ struct sl__sqlite_transaction {
     sl__connection connection;
     bool ready; /* statements can be run without further ado, unless a job has the link */
     bool single;
-    bool slot;  /* it counts among the readers */
-    bool used;  /* a statement was run */
-    bool wrote; /* likewise, that writes */
+    bool schema; /* foreign keys are not looked after once it has begun, */
+    bool loose;  /* and so it is now on its link */
+    bool slot;   /* it counts among the readers */
+    bool used;   /* a statement was run */
+    bool wrote;  /* likewise, that writes */
     sl__sqlite_part part;
     sl__sqlite *sqlite;
     sl__sqlite_link *link; /* NULL: none yet, or it is gone */
@@ -338,6 +340,8 @@ void sl__sqlite_transaction_free(sl__sqlite_transaction *t);
 
 /* Before the first statement, or while a thread has the link. May suspend. */
 sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *statement);
+/* Has the transaction's link look after foreign keys again, where it does not. */
+void sl__sqlite_keys_on(sl__sqlite_transaction *t);
 void sl__sqlite_cursors_end(sl__sqlite_transaction *t);
 /* SQLite has rolled it back, and the group with it: `code` and `said` are why. */
 void sl__sqlite_lost(sl__sqlite_transaction *t, int code, const char *said);

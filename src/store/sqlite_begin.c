@@ -138,6 +138,7 @@ static sl__sqlite_transaction *transaction_new(sl_store *store, const sl__begin 
         .connection = {.driver = &sl__sqlite_driver, .store = store},
         .sqlite = sqlite,
         .single = how->single,
+        .schema = how->schema,
         .site = how->site,
         .next_open = sqlite->open,
         .in_open = &sqlite->open,
@@ -280,6 +281,21 @@ static sl_error *make_ready(sl__sqlite_transaction *t, const sl__statement *stat
     return NULL;
 }
 
+/* A table is changed by making it anew, dropping the old one and renaming (sqlite.org/lang_altertable.html,
+ * 7); dropping it would delete what refers to it, or be refused. PRAGMA foreign_keys does nothing in a
+ * transaction; this does. */
+static void set_keys(sl__sqlite_transaction *t, bool on)
+{
+    sqlite3_db_config(t->link->db, SQLITE_DBCONFIG_ENABLE_FKEY, (int)on, (int *)NULL);
+    t->loose = !on;
+}
+
+void sl__sqlite_keys_on(sl__sqlite_transaction *t)
+{
+    if (t->loose && t->link)
+        set_keys(t, true);
+}
+
 sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *statement)
 {
     if (t->lost)
@@ -288,6 +304,8 @@ sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *
         make_ready(t, statement, &(sl__begin){.deadline = statement->deadline, .site = statement->site});
     if (error)
         return error;
+    if (t->schema && !t->used)
+        set_keys(t, false);
     t->used = true;
     t->ready = t->part != SL__SQLITE_NOTHING;
     return NULL;

@@ -108,6 +108,7 @@ void sl__sqlite_cursors_end(sl__sqlite_transaction *t)
 void sl__sqlite_lost(sl__sqlite_transaction *t, int code, const char *said)
 {
     t->lost = sl_strdup_heap(said);
+    sl__sqlite_keys_on(t);
     t->ready = false;
     t->part = SL__SQLITE_NOTHING;
     sl__sqlite_cursors_end(t);
@@ -184,6 +185,7 @@ static void undo_guest(sl__sqlite_transaction *t)
 void sl__sqlite_roll_back(sl__sqlite_transaction *t)
 {
     sl__sqlite_cursors_end(t);
+    sl__sqlite_keys_on(t);
     if (t->part == SL__SQLITE_GUEST)
         undo_guest(t);
     else if (t->part == SL__SQLITE_WHOLE)
@@ -285,6 +287,7 @@ sl_error *sl__sqlite_commit(sl__connection *connection)
         sl__sqlite_rollback(connection);
         return error;
     }
+    sl__sqlite_keys_on(t);
     if (t->wrote && (error = broken_key(t)))
         return error;
     bool alone = t->part != SL__SQLITE_GUEST && !t->wrote;

@@ -151,6 +151,7 @@ struct sl_transaction {
     sl_transact_options options;
     bool request;      /* a request's: it began by itself */
     bool writes;       /* it is expected to write */
+    bool schema;       /* it changes tables (set before its first statement) */
     bool in_hooks;     /* of before_abort: nothing can be written */
     sl_error *cause;   /* why it is doomed, or NULL */
     sl_session *first; /* in order of first use */

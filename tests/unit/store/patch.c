@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 
 #define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text, SL_REQUIRED)
@@ -414,6 +415,80 @@ DATABASE_TEST(each_store_keeps_its_own)
                         "patch 4 (d) was applied to the store main, and is not here");
 }
 
+/* ---- SQLite's ways ---- */
+
+static const char two_tables[] =
+    "CREATE TABLE city (id INTEGER PRIMARY KEY, name TEXT);"
+    "CREATE TABLE house (id INTEGER PRIMARY KEY, city INTEGER REFERENCES city ON DELETE CASCADE);"
+    "INSERT INTO city VALUES (1, 'Cork'), (2, 'Galway'); INSERT INTO house VALUES (1, 1), (2, 2);";
+static const char city_anew[] = "CREATE TABLE city_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;"
+                                "INSERT INTO city_new (id, name) SELECT id, name FROM city;"
+                                "DROP TABLE city; ALTER TABLE city_new RENAME TO city;";
+
+/* What refers to a table that is made anew stays as it is. */
+static void *tables_are_made_anew_task(__attribute__((unused)) void *data)
+{
+    sl_store *store = declare("main");
+    new_application();
+    put_patch("001-two.sql", two_tables);
+    put_patch("002-anew.sql", city_anew);
+    CHECK(sl_migrate(application) == 2);
+    CHECK_TEXT(texts_of(store, "SELECT name FROM city JOIN house ON city.id = house.city ORDER BY 1"),
+               "Cork|Galway");
+    /* And foreign keys are looked after again, whether a patch went well or not. */
+    put_patch("003-wrong.sql", "DELETE FROM city; SELECT * FROM nothing;");
+    check_migrate_fails(SL_EDATABASE, "schema/003-wrong.sql:1: ", NULL);
+    execute("DELETE FROM city WHERE id = 1");
+    CHECK_TEXT(texts_of(store, "SELECT CAST(id AS TEXT) FROM house"), "2");
+    put_patch("003-wrong.sql", "UPDATE house SET city = 9; INSERT INTO house VALUES (7, 7)");
+    check_migrate_fails(SL_ECONSTRAINT,
+                        "schema/003-wrong.sql: rows refer to others that are not there: 2 of house to city",
+                        NULL);
+    CHECK_TEXT(texts_of(store, "SELECT CAST(city AS TEXT) FROM house"), "2");
+    put_patch("003-wrong.sql", "UPDATE house SET city = NULL");
+    CHECK(sl_migrate(application) == 1);
+    execute("UPDATE house SET city = 2; DELETE FROM city");
+    CHECK_TEXT(texts_of(store, "SELECT CAST(id AS TEXT) FROM house"), "");
+    return NULL;
+}
+
+static void tables_are_made_anew_on_sqlite(void **state)
+{
+    assert_int_equal(database_task("sqlite", "anew", tables_are_made_anew_task), 0);
+}
+
+static void *let_go(void *data)
+{
+    sl_await(sl_sleep(300));
+    CHECK(sqlite3_exec(data, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+    return NULL;
+}
+
+/* Longer than a writer waits otherwise. */
+static void *waits_task(__attribute__((unused)) void *data)
+{
+    sqlite3 *other;
+    sl_store *store = declare("main");
+    sl_store_configure(sl_root_current(), &(sl_store_options){.busy_ms = 20});
+    new_application();
+    put_patch("001-a.sql", "CREATE TABLE a (a)");
+    CHECK(sqlite3_open(database_url + strlen("sqlite:"), &other) == SQLITE_OK);
+    CHECK(sqlite3_exec(other, "BEGIN IMMEDIATE; CREATE TABLE b (b)", NULL, NULL, NULL) == SQLITE_OK);
+    SL_SCOPE(scope)
+    {
+        sl_go(let_go, other);
+        CHECK(sl_migrate(application) == 1);
+    }
+    CHECK(sl__look_for(SL_HERE, store, "a") && sl__look_for(SL_HERE, store, "b"));
+    sqlite3_close(other);
+    return NULL;
+}
+
+static void a_process_that_writes_long_is_waited_for(void **state)
+{
+    assert_int_equal(database_task("sqlite", "waits", waits_task), 0);
+}
+
 /* ---- Starting ---- */
 
 static void *start(void *production)
@@ -639,6 +714,8 @@ int main(int argc, char **argv)
         ON_BOTH(numbers_are_of_files_and_c_alike),
         ON_BOTH(patches_say_which_store_they_are_for),
         ON_BOTH(each_store_keeps_its_own),
+        cmocka_unit_test(tables_are_made_anew_on_sqlite),
+        cmocka_unit_test(a_process_that_writes_long_is_waited_for),
         ON_BOTH(development_applies_what_is_missing),
         ON_BOTH(production_leaves_data_to_people),
         ON_BOTH(a_database_that_differs_does_not_start),
