@@ -90,9 +90,9 @@ static inline const sl_node *sl__needs_condition(sl_clause condition)
 
 /* SL__MAP(m, x, a, b, c) is m(x, a) m(x, b) m(x, c). */
 #define SL__PARENS ()
-#define SL__EXPAND(...) SL__EXPAND4(SL__EXPAND4(SL__EXPAND4(__VA_ARGS__)))
-#define SL__EXPAND4(...) SL__EXPAND3(SL__EXPAND3(SL__EXPAND3(__VA_ARGS__)))
-#define SL__EXPAND3(...) SL__EXPAND2(SL__EXPAND2(SL__EXPAND2(__VA_ARGS__)))
+#define SL__EXPAND(...) SL__EXPAND4(SL__EXPAND4(SL__EXPAND4(SL__EXPAND4(__VA_ARGS__))))
+#define SL__EXPAND4(...) SL__EXPAND3(SL__EXPAND3(SL__EXPAND3(SL__EXPAND3(__VA_ARGS__))))
+#define SL__EXPAND3(...) SL__EXPAND2(SL__EXPAND2(SL__EXPAND2(SL__EXPAND2(__VA_ARGS__))))
 #define SL__EXPAND2(...) __VA_ARGS__
 #define SL__MAP(m, x, ...) __VA_OPT__(SL__EXPAND(SL__MAP_EACH(m, x, __VA_ARGS__)))
 #define SL__MAP_EACH(m, x, a, ...) m(x, a) __VA_OPT__(SL__MAP_AGAIN SL__PARENS (m, x, __VA_ARGS__))
@@ -281,7 +281,8 @@ SL_API const void *sl__alias(const sl_site *site, sl_model_fn *model, const char
 #define sl_find(model, ...) ((struct model##_found *)sl__find(SL_HERE, &model##__source, SL__CLAUSES(__VA_ARGS__)))
 /* The same over an alias of the model. */
 #define sl_find_as(model, columns, ...)                                                                      \
-    ((struct model##_found *)sl__find(SL_HERE, (columns).sl__whole.source, SL__CLAUSES(__VA_ARGS__)))
+    ((struct model##_found *)sl__find(                                                                       \
+        SL_HERE, _Generic((columns).sl__whole, struct model##__whole: (columns).sl__whole.source), SL__CLAUSES(__VA_ARGS__)))
 /* Rows of a result (SL_RESULT), computed from `from`, the columns of a model, and what is joined:
  *
  *     sl_select(busy, message_, SL_AS(.room = message_.room, .count = sl_count_all()), sl_group_by(message_.room))

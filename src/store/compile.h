@@ -73,6 +73,8 @@ static inline bool sl__has_selection(const sl_node *node)
 /* Each source file has its own copy of a model: what makes them the same is the name. */
 bool sl__same_model(const sl_model *a, const sl_model *b);
 bool sl__same_source(const sl_source *a, const sl_source *b);
+/* Whether a selection names this table itself. */
+bool sl__has_source(const sl_selection *selection, const sl_source *source);
 bool sl__same_node(const sl_node *a, const sl_node *b);
 static inline const char *sl__source_name(const sl_source *source)
 {
@@ -96,8 +98,8 @@ static inline bool sl__is_sliced(const sl_selection *selection)
 }
 /* Whether it gives one row, computed of all. */
 bool sl__is_summary(const sl_selection *selection);
-/* Whether an expression has one value in each group. */
-bool sl__is_grouped(const sl_selection *selection, const sl_node *node);
+/* Fails unless an expression has one value in each group; `what` is computed of groups: "the results". */
+void sl__check_grouped(const sl_selection *selection, const sl_node *node, const char *what);
 bool sl__groups_have_key(const sl_selection *selection, const sl_source *source);
 
 /* visit.c: calls fn for a node and all below it, also in sub-selects; for all nodes of a selection. */

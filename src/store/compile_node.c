@@ -15,14 +15,7 @@ static bool is_sqlite(const sl__writer *w)
 
 static bool has_source(const sl__tables *t, const sl_source *source)
 {
-    if (sl__same_source(t->selection->from, source))
-        return true;
-    if (t->alone)
-        return false;
-    for (uint32_t i = 0; i < t->selection->join_count; i++)
-        if (sl__same_source(t->selection->joins[i]->source, source))
-            return true;
-    return false;
+    return t->alone ? sl__same_source(t->selection->from, source) : sl__has_source(t->selection, source);
 }
 
 static SL_NORETURN void no_such_table(const sl__writer *w, const sl_node *node)

@@ -375,6 +375,8 @@ void sl__put_select_node(sl__writer *w, const sl_selection *s, const sl_node *no
 {
     const sl__picked picked = {.kind = SL__PICK_NODE, .node = node, .scale = scale};
     bool sliced = sl__is_sliced(s);
+    if (s->group_count || node->aggregate)
+        sl__check_grouped(s, node, "the values");
     ordered = (ordered || sliced) && !node->aggregate && s->order_count;
     if (s->operator||(node->aggregate && sliced) || (s->distinct && (sliced || ordered || node->aggregate))) {
         put_around(w, s, &picked, ordered);

@@ -170,6 +170,16 @@ bool sl__is_summary(const sl_selection *s)
     return false;
 }
 
+bool sl__has_source(const sl_selection *s, const sl_source *source)
+{
+    if (sl__same_source(s->from, source))
+        return true;
+    for (uint32_t i = 0; i < s->join_count; i++)
+        if (sl__same_source(s->joins[i]->source, source))
+            return true;
+    return false;
+}
+
 static bool is_group(const sl_selection *s, const sl_node *node)
 {
     for (uint32_t i = 0; i < s->group_count; i++)
@@ -187,29 +197,32 @@ bool sl__groups_have_key(const sl_selection *s, const sl_source *source)
     return true;
 }
 
-bool sl__is_grouped(const sl_selection *s, const sl_node *node)
+/* The first part of an expression that has a value in each row, not in each group; or NULL. */
+static const sl_node *ungrouped(const sl_selection *s, const sl_node *node)
 {
-    if (node->kind == SL__NODE_FUNCTION && node->variant >= SL__COUNT_ALL)
-        return true;
-    if (is_group(s, node))
-        return true;
-    if (node->kind == SL__NODE_COLUMN)
-        return s->group_count && sl__groups_have_key(s, node->source);
+    if ((node->kind == SL__NODE_FUNCTION && node->variant >= SL__COUNT_ALL) || is_group(s, node))
+        return NULL;
+    if (node->kind == SL__NODE_COLUMN) {
+        /* Those of a selection around this one are the same for all its rows. */
+        bool decided = s->group_count && sl__groups_have_key(s, node->source);
+        return decided || !sl__has_source(s, node->source) ? NULL : node;
+    }
     if (sl__has_selection(node) && node->kind != SL__NODE_IN)
-        return true;
+        return NULL;
+    const sl_node *culprit = NULL;
     uint32_t count = sl__has_selection(node) ? 1 : node->count;
-    for (uint32_t i = 0; i < count; i++)
-        if (!sl__is_grouped(s, node->operands[i]))
-            return false;
-    return true;
+    for (uint32_t i = 0; !culprit && i < count; i++)
+        culprit = ungrouped(s, node->operands[i]);
+    return culprit;
 }
 
-static void check_grouped(const sl_selection *s, const sl_node *node, const char *what)
+void sl__check_grouped(const sl_selection *s, const sl_node *node, const char *what)
 {
-    if (!sl__is_grouped(s, node))
+    const sl_node *culprit = ungrouped(s, node);
+    if (culprit)
         sl__senseless(s->site,
                       "add it to sl_group_by, or compute one value of many: sl_min, sl_max, sl_sum, …",
-                      "%s has a value in each row, and %s are of whole groups", sl__node_name(node), what);
+                      "%s has a value in each row, and %s are of whole groups", sl__node_name(culprit), what);
 }
 
 static void check_groups(const sl_selection *s)
@@ -228,16 +241,16 @@ static void check_groups(const sl_selection *s)
     const sl_model *model = s->model();
     for (size_t i = 0; s->columns && i < model->column_count; i++) {
         if (model->columns[i].kind != SL_KIND_ROW)
-            check_grouped(s, sl__result_node(s, i), "the results");
+            sl__check_grouped(s, sl__result_node(s, i), "the results");
         else if (!sl__groups_have_key(s, sl__result_source(s, i)))
             sl__senseless(s->site, "group by the primary key of it",
                           "%s is a whole object of each row, and the results are of whole groups",
                           model->columns[i].name);
     }
     for (uint32_t i = 0; i < s->order_count; i++)
-        check_grouped(s, s->orders[i]->operands[0], "the orders");
+        sl__check_grouped(s, s->orders[i]->operands[0], "the orders");
     if (s->having)
-        check_grouped(s, s->having, "the conditions of sl_having");
+        sl__check_grouped(s, s->having, "the conditions of sl_having");
 }
 
 /* ---- What makes no sense ------------------------------------------------------------------------------- */

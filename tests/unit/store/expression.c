@@ -309,6 +309,9 @@ TASK_TEST(sub_selects)
           "\"age\" < (SELECT max(\"age\") FROM \"person\" AS \"boss\" WHERE \"employer\" = "
           "\"person\".\"employer\")",
           "()");
+    /* What stands around is one value for all rows within. */
+    WHERE(sl_eq(person_.age, sl_subselect(sl_find(company), sl_plus(sl_max(company_.id), person_.id))),
+          "\"age\" = (SELECT (max(\"id\") + \"person\".\"id\") FROM \"company\")", "()");
     /* Of groups, slices of aggregates, and combined selections. */
     WHERE(sl_in_found(person_.id,
                       sl_find(thing, sl_group_by(thing_.owner), sl_having(sl_gt(sl_count_all(), 2))),

@@ -68,6 +68,8 @@ SL_RESULT(busy, BUSY);
 SL_RESULT(pair, PAIR);
 #define TOTAL(F) F(pay, decimal, .scale = 4) F(oldest, integer)
 SL_RESULT(total, TOTAL);
+#define PAID(F) F(pay, decimal, .scale = 2)
+SL_RESULT(paid, PAID);
 #define STAFF(F) F(name, text) F(shade, enum(colour))
 SL_RESULT(staff, STAFF);
 

@@ -170,7 +170,7 @@ static void *refusals(void *data)
             sl_select(busy, person_, SL_AS(.employer = person_.employer, .count = sl_count_all())));
     REFUSED("person.age has a value in each row, and the orders are of whole groups", "sl_group_by",
             sl_find(person, sl_group_by(person_.shade), sl_ascending(person_.age)));
-    REFUSED("a condition has a value in each row, and the conditions of sl_having are of whole groups",
+    REFUSED("person.age has a value in each row, and the conditions of sl_having are of whole groups",
             "sl_group_by", sl_find(person, sl_group_by(person_.shade), sl_having(old)));
     REFUSED(
         "person is a whole object of each row, and the results are of whole groups", "primary key",
@@ -248,10 +248,33 @@ static void *more_refusals(void *data)
     return NULL;
 }
 
+static void *refusals_of_values(void *data)
+{
+    attempt *a = data;
+    const sl_decimal large = {INT64_MAX / 10, 2};
+    REFUSED("person.id has a value in each row, and the values are of whole groups", "sl_min",
+            ONE_VALUE(sl_find(person), sl_plus(sl_max(person_.age), person_.id)));
+    REFUSED("person.id has a value in each row, and the values are of whole groups", "sl_group_by",
+            COMPILED(sl_find(company,
+                             sl_in_found(company_.id, sl_find(person, sl_group_by(person_.age)), person_.id)),
+                     SL__ROWS));
+    REFUSED("sl_select(paid, …): pay has 2 digits after the point, and what it is given has 4", "lost",
+            sl_select(paid, thing_, SL_AS(.pay = thing_.rate)));
+    REFUSED("5.0010 does not fit beside paid.pay, which has 2 digits after the point and 18 in all", "round",
+            sl_select(paid, thing_, SL_AS(.pay = sl_the(sl_sum(thing_.rate), ((sl_decimal){5001, 3})))));
+    REFUSED(
+        "a decimal with 4 digits after the point is too large", "fewer digits",
+        COMPILED(sl_find(person, sl_join(thing_, sl_between(person_.pay, large, thing_.rate))), SL__ROWS));
+    REFUSED("a decimal with 4 digits after the point is too large", "fewer digits",
+            COMPILED(sl_find(thing, sl_in(sl_the(person_.pay, large), thing_.rate)), SL__ROWS));
+    return NULL;
+}
+
 TASK_TEST(what_makes_no_sense)
 {
     check_refusals(refusals);
     check_refusals(more_refusals);
+    check_refusals(refusals_of_values);
     return NULL;
 }
 
