@@ -365,6 +365,9 @@ def _claimed(transaction, name):
 
 def open(transaction, its):
     """The transaction's connection."""
+    if silver._running_loop() is not None and its.name not in transaction.databases:
+        raise silver.Error("to open a database here would hold up the loop, and so all other requests", _EINVAL,
+                           "in a coroutine: await silver.database(); a mapper works in a thread: await asyncio.to_thread(function)")
     while True:
         connection, other = _claim(transaction, its.name)
         if connection is not None:

@@ -104,7 +104,7 @@ class Connection(Shared, psycopg2.extensions.connection):
     def _has_written(self):
         if not self._began:
             return False
-        return self._run("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()[0]
+        return self._run("SELECT txid_current_if_assigned() IS NOT NULL").fetchone()[0]
 
     def _check_commit(self):
         """After an error PostgreSQL answers COMMIT with ROLLBACK, and psycopg2 says nothing of it."""

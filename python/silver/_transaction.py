@@ -67,6 +67,11 @@ class Transaction:
         self.databases, self.opening = {}, {}  # by name: connections; and who opens one
         self.data = {}  # what mappers keep as long as it lives
 
+    def expect_writing(self):
+        """Begins SQLite's part as a writer, if that has not begun."""
+        if not self.read_only:
+            self.deferred = False
+
     # -- doom
 
     @property

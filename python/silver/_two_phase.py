@@ -6,14 +6,14 @@ PostgreSQL commits what it has prepared. So whoever gets the lock for writing an
 the gid stands in sl_decision, or it never will. That is how a worker finishes, when it first uses a database, what one that died
 has left; one that lives is not disturbed, for it holds the lock from before it prepares until it has decided.
 
-A gid is silver:APPLICATION:py-FILE-PROCESS:NUMBER. FILE stands for SQLite's file, so that two copies of an application which share
-a PostgreSQL leave each other's alone; the part `py-` keeps these from those of an instance in C."""
+A gid is silver:APPLICATION:IDENTITY-PROCESS:NUMBER. The identity is a random one that the table has, so that two applications, or two
+copies of one, in a PostgreSQL leave each other's alone. An instance in C has the same table, and gids that begin otherwise."""
 
-import hashlib
 import itertools
 import os
 import threading
 import time
+import uuid
 
 import silver
 from silver import _database
@@ -25,29 +25,32 @@ _done = []  # gids whose rows are no longer needed
 _swept = False  # rows that others left were looked after
 
 
-def _file():
-    from silver import _sqlite
-
-    return "py-%s-" % hashlib.sha256(os.path.realpath(_sqlite.path()).encode()).hexdigest()[:12]
-
-
 _process = None
 
 
-def _gid():
-    global _process
-    from silver import _sqlite
+def _make_table(sqlite):
+    """And gives its identity."""
+    sqlite._run("CREATE TABLE IF NOT EXISTS sl_decision (gid text PRIMARY KEY NOT NULL, decision text NOT NULL)")
+    sqlite._run("INSERT INTO sl_decision (gid, decision) VALUES ('identity', ?) ON CONFLICT DO NOTHING", (str(uuid.uuid4()),))
+    return _identity(sqlite)
 
+
+def _identity(sqlite):
+    return sqlite._run("SELECT decision FROM sl_decision WHERE gid = 'identity'").fetchone()[0]
+
+
+def _gid(identity):
+    global _process
     if _process is None or _process[0] != os.getpid():
         _process = os.getpid(), "%x.%x" % (os.getpid(), time.time_ns())
-    name = os.environ.get("SILVER_NAME") or os.path.splitext(os.path.basename(_sqlite.path()))[0]
-    return "silver:%s:%s%s:%d" % (name.replace(":", "_")[:60], _file(), _process[1], next(_numbers))
+    name = os.environ.get("SILVER_NAME", "")
+    return "silver:%s:%s-%s:%d" % (name.replace(":", "_")[:60], identity, _process[1], next(_numbers))
 
 
-def _ours(gids):
-    """Those of this file."""
-    file, parts = _file(), [(gid, gid.split(":")) for gid in gids]
-    return {gid for gid, part in parts if len(part) == 4 and part[0] == "silver" and part[2].startswith(file)}
+def _ours(gids, identity):
+    """Those that this table decides."""
+    parts = [(gid, gid.split(":")) for gid in gids]
+    return {gid for gid, part in parts if len(part) == 4 and part[0] == "silver" and part[2].startswith(identity + "-")}
 
 
 # ---- Committing --------------------------------------------------------------------------------------------------
@@ -60,7 +63,7 @@ def commit(connections):
     written = [connection for connection in connections if connection._has_written()]
     if len(written) > 1:
         by_name = {connection._service.name: connection for connection in connections}
-        _commit_both(by_name["sqlite"], by_name["postgres"], _gid())
+        _commit_both(by_name["sqlite"], by_name["postgres"])
         return
     for connection in written:
         connection._commit()
@@ -69,26 +72,32 @@ def commit(connections):
             connection._rollback()  # it has only read
 
 
-def _write_decision(sqlite, postgres, gid):
-    global _swept
-    sqlite._run("CREATE TABLE IF NOT EXISTS sl_decision (gid TEXT PRIMARY KEY)")
-    sqlite._run("INSERT INTO sl_decision VALUES (?)", (gid,))
+def _write_decision(sqlite, postgres):
+    """The gid."""
+    identity = _make_table(sqlite)
+    gid = _gid(identity)
+    sqlite._run("INSERT INTO sl_decision (gid, decision) VALUES (?, 'commit')", (gid,))
     for old in _done[:]:
         sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
     if not _swept:
-        _sweep(sqlite, _prepared(postgres._run) | {gid})
+        _sweep(sqlite, identity, _prepared(postgres._run, identity) | {gid})
+    return gid
 
 
-def _sweep(sqlite, needed):
+def _decided(sqlite, identity):
+    return _ours((gid for (gid,) in sqlite._run("SELECT gid FROM sl_decision").fetchall()), identity)
+
+
+def _sweep(sqlite, identity, needed):
     """Removes the rows of what has ended everywhere. SQLite's lock is held, so all that has not is prepared."""
-    for old in _ours(gid for (gid,) in sqlite._run("SELECT gid FROM sl_decision").fetchall()) - needed:
+    for old in _decided(sqlite, identity) - needed:
         sqlite._run("DELETE FROM sl_decision WHERE gid = ?", (old,))
 
 
-def _commit_both(sqlite, postgres, gid):
+def _commit_both(sqlite, postgres):
     global _swept
-    old = _done[:]
-    _write_decision(sqlite, postgres, gid)
+    old = len(_done)
+    gid = _write_decision(sqlite, postgres)
     postgres._prepare(gid)
     try:
         sqlite._commit()
@@ -98,7 +107,7 @@ def _commit_both(sqlite, postgres, gid):
             _finish(postgres, "ROLLBACK", gid)
         raise
     _swept = True
-    del _done[:len(old)]
+    del _done[:old]
     if _finish(postgres, "COMMIT", gid):
         _done.append(gid)
 
@@ -125,9 +134,10 @@ def _end_prepared(run, verb, gid):
         pass  # somebody who recovers has done so
 
 
-def _prepared(run):
+def _prepared(run, identity):
     """The gids of ours that PostgreSQL has prepared in this database."""
-    return _ours(gid for (gid,) in run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall())
+    rows = run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall()
+    return _ours((gid for (gid,) in rows), identity)
 
 
 # ---- Recovering --------------------------------------------------------------------------------------------------
@@ -154,28 +164,29 @@ def recover():
     """Ends what is prepared and decided. Gives the number of those."""
     from silver import _postgres, _sqlite
 
-    postgres = _postgres.connect()
+    sqlite = _sqlite.connect()
     try:
-        if not _prepared(postgres._alone):
-            return 0
-        sqlite = _sqlite.connect()
+        if not sqlite._run("SELECT 1 FROM sqlite_master WHERE name = 'sl_decision'").fetchone():
+            return 0  # this file has never decided anything
+        postgres = _postgres.connect()
         try:
+            if not _prepared(postgres._alone, _identity(sqlite)):
+                return 0
             return _recover(sqlite, postgres)
         finally:
-            sqlite._discard()
+            postgres._discard()
     finally:
-        postgres._discard()
+        sqlite._discard()
 
 
 def _recover(sqlite, postgres):
     sqlite._run("BEGIN IMMEDIATE")
-    sqlite._run("CREATE TABLE IF NOT EXISTS sl_decision (gid TEXT PRIMARY KEY)")
-    prepared = _prepared(postgres._alone)
-    decided = {gid for (gid,) in sqlite._run("SELECT gid FROM sl_decision")}
+    identity = _identity(sqlite)
+    prepared, decided = _prepared(postgres._alone, identity), _decided(sqlite, identity)
     for gid in prepared:
         verb = "COMMIT" if gid in decided else "ROLLBACK"
         _end_prepared(postgres._alone, verb, gid)
         silver.log.info("the transaction %s, which somebody left prepared: %s", gid, verb.lower())
-    _sweep(sqlite, set())
+    _sweep(sqlite, identity, set())
     sqlite._run("COMMIT")
     return len(prepared)

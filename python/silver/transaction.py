@@ -44,6 +44,8 @@ class Block:
                 raise refuse("a durable transaction inside another cannot be: it would be committed only with that",
                              "leave `durable` out, or do this where there is no other")
             outer.check()
+            if not self.options["read_only"]:
+                outer.expect_writing()
             self.transaction = outer
         else:
             self.transaction = Transaction(home, **self.options)

@@ -111,6 +111,9 @@ class Sharing:
 
     # -- the connection
 
+    def _opening(self, transaction):
+        """The transaction's connection is about to be opened, if it is not yet."""
+
     def _welcome(self, shared):
         """The connection is one that Django may not have seen."""
         raise NotImplementedError
@@ -120,6 +123,7 @@ class Sharing:
         if state is self._own:
             super().ensure_connection()
         elif state.connection is None:
+            self._opening(state.transaction)
             with self.wrap_database_errors:
                 shared = _database.open(state.transaction, _database.service(self.service))
                 state.transaction.join(state)

@@ -10,6 +10,20 @@ from silver.django._shared import Sharing
 class DatabaseWrapper(Sharing, base.DatabaseWrapper):
     service = "sqlite"
 
+    def _opening(self, transaction):
+        if self._wanted_mode == "IMMEDIATE":
+            transaction.expect_writing()
+
+    @property
+    def _wanted_mode(self):
+        """Django 5.1 and later have this option; earlier ones get it here."""
+        return str(self.settings_dict["OPTIONS"].get("transaction_mode") or "").upper()
+
+    def get_connection_params(self):
+        parameters = super().get_connection_params()
+        parameters.pop("transaction_mode", None)
+        return parameters
+
     def _service_settings(self):
         return {"NAME": silver.config("sqlite_path", "")}
 
