@@ -197,16 +197,6 @@ static unsigned put_key(const sl_row *row, sl_value *values)
     return info->key_count + (info->version >= 0);
 }
 
-const sl__statement *sl__insert_of(const sl__table *table, const sl_row *row, unsigned *ret_left_out)
-{
-    const sl__model_info *info = table->info;
-    *ret_left_out = SL_COLUMNS_MAX;
-    if (!info->whole_key || *(const int64_t *)((const char *)row + info->all[info->automatic].offset))
-        return &table->insert_keyed;
-    *ret_left_out = (unsigned)info->automatic;
-    return &table->insert;
-}
-
 /* A value that nobody else has, for a moment: NULL where that may be. */
 static void park_values(const sl_site *site, const sl_row *row, uint64_t columns, sl_value *values)
 {
@@ -278,13 +268,12 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
         }
         return;
     }
-    sl__touch(session, row, row->state == SL__ROW_ADDED);
     if (row->state == SL__ROW_ADDED) {
-        row->state = SL__ROW_STORED;
-        row->generation = session->generation;
-        row->loaded = info->lazy;
-        sl__map_add(session, table, row);
-    } else if (row->state == SL__ROW_REMOVED) {
+        sl__row_stored(session, table, row);
+        return;
+    }
+    sl__touch(session, row, /* inserted= */ false);
+    if (row->state == SL__ROW_REMOVED) {
         row->state = SL__ROW_GONE;
         sl__map_remove(session, row);
     } else {
@@ -414,22 +403,52 @@ static void apply_expressions(flush *f, sl_row *row)
     sl__row_refresh(f->site, f->session, sl__row_table(f->site, row), row);
 }
 
-static void send_all(flush *f, const sl__write *writes, size_t count)
+/* Room for the values of one row, or in SQLite of several that go together. */
+static void make_flights(flush *f, const sl__write *writes, size_t count)
 {
-    f->limit = f->session->store->dialect == SL__POSTGRES ? IN_FLIGHT : 1;
-    if (count < f->limit)
-        f->limit = (unsigned)(count ? count : 1);
-    f->flights = sl_arena_alloc(f->session->arena, f->limit * sizeof(flight));
-    size_t columns = 0;
+    bool postgres = f->session->store->dialect == SL__POSTGRES;
+    size_t columns = 0, most = postgres ? IN_FLIGHT : 1, rows = postgres || !count ? 1 : count;
     for (size_t i = 0; i < count; i++)
         if (writes[i].row->model->column_count > columns)
             columns = writes[i].row->model->column_count;
+    f->limit = (unsigned)(count < most && count ? count : most);
+    f->flights = sl_arena_alloc(f->session->arena, f->limit * sizeof(flight));
+    size_t room = (rows < SL__ROWS_MAX ? rows : SL__ROWS_MAX) * columns + SL__KEY_PARTS + 1;
     for (unsigned i = 0; i < f->limit; i++)
-        f->flights[i].values =
-            sl_arena_alloc(f->session->arena, (columns + SL__KEY_PARTS + 1) * sizeof(sl_value));
-    for (size_t i = 0; i < count; i++)
-        if (writes[i].columns || writes[i].parked || writes[i].row->state == SL__ROW_REMOVED)
+        f->flights[i].values = sl_arena_alloc(f->session->arena, room * sizeof(sl_value));
+}
+
+/* Several new rows by one statement: gives how many, or 0 where they must go one by one. */
+static size_t depart_together(flush *f, const sl__write *writes, size_t count, const sl_row *before)
+{
+    bool written_all;
+    size_t some = sl__rows_together(f->session, writes, count, before);
+    if (!some)
+        return 0;
+    sl_error *error = sl__rows_insert(f->session, writes, some, before, f->flights[0].values, &written_all);
+    if (error)
+        fail_writing(f, writes->row, verb_of(writes->row), error);
+    return written_all ? some : 0;
+}
+
+static void send_each(flush *f, const sl__write *writes, size_t count)
+{
+    const sl_row *before = NULL; /* the last one, where the database gave it its key */
+    for (size_t i = 0, some; i < count; i += some) {
+        sl_row *row = writes[i].row;
+        bool given = row->state == SL__ROW_ADDED && sl__row_lacks_key(row);
+        some = depart_together(f, writes + i, count - i, before);
+        if (!some && (writes[i].columns || writes[i].parked || row->state == SL__ROW_REMOVED))
             depart(f, writes[i]);
+        some = some ? some : 1;
+        before = given ? writes[i + some - 1].row : NULL;
+    }
+}
+
+static void send_all(flush *f, const sl__write *writes, size_t count)
+{
+    make_flights(f, writes, count);
+    send_each(f, writes, count);
     land_all(f);
     for (size_t i = 0; i < count; i++) {
         sl_row *row = writes[i].row;

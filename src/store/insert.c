@@ -150,14 +150,22 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
 
 enum { ROWS_AT_ONCE = 1000 /* then others run */ };
 
-static void insert_each(const sl_site *site, sl_session *session, const sl__table *table, sl_row *const *rows,
-                        size_t count)
+/* Rows that leave the same to the database, many by a statement. */
+static void insert_alike(const sl_site *site, sl_session *session, sl__table *table, sl_row *const *rows,
+                         size_t count)
 {
-    sl_value *values = sl_alloc(table->model->column_count * sizeof *values);
-    for (size_t i = 0; i < count; i++) {
-        unsigned left_out;
-        sl__statement statement = *sl__insert_of(table, rows[i], &left_out);
-        sl__row_values(rows[i], UINT64_MAX, left_out, values);
+    unsigned left_out, size = SL__ROWS_MAX, used = 0;
+    sl_value *values = sl_alloc(SL__ROWS_MAX * table->model->column_count * sizeof *values);
+    const sl__statement *one = sl__insert_of(table, rows[0], &left_out);
+    if (left_out < SL_COLUMNS_MAX && table->model->column_count == 1)
+        size = 1; /* DEFAULT VALUES is for one row */
+    for (size_t from = 0; from < count; from += size, used = 0) {
+        while (size > count - from)
+            size /= 2;
+        sl__statement statement =
+            size > 1 ? *sl__insert_rows_statement(table, left_out == SL_COLUMNS_MAX, size) : *one;
+        for (size_t i = from; i < from + size; i++)
+            used += sl__row_values(rows[i], UINT64_MAX, left_out, values + used);
         statement.values = values;
         statement.site = site;
         sl__run_whole(session, &statement);
@@ -165,7 +173,7 @@ static void insert_each(const sl_site *site, sl_session *session, const sl__tabl
     sl_yield();
 }
 
-/* Rows that leave the same to the database. */
+/* How many of the first leave the same to the database. */
 static size_t alike(const sl__table *table, sl_row *const *rows, size_t count)
 {
     unsigned first, other;
@@ -215,7 +223,7 @@ void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, siz
             if (session->store->dialect == SL__POSTGRES)
                 copy_some(site, session, table, rows + from, some);
             else
-                insert_each(site, session, table, rows + from, some);
+                insert_alike(site, session, table, rows + from, some);
         }
     for (size_t i = 0; i < count; i++)
         rows[i]->state = SL__ROW_FREE;

@@ -68,7 +68,19 @@ static sl__statement make_get(const sl__table *table, bool locked)
     return finish(&m, locked);
 }
 
-static sl__statement make_insert(const sl__table *table, bool keyed)
+static void put_row(maker *m, unsigned left_out)
+{
+    const char *before = "(";
+    for (unsigned i = 0; i < m->table->model->column_count; i++)
+        if (i != left_out) {
+            sl_buffer_puts(&m->sql, before);
+            put_parameter(m);
+            before = ", ";
+        }
+    sl_buffer_putc(&m->sql, ')');
+}
+
+static sl__statement make_insert(const sl__table *table, bool keyed, unsigned rows)
 {
     const sl__model_info *info = table->info;
     unsigned left_out = keyed || !info->whole_key ? SL_COLUMNS_MAX : (unsigned)info->automatic;
@@ -81,23 +93,27 @@ static sl__statement make_insert(const sl__table *table, bool keyed)
             put_column(&m, i);
             any = true;
         }
-    if (!any) {
+    if (!any)
         sl_buffer_puts(&m.sql, " DEFAULT VALUES");
-    } else {
-        sl_buffer_puts(&m.sql, ") VALUES (");
-        for (unsigned i = 0, first = 1; i < table->model->column_count; i++)
-            if (i != left_out) {
-                sl_buffer_puts(&m.sql, first ? "" : ", ");
-                put_parameter(&m);
-                first = 0;
-            }
-        sl_buffer_putc(&m.sql, ')');
+    for (unsigned i = 0; any && i < rows; i++) {
+        sl_buffer_puts(&m.sql, i ? ", " : ") VALUES ");
+        put_row(&m, left_out);
     }
     if (left_out != SL_COLUMNS_MAX && table->store->dialect == SL__POSTGRES) {
         sl_buffer_puts(&m.sql, " RETURNING ");
         put_column(&m, left_out);
     }
     return finish(&m, /* writes= */ true);
+}
+
+const sl__statement *sl__insert_rows_statement(sl__table *table, bool keyed, unsigned rows)
+{
+    sl__statement **made = &table->insert_rows[keyed][__builtin_ctz(rows) - 1];
+    if (!*made) {
+        *made = sl_malloc(sizeof **made);
+        **made = make_insert(table, keyed, rows);
+    }
+    return *made;
 }
 
 static sl__statement make_remove(const sl__table *table)
@@ -118,8 +134,8 @@ void sl__table_statements(sl__table *table)
 {
     table->get = make_get(table, /* locked= */ false);
     table->locked = make_get(table, /* locked= */ true);
-    table->insert = make_insert(table, /* keyed= */ false);
-    table->insert_keyed = make_insert(table, /* keyed= */ true);
+    table->insert = make_insert(table, /* keyed= */ false, /* rows= */ 1);
+    table->insert_keyed = make_insert(table, /* keyed= */ true, /* rows= */ 1);
     table->remove = make_remove(table);
 }
 

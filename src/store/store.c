@@ -28,6 +28,11 @@ static void free_table(sl__table *table)
         free((char *)table->updates[i].statement->sql);
         free(table->updates[i].statement);
     }
+    for (unsigned i = 0; i < 2 * SL__ROWS_SIZES; i++) {
+        sl__statement *insert = table->insert_rows[i / SL__ROWS_SIZES][i % SL__ROWS_SIZES];
+        free(insert ? (char *)insert->sql : NULL);
+        free(insert);
+    }
     free(table->updates);
     free(table);
 }

@@ -54,6 +54,9 @@ static inline unsigned sl__column_of(const sl_node *node)
 
 /* ---- Stores: store.c ----------------------------------------------------------------------------------- */
 
+/* How many new rows go by one statement at most, and how many such sizes there are. */
+enum { SL__ROWS_MAX = 64, SL__ROWS_SIZES = 6 };
+
 /* What a store knows of a model: made at the first use, kept as long as the root's stores. */
 typedef struct sl__table {
     sl_model *model;
@@ -66,6 +69,7 @@ typedef struct sl__table {
         sl__statement *statement;
     } * updates; /* the one used last is the first */
     unsigned update_count;
+    sl__statement *insert_rows[2][SL__ROWS_SIZES]; /* of 2, 4, 8 … rows, without and with that key, or NULL */
 } sl__table;
 
 struct sl_store {
@@ -330,6 +334,18 @@ sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *
 /* statement.c: the statements of a table. */
 void sl__table_statements(sl__table *table);
 const sl__statement *sl__update_statement(sl__table *table, uint64_t columns);
+const sl__statement *sl__insert_rows_statement(sl__table *table, bool keyed, unsigned rows); /* a power of 2 */
+/* The database gives it its key, which is 0 so far. */
+bool sl__row_lacks_key(const sl_row *row);
+/* An added row is stored now. */
+void sl__row_stored(sl_session *session, const sl__table *table, sl_row *row);
+/* insert_rows.c: how many of the first writes can go by one statement, the row before them being `before` (NULL: another
+ * kind of write); 0: go one by one. */
+size_t sl__rows_together(const sl_session *session, const sl__write *writes, size_t count, const sl_row *before);
+/* Writes so many, with room for their values. False where a constraint is in the way of one of them: nothing was
+ * written. An error: another failure. */
+sl_error *sl__rows_insert(sl_session *session, const sl__write *writes, size_t count, const sl_row *before,
+                          sl_value *values, bool *ret_written);
 /* check.c: what is wrong with the columns; in the task's arena, NULL: nothing. */
 sl_errors *sl__row_check(sl_row *row, uint64_t columns);
 SL_NORETURN void sl__errors_fail(const sl_site *site, const sl_row *row, const sl_errors *errors);
