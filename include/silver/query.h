@@ -5,9 +5,9 @@
  *         printf("%s\n", p->name);
  *
  * An expression has the type of what it gives, so that a number is never compared with a text: that does not
- * compile. A clause is a condition or says how rows are ordered, joined or cut. Nothing runs until an answer is
- * asked for: sl_first, sl_list, SL_EACH, sl_count and the like, which may suspend and fail, and are carried
- * out in the transaction that holds here, or each by itself where there is none (store.h).
+ * compile. A clause is a condition or says how rows are ordered, joined or cut. Nothing runs until an answer
+ * is asked for: sl_first, sl_list, SL_EACH, sl_count and the like, which may suspend and fail, and are
+ * carried out in the transaction that holds here, or each by itself where there is none (store.h).
  *
  * All values are parameters: there is no way to get text into SQL but the literals of sl_sql.
  *
@@ -35,7 +35,7 @@ SL_API sl__operand sl__date_operand(sl_date value);
 SL_API sl__operand sl__decimal_operand(sl_decimal value);
 SL_API sl__operand sl__uuid_operand(sl_uuid value);
 SL_API sl__operand sl__enum_operand(int value);
-SL_API sl__operand sl__json_operand(struct json_t *value); /* NULL: NULL; keeps a reference until the task ends */
+SL_API sl__operand sl__json_operand(struct json_t *value); /* NULL: NULL; referred to until the task ends */
 SL_API sl__operand sl__null_operand(const void *null);     /* NULL of any type */
 /* Named for what the compiler says where the operand is of another type. */
 #define SL__NEEDED(type)                                                                                     \

@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    struct person *found = sl_first(sl_find(person, sl_ascending(person_.id))); (void)found; /* wrong */
+    struct person *found = sl_first(sl_find(person, sl_ascending(person_.id))); /* wrong */
 }

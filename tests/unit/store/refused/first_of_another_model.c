@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    const struct company *first = sl_first(sl_find(person)); (void)first; /* wrong */
+    const struct company *first = sl_first(sl_find(person)); /* wrong */
 }

@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    struct company *followed = sl_follow(person, p, employer); (void)followed; /* wrong */
+    struct company *followed = sl_follow(person, p, employer); /* wrong */
 }

@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    struct company_list list = sl_list(sl_find(person)); (void)list; /* wrong */
+    struct company_list list = sl_list(sl_find(person)); /* wrong */
 }

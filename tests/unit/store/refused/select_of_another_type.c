@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    (void)sl_select(busy, person_, SL_AS(.name = person_.name, .count = person_.name, .boss = sl_whole(person_))); /* wrong */
+    (void)sl_select(busy, person_, SL_AS(.count = person_.name)); /* wrong */
 }

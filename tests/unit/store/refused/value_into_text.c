@@ -4,5 +4,5 @@
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
 void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
 {
-    const char *text_of_it = sl_value(sl_find(person), sl_max(person_.age)); (void)text_of_it; /* wrong */
+    const char *text_of_it = sl_value(sl_find(person), sl_max(person_.age)); /* wrong */
 }

@@ -12,7 +12,8 @@ SL_MODEL(page, PAGE);
 static const struct person *hired(const struct company *c, const char *name)
 {
     char buffer[8] = "x";
-    const struct person *p = sl_add(sl_new(person, .name = name, .age = 41, .shade = RED, .born = {2026, 11, 29}, .employer = c->id));
+    const struct person *p = sl_add(
+        sl_new(person, .name = name, .age = 41, .shade = RED, .born = {2026, 11, 29}, .employer = c->id));
     struct person *edited = sl_edit(person, p);
     edited->age = 42;
     sl_set(edited, age, 0);
@@ -53,7 +54,8 @@ void right(const struct company *c)
     sl_link(page, sl_edit(page, next), book, sequel);
     (void)sl_load(membership, p->id, c->id);
     (void)sl_load(page, next->id);
-    if (!sl_add_unless(sl_new(company, .name = "y"), company_.name) || photo.size || sl_count(sl_union(staff, members)))
+    if (!sl_add_unless(sl_new(company, .name = "y"), company_.name) || photo.size ||
+        sl_count(sl_union(staff, members)))
         sl_put(sl_new(company, .name = "z"), company_.id, company_.name);
     sl_remove(p);
 }
