@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-/* ---- Opening ----------------------------------------------------------------------------------------------
- */
+/* ---- Opening ------------------------------------------------------------------------------------------- */
 
 static sl_error *look_at_library(const sl_store *store)
 {
@@ -34,6 +33,7 @@ static sl__sqlite *sqlite_new(sl_store *store)
     sqlite->options = store->options;
     sqlite->memory = strcmp(sqlite->path, ":memory:") == 0;
     sqlite->references = 1;
+    sqlite->threads = sl__sqlite_threads();
     pthread_mutex_init(&sqlite->mutex, NULL);
     pthread_cond_init(&sqlite->changed, NULL);
     return sqlite;
@@ -67,8 +67,7 @@ static sl_error *sqlite_open(sl_store *store)
     return error;
 }
 
-/* ---- Closing ----------------------------------------------------------------------------------------------
- */
+/* ---- Closing ------------------------------------------------------------------------------------------- */
 
 /* Who waits for the group hears how it ended; whoever was still at work in it did not get to the end. */
 static void end_group(sl__sqlite *sqlite)
@@ -126,8 +125,7 @@ static void sqlite_close(sl_store *store)
     sl__sqlite_unref(sqlite);
 }
 
-/* ---- Lending ----------------------------------------------------------------------------------------------
- */
+/* ---- Lending ------------------------------------------------------------------------------------------- */
 
 static sl_error *lend_error(sl__sqlite_transaction *t, int code)
 {

@@ -31,8 +31,7 @@ typedef struct sl__sqlite_cursor sl__sqlite_cursor;
 typedef struct sl__sqlite_batch sl__sqlite_batch;
 typedef struct sl__sqlite_job sl__sqlite_job;
 
-/* ---- Errors: sqlite_error.c ------------------------------------------------------------------------------
- */
+/* ---- Errors: sqlite_error.c ---------------------------------------------------------------------------- */
 
 /* Of an (extended) code of SQLite's, with its own words, which are read from the connection (NULL: the
  * code's). The detail is the SQL (may be NULL). May be called in threads. */
@@ -46,8 +45,7 @@ sl_error *sl__sqlite_too_late(const sl__sqlite *sqlite, const sl_site *site, con
 /* SL_ECLOSED: the store was closed. */
 sl_error *sl__sqlite_is_closed(const sl__sqlite *sqlite, const sl_site *site);
 
-/* ---- Statements: sqlite_prepare.c ------------------------------------------------------------------------
- */
+/* ---- Statements: sqlite_prepare.c ---------------------------------------------------------------------- */
 
 typedef struct sl__sqlite_prepared {
     uint64_t shape; /* 0: it is not in the cache, and is given up after use */
@@ -81,8 +79,7 @@ void sl__sqlite_cache_done(sl__sqlite_cache *cache);
 sl_error *sl__sqlite_bind(sl__sqlite_link *link, const sl__sqlite_prepared *prepared,
                           const sl__statement *statement, bool copied);
 
-/* ---- Links: sqlite_link.c --------------------------------------------------------------------------------
- */
+/* ---- Links: sqlite_link.c ------------------------------------------------------------------------------ */
 
 /* Statements without parameters that the driver itself runs. */
 #define SL__SQLITE_FIXED(X)                                                                                  \
@@ -141,8 +138,7 @@ unsigned sl__sqlite_version(const sl__sqlite_link *link);
 /* (Again) after others had the sqlite3. */
 void sl__sqlite_link_watch(sl__sqlite_link *link);
 
-/* ---- Threads: sqlite_job.c -------------------------------------------------------------------------------
- */
+/* ---- Threads: sqlite_job.c ----------------------------------------------------------------------------- */
 
 struct sl__sqlite_job {
     sl__work work;
@@ -156,10 +152,14 @@ struct sl__sqlite_job {
     atomic_bool stop;          /* the statement shall end */
     bool ran;                  /* under the database's mutex */
     bool finished;
+    bool queued; /* it waits for a thread: */
+    sl__sqlite_job *next_queued, **in_queue;
     int code; /* SQLite's */
     char *said;
 };
 
+/* How many threads statements may have at once. */
+unsigned sl__sqlite_threads(void);
 /* Starts it: the link is the thread's until `finish`. */
 void sl__sqlite_job_start(sl__sqlite_link *link, void (*run)(sl__sqlite_job *),
                           void (*finish)(sl__sqlite_job *), sl__sqlite_cursor *cursor);
@@ -175,11 +175,16 @@ void sl__sqlite_jobs_finish(sl__sqlite *sqlite);
  * that the store is closed. Takes over the reference. May suspend. */
 sl_error *sl__sqlite_await(sl__sqlite *sqlite, sl_deferred *deferred, uint64_t deadline, const sl_site *site,
                            const char *what);
+/* The next sleep, in ms, of who waits for the lock of another process. To ask for it costs little more than a
+ * short statement, and gaps between the transactions of a busy process are short. */
+static inline uint64_t sl__sqlite_longer(uint64_t pause)
+{
+    return pause < 3 ? 2 * pause : 5;
+}
 /* The error with which an await would fail here, if the task was cancelled; or NULL. */
 sl_error *sl__sqlite_cancelled(const sl_site *site);
 
-/* ---- Cursors: sqlite_run.c, sqlite_read.c, sqlite_batch.c -------------------------------------------------
- */
+/* ---- Cursors: sqlite_run.c, sqlite_read.c, sqlite_batch.c ---------------------------------------------- */
 
 typedef enum sl__sqlite_state {
     SL__SQLITE_AHEAD, /* its row was stepped to, and `step` did not give it yet */
@@ -301,6 +306,8 @@ struct sl__sqlite {
     uint64_t others_ns;    /* when another process was last seen to write */
     sl__pool transactions, cursors;
     sl__sqlite_job *jobs;
+    sl__sqlite_job *queued, **last_queued; /* statements that wait for a thread */
+    unsigned threads, in_threads;          /* that statements may have at once, and have */
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job ran */
 };

@@ -21,8 +21,7 @@
 /* What is through as soon as this needed no thread. */
 #define FAST_NS 500000
 
-/* ---- In the thread ----------------------------------------------------------------------------------------
- */
+/* ---- In the thread ------------------------------------------------------------------------------------- */
 
 static sl_view copied(sl_arena *arena, const void *data, int size)
 {
@@ -107,8 +106,7 @@ static void fetch(sl__sqlite_job *job)
     batch->fast = batch->fast && sl_monotonic_ns() - began < FAST_NS;
 }
 
-/* ---- On the loop ------------------------------------------------------------------------------------------
- */
+/* ---- On the loop --------------------------------------------------------------------------------------- */
 
 static void fetched(sl__sqlite_job *job)
 {

@@ -9,15 +9,12 @@
 
 #include <stdlib.h>
 
-#define LONGEST_PAUSE_MS 20
-
 /* For so long after another process wrote we leave it a gap between our groups. */
 #define SHARED_NS 1000000000
 #define GAP_NS 1000000
 #define GAP_MS 1
 
-/* ---- Taking the lock --------------------------------------------------------------------------------------
- */
+/* ---- Taking the lock ----------------------------------------------------------------------------------- */
 
 static sl_error *pause_for(sl__sqlite *sqlite, uint64_t ms, const sl__begin *how)
 {
@@ -33,9 +30,7 @@ static sl_error *take_lock(sl__sqlite_transaction *t, sl__sqlite_fixed what, con
     sl__sqlite *sqlite = t->sqlite;
     sl__sqlite_link *link = t->link;
     uint64_t began = 0;
-    for (uint64_t pause = 1;; pause = pause == 2                     ? 5
-                                      : pause < LONGEST_PAUSE_MS / 2 ? pause * 2
-                                                                     : LONGEST_PAUSE_MS) {
+    for (uint64_t pause = 1;; pause = sl__sqlite_longer(pause)) {
         int code = sl__sqlite_do(link, what);
         *ret_code = code;
         if ((code & 0xff) != SQLITE_BUSY || code == SQLITE_BUSY_SNAPSHOT)
@@ -98,7 +93,7 @@ static sl_error *begin_whole(sl__sqlite_transaction *t, const sl__begin *how)
     look_for_others(sqlite, t->link);
     begin_group(t);
     t->part = SL__SQLITE_WHOLE;
-    t->ready = true;
+    t->ready = !t->schema; /* which its first statement sees to */
     return NULL;
 }
 
@@ -127,8 +122,7 @@ static sl_error *begin_writing(sl__sqlite_transaction *t, const sl__begin *how)
     return NULL;
 }
 
-/* ---- Beginning --------------------------------------------------------------------------------------------
- */
+/* ---- Beginning ----------------------------------------------------------------------------------------- */
 
 static sl__sqlite_transaction *transaction_new(sl_store *store, const sl__begin *how)
 {
@@ -235,8 +229,7 @@ sl_error *sl__sqlite_become_writer(sl__connection *connection, const sl__begin *
     return t->link ? turn_writer(t, how) : begin_writing(t, how);
 }
 
-/* ---- The first statement ----------------------------------------------------------------------------------
- */
+/* ---- The first statement ------------------------------------------------------------------------------- */
 
 /* A guest that is to do much is a danger to the group: were it cancelled, SQLite would roll back all. So the
  * others are committed first, and it begins anew by itself. */

@@ -19,8 +19,7 @@
 /* To undo more changed rows than this is left to a thread. */
 #define UNDONE_ON_LOOP 10000
 
-/* ---- The group --------------------------------------------------------------------------------------------
- */
+/* ---- The group ----------------------------------------------------------------------------------------- */
 
 bool sl__sqlite_group_may_grow(const sl__sqlite_group *group)
 {
@@ -96,8 +95,7 @@ static void lose_group(sl__sqlite *sqlite, int code, const char *said)
     sl__sqlite_group_ended(sqlite);
 }
 
-/* ---- Leaving ----------------------------------------------------------------------------------------------
- */
+/* ---- Leaving ------------------------------------------------------------------------------------------- */
 
 void sl__sqlite_cursors_end(sl__sqlite_transaction *t)
 {
@@ -140,8 +138,7 @@ static void leave_whole(sl__sqlite_transaction *t)
     leave(t);
 }
 
-/* ---- Rolling back -----------------------------------------------------------------------------------------
- */
+/* ---- Rolling back -------------------------------------------------------------------------------------- */
 
 static void roll_back_in_thread(sl__sqlite_job *job)
 {
@@ -205,8 +202,7 @@ void sl__sqlite_rollback(sl__connection *connection)
     sl__sqlite_job_stop(t->link->job);
 }
 
-/* ---- Committing -------------------------------------------------------------------------------------------
- */
+/* ---- Committing ---------------------------------------------------------------------------------------- */
 
 static sl_error *refused(sl__sqlite_transaction *t, int code)
 {

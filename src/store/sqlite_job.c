@@ -31,11 +31,15 @@ static void wake_all(sl__sqlite_link *link)
     }
 }
 
+static void start_queued(sl__sqlite_job *job);
+
 static void finish(sl__sqlite_job *job)
 {
     if (job->finished)
         return;
     job->finished = true;
+    sl__sqlite *sqlite = job->sqlite;
+    sqlite->in_threads -= job->cursor != NULL;
     *job->in_list = job->next;
     if (job->next)
         job->next->in_list = job->in_list;
@@ -52,11 +56,49 @@ static void finish(sl__sqlite_job *job)
     if (waiter)
         sl_fire(waiter, NULL, NULL);
     wake_all(link);
+    if (sqlite->queued && sqlite->in_threads < sqlite->threads)
+        start_queued(sqlite->queued);
 }
 
 static void on_loop(sl__work *work)
 {
     finish((sl__sqlite_job *)work);
+}
+
+/* ---- Starting it --------------------------------------------------------------------------------------- */
+
+/* libuv's pool is also that of files, names and commits: statements never take its last thread. */
+unsigned sl__sqlite_threads(void)
+{
+    const char *set = getenv("UV_THREADPOOL_SIZE");
+    int threads = set ? atoi(set) : 4; /* libuv's own default */
+    return threads > 1 ? (unsigned)threads - 1 : 1;
+}
+
+static void start(sl__sqlite_job *job)
+{
+    job->sqlite->in_threads += job->cursor != NULL;
+    job->queued = false;
+    sl_forget(sl__work_start(SL_HERE, &job->work));
+}
+
+static void start_queued(sl__sqlite_job *job)
+{
+    *job->in_queue = job->next_queued;
+    if (job->next_queued)
+        job->next_queued->in_queue = job->in_queue;
+    else
+        job->sqlite->last_queued = job->in_queue;
+    start(job);
+}
+
+static void put_into_queue(sl__sqlite_job *job)
+{
+    sl__sqlite *sqlite = job->sqlite;
+    job->queued = true;
+    job->in_queue = sqlite->queued ? sqlite->last_queued : &sqlite->queued;
+    *job->in_queue = job;
+    sqlite->last_queued = &job->next_queued;
 }
 
 void sl__sqlite_job_start(sl__sqlite_link *link, void (*run)(sl__sqlite_job *),
@@ -77,11 +119,13 @@ void sl__sqlite_job_start(sl__sqlite_link *link, void (*run)(sl__sqlite_job *),
     if (job->next)
         job->next->in_list = &job->next;
     sqlite->jobs = link->job = job;
-    sl_forget(sl__work_start(SL_HERE, &job->work));
+    if (cursor && sqlite->in_threads >= sqlite->threads)
+        put_into_queue(job);
+    else
+        start(job);
 }
 
-/* ---- Ending it --------------------------------------------------------------------------------------------
- */
+/* ---- Ending it ----------------------------------------------------------------------------------------- */
 
 /* The flag ends the statement at the next look of the progress handler. There are long steps without such
  * looks, which only sqlite3_interrupt ends; that hits whatever else is being stepped on the link too, so it
@@ -92,7 +136,9 @@ void sl__sqlite_job_stop(sl__sqlite_job *job)
     if (!cursor)
         return; /* a commit or a rollback is carried out */
     atomic_store_explicit(&job->stop, true, memory_order_relaxed);
-    if (cursor->transaction && cursor->transaction->cursors == cursor && !cursor->next)
+    if (job->queued)
+        start_queued(job); /* it is through at once */
+    else if (cursor->transaction && cursor->transaction->cursors == cursor && !cursor->next)
         sqlite3_interrupt(job->link->db);
 }
 
@@ -118,8 +164,7 @@ void sl__sqlite_jobs_finish(sl__sqlite *sqlite)
     }
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------------------
- */
+/* ---- Waiting ------------------------------------------------------------------------------------------- */
 
 sl_error *sl__sqlite_cancelled(const sl_site *site)
 {

@@ -15,16 +15,13 @@
 
 #define STEPS_BETWEEN_CLOCKS 1000
 #define BUDGET_NS 2000000 /* of one step on the loop */
-#define LONGEST_PAUSE_MS 20
-
 static const char *const fixed_sql[] = {
 #define SQL(name, sql) [SL__SQLITE_##name] = sql,
     SL__SQLITE_FIXED(SQL)
 #undef SQL
 };
 
-/* ---- What it does takes long ------------------------------------------------------------------------------
- */
+/* ---- What it does takes long --------------------------------------------------------------------------- */
 
 /* Where a statement was given rows of and others were changed since, the rows might come in another order
  * when it is run again in a thread: it goes on here then. */
@@ -80,8 +77,7 @@ int sl__sqlite_do(sl__sqlite_link *link, sl__sqlite_fixed what)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------------------
- */
+/* ---- Opening ------------------------------------------------------------------------------------------- */
 
 static int run_sql(sqlite3 *db, const char *sql)
 {
@@ -158,7 +154,7 @@ sl_error *sl__sqlite_link_open(sl__sqlite *sqlite, const sl__begin *how, sl__sql
     link->sqlite = sqlite;
     sl_error *error = NULL;
     uint64_t began = sl_monotonic_ns();
-    for (uint64_t pause = 1;; pause = pause < LONGEST_PAUSE_MS / 2 ? pause * 2 : LONGEST_PAUSE_MS) {
+    for (uint64_t pause = 1;; pause = sl__sqlite_longer(pause)) {
         int code = try_open(link);
         if (!code)
             break;

@@ -9,8 +9,7 @@
  * A database in memory is one connection: there everybody, also who only reads, takes the writer's place. */
 #include "store/sqlite.h"
 
-/* ---- Queues -----------------------------------------------------------------------------------------------
- */
+/* ---- Queues -------------------------------------------------------------------------------------------- */
 
 void sl__sqlite_queue_add(sl__sqlite_queue *queue, sl__sqlite_transaction *t)
 {
@@ -66,8 +65,7 @@ static sl_cancelled stop_writing(sl_deferred *deferred, void *data)
     return SL_CANCEL_DONE;
 }
 
-/* ---- Readers ----------------------------------------------------------------------------------------------
- */
+/* ---- Readers ------------------------------------------------------------------------------------------- */
 
 sl_error *sl__sqlite_take_slot(sl__sqlite_transaction *t, const sl__begin *how)
 {
@@ -120,8 +118,7 @@ void sl__sqlite_leave_slot(sl__sqlite_transaction *t)
     hand_on_slot(t->sqlite);
 }
 
-/* ---- The writer -------------------------------------------------------------------------------------------
- */
+/* ---- The writer ---------------------------------------------------------------------------------------- */
 
 static sl_error *name_holder(sl_error *error, const sl__sqlite *sqlite)
 {

@@ -13,8 +13,7 @@
 #define MASK (2 * SL__SQLITE_STATEMENTS - 1)
 _Static_assert((SL__SQLITE_STATEMENTS & (SL__SQLITE_STATEMENTS - 1)) == 0, "slots are found with a mask");
 
-/* ---- The cache -------------------------------------------------------------------------------------------
- */
+/* ---- The cache ----------------------------------------------------------------------------------------- */
 
 static void prepared_free(sl__sqlite_prepared *prepared)
 {
@@ -80,8 +79,7 @@ void sl__sqlite_cache_done(sl__sqlite_cache *cache)
     *cache = (sl__sqlite_cache){0};
 }
 
-/* ---- Preparing -------------------------------------------------------------------------------------------
- */
+/* ---- Preparing ----------------------------------------------------------------------------------------- */
 
 /* The text from its first word on. */
 static const char *skip_space(const char *sql)
@@ -196,8 +194,7 @@ void sl__sqlite_unprepare(sl__sqlite_prepared *prepared)
         prepared_free(prepared);
 }
 
-/* ---- Values ----------------------------------------------------------------------------------------------
- */
+/* ---- Values -------------------------------------------------------------------------------------------- */
 
 static int bind_text(sqlite3_stmt *statement, int index, const sl_value *value, bool copied)
 {

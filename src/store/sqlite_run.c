@@ -15,10 +15,7 @@
 #define SLOW_NS 2000000
 #define STEPS_BETWEEN_CLOCKS 64
 
-#define LONGEST_PAUSE_MS 20
-
-/* ---- Cursors ----------------------------------------------------------------------------------------------
- */
+/* ---- Cursors ------------------------------------------------------------------------------------------- */
 
 static sl__sqlite_cursor *cursor_new(sl__sqlite_transaction *t, const sl__statement *statement,
                                      sl__sqlite_prepared *prepared)
@@ -88,8 +85,7 @@ void sl__sqlite_close_cursor(sl__cursor *closed)
     sl__sqlite_job_stop(cursor->transaction->link->job);
 }
 
-/* ---- What a step gave -------------------------------------------------------------------------------------
- */
+/* ---- What a step gave ---------------------------------------------------------------------------------- */
 
 static void be_over(sl__sqlite_cursor *cursor)
 {
@@ -154,7 +150,7 @@ static sl_error *wait_for_others(sl__sqlite_cursor *cursor, int *code)
     sl__sqlite *sqlite = cursor->sqlite;
     uint64_t began = sl_monotonic_ns();
     for (uint64_t pause = 1; (*code & 0xff) == SQLITE_BUSY && *code != SQLITE_BUSY_SNAPSHOT;
-         pause = pause < LONGEST_PAUSE_MS / 2 ? pause * 2 : LONGEST_PAUSE_MS) {
+         pause = sl__sqlite_longer(pause)) {
         if ((sl_monotonic_ns() - began) / 1000000 >= sqlite->options->busy_ms)
             return NULL;
         sqlite3_reset(cursor->statement);

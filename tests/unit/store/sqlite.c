@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
-/* ---- Values ---- */
+/* ---- Values -------------------------------------------------------------------------------------------- */
 
 enum shade { RED, GREEN };
 static const char *const shade_texts[] = {"red", "green"};
@@ -236,7 +236,7 @@ TASK_TEST(impossible_parameters_are_refused)
     return NULL;
 }
 
-/* ---- Statements ---- */
+/* ---- Statements ---------------------------------------------------------------------------------------- */
 
 TASK_TEST(statements_are_kept)
 {
@@ -470,7 +470,7 @@ TASK_TEST(statements_are_carried_out_in_order)
     return NULL;
 }
 
-/* ---- Transactions ---- */
+/* ---- Transactions -------------------------------------------------------------------------------------- */
 
 TASK_TEST(readers_see_one_moment)
 {
@@ -525,6 +525,35 @@ TASK_TEST(what_was_committed_stays)
     return NULL;
 }
 
+/* Whoever changes tables may drop one that others refer to, and make it anew. */
+TASK_TEST(foreign_keys_are_left_alone_while_tables_change)
+{
+    for (int memory = 0; memory < 2; memory++) {
+        open_store(memory ? "sqlite::memory:" : NULL);
+        write_alone("CREATE TABLE a (id INTEGER PRIMARY KEY)");
+        write_alone("CREATE TABLE b (a INTEGER REFERENCES a (id) ON DELETE CASCADE)");
+        write_alone("INSERT INTO a VALUES (1)");
+        write_alone("INSERT INTO b VALUES (1)");
+        for (int undo = 1; undo >= 0; undo--) {
+            sl__connection *connection = BEGIN(.writes = true, .schema = true);
+            OK(QUICK(connection, "CREATE TABLE c (id INTEGER PRIMARY KEY, x)"));
+            OK(QUICK(connection, "INSERT INTO c SELECT id, 5 FROM a"));
+            OK(QUICK(connection, "DROP TABLE a"));
+            OK(QUICK(connection, "ALTER TABLE c RENAME TO a"));
+            if (undo)
+                DRIVER->rollback(connection);
+            else
+                OK(DRIVER->commit(connection));
+        }
+        CHECK(READ_ALONE("SELECT count(*) FROM a JOIN b ON a.id = b.a WHERE x = 5") == 1);
+        sl__connection *connection = WRITE(); /* and looked after again */
+        FAILS(QUICK(connection, "INSERT INTO b VALUES (2)"), SL_ECONSTRAINT, "FOREIGN KEY");
+        DRIVER->rollback(connection);
+        close_store();
+    }
+    return NULL;
+}
+
 static void *write_one(void *data)
 {
     sl__connection *writer = WRITE();
@@ -559,7 +588,7 @@ TASK_TEST(memory_is_one_connection)
     return NULL;
 }
 
-/* ---- Lending ---- */
+/* ---- Lending ------------------------------------------------------------------------------------------- */
 
 static void insert_two(void *connection, void *data)
 {
@@ -625,7 +654,7 @@ TASK_TEST(who_ends_a_lent_transaction_dooms_it)
     return NULL;
 }
 
-/* ---- Opening and closing ---- */
+/* ---- Opening and closing ------------------------------------------------------------------------------- */
 
 static sl_error *open_error(const char *url)
 {
@@ -756,6 +785,7 @@ int main(void)
         TEST(readers_see_one_moment),
         TEST(readers_cannot_write),
         TEST(what_was_committed_stays),
+        TEST(foreign_keys_are_left_alone_while_tables_change),
         TEST(memory_is_one_connection),
         TEST(connections_are_lent),
         TEST(who_ends_a_lent_transaction_dooms_it),

@@ -99,7 +99,7 @@ static inline int64_t number_of(sl__connection *connection, sl__statement statem
     return row.number;
 }
 
-/* ---- A store ---- */
+/* ---- A store ------------------------------------------------------------------------------------------- */
 
 static sl_store_options options;
 static sl_store store;

@@ -62,7 +62,7 @@ static uint64_t waiting(void)
     return count;
 }
 
-/* ---- Groups ---- */
+/* ---- Groups -------------------------------------------------------------------------------------------- */
 
 TASK_TEST(those_who_wait_share_a_commit)
 {
@@ -270,7 +270,7 @@ TASK_TEST(the_cancelled_do_not_begin_to_commit)
     return NULL;
 }
 
-/* ---- A disk that is full ---- */
+/* ---- A disk that is full ------------------------------------------------------------------------------- */
 
 TASK_TEST(a_full_disk_is_told_to_all)
 {
@@ -304,7 +304,7 @@ TASK_TEST(a_full_disk_is_told_to_all)
     return NULL;
 }
 
-/* ---- Waiting ---- */
+/* ---- Waiting ------------------------------------------------------------------------------------------- */
 
 static void *wait_to_write(void *data)
 {
@@ -394,7 +394,7 @@ TASK_TEST(turns_come_in_order)
     return NULL;
 }
 
-/* ---- Readers that turn writers ---- */
+/* ---- Readers that turn writers ------------------------------------------------------------------------- */
 
 static sl_error *become(sl__connection *connection)
 {
@@ -509,7 +509,7 @@ TASK_TEST(they_wait_for_the_place)
     return NULL;
 }
 
-/* ---- Other processes ---- */
+/* ---- Other processes ----------------------------------------------------------------------------------- */
 
 TASK_TEST(other_processes_are_waited_for)
 {
@@ -572,7 +572,7 @@ TASK_TEST(what_another_process_wrote_is_a_conflict)
     return NULL;
 }
 
-/* ---- Rolling back ---- */
+/* ---- Rolling back -------------------------------------------------------------------------------------- */
 
 TASK_TEST(much_is_undone_in_a_thread)
 {
@@ -640,7 +640,7 @@ TASK_TEST(closing_commits_the_group)
     return NULL;
 }
 
-/* ---- Everything at once ---- */
+/* ---- Everything at once -------------------------------------------------------------------------------- */
 
 static unsigned seed;
 
