@@ -78,14 +78,19 @@ static const char *const insert_sql[] = {
         "INSERT INTO " SL__PATCH_TABLE " (number, summary, checksum, applied) VALUES ($1, $2, $3, $4)",
 };
 
-/* Begins the transaction as the only one that applies patches, and sees to the table. The number is
- * "sl_patch". */
+/* Begins the transaction as the only one that applies patches; the number is "sl_patch". SQLite takes the
+ * writer's place with the first statement. */
 static void begin_alone(const applying *a)
 {
+    static const char *const sql[] = {
+        [SL__SQLITE] = "SELECT 1", [SL__POSTGRES] = "SELECT pg_advisory_xact_lock(8317693774764925800)"};
     sl__transaction_here()->schema = true;
     sl__budget(&(sl_budget_options){.statements = STATEMENTS_MAX, .ms = PATCH_MS});
-    if (a->store->dialect == SL__POSTGRES)
-        must_run(a, "SELECT pg_advisory_xact_lock(8317693774764925800)", NULL, 0);
+    must_run(a, sql[a->store->dialect], NULL, 0);
+}
+
+static void see_to_table(const applying *a)
+{
     if (!sl__look_for(a->site, a->store, SL__PATCH_TABLE))
         must_run(a, table_sql[a->store->dialect], NULL, 0);
 }
@@ -189,6 +194,7 @@ static void *apply_step(void *data)
     bool there = false;
     a->done = 0;
     begin_alone(a);
+    see_to_table(a);
     sl__ask(a->site, a->store,
             sl_printf("SELECT 1 FROM " SL__PATCH_TABLE " WHERE number = %u", a->step->number), NULL, 0, 1,
             see_number, &there);
@@ -215,6 +221,7 @@ static void *make_tables(void *data)
     begin_alone(a);
     if (sl__wanted_begun(a->site, a->store))
         return NULL;
+    see_to_table(a);
     sl_view sql = sl_view_of(sl__wanted_sql(a->site, a->store));
     sl_error *error = sl__sql_split(a->store->dialect, sql, sl_task_arena(), &parts, &line);
     if (error)
@@ -294,6 +301,18 @@ static size_t make_missing(applying *a, const sl__plan *plan, const sl_store *on
         done += a->done;
     }
     return done;
+}
+
+static void *do_nothing(void *data)
+{
+    begin_alone(data);
+    return NULL;
+}
+
+void sl__plan_wait(const sl_site *site, sl_stores *stores, const sl__plan *plan, sl_store *store)
+{
+    applying a = {.site = site, .stores = stores, .plan = plan, .store = sl__store_named(site, store->name)};
+    transact(&a, "waiting for patches", do_nothing);
 }
 
 size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *plan, const sl_store *only,

@@ -282,7 +282,7 @@ sl_error *sl__plan_look(const sl_site *site, sl_stores *stores, sl__plan *plan, 
 {
     looking l SL_CLEANUP(looking_done) = {.site = site, .stores = stores, .plan = plan, .only = only};
     for (size_t i = 0; i < plan->count; i++)
-        plan->items[i].applied = false;
+        plan->items[i].applied &= only && plan->items[i].store != only;
     sl__transact(site, "looking for patches", look_at_all, &l, &(sl_transact_options){.read_only = true});
     if (!l.wrongs.size)
         return NULL;

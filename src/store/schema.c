@@ -5,6 +5,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+/* More than passes between one patch and the next. */
+#define GAP_MS 300
+
 bool sl__stores_any(void)
 {
     sl_stores *stores = sl__stores_here(false);
@@ -187,12 +190,29 @@ sl_error *sl__schema_check(const sl_site *site, const char *directory)
 
 /* ---- Starting ---- */
 
-/* With --production only an empty database is set up: what changes one that has data is decided by people. */
-static void set_up(const sl_site *site, sl_stores *stores, const sl__plan *plan, bool development)
+/* A database that lacks patches, and is not empty, may be one that another process is setting up: as long as
+ * there are fewer each time, it is waited for. */
+static void wait_for_others(const sl_site *site, sl_stores *stores, sl__plan *plan, sl_store *store)
 {
-    for (sl_store *store = stores->first; store; store = store->next)
-        if (counts(stores, plan, store) && (development || is_empty(site, store)))
+    size_t before = SIZE_MAX;
+    for (size_t missing; (missing = sl__plan_missing(plan, store)) && missing < before; before = missing) {
+        sl_await(sl_sleep(GAP_MS));
+        sl__plan_wait(site, stores, plan, store);
+        sl__plan_look(site, stores, plan, store);
+    }
+}
+
+/* With --production only an empty database is set up: what changes one that has data is decided by people. */
+static void set_up(const sl_site *site, sl_stores *stores, sl__plan *plan, bool development)
+{
+    for (sl_store *store = stores->first; store; store = store->next) {
+        if (!counts(stores, plan, store))
+            continue;
+        if (development || is_empty(site, store))
             sl__plan_apply(site, stores, plan, store, NULL, NULL);
+        else
+            wait_for_others(site, stores, plan, store);
+    }
 }
 
 void sl__schema_start(const sl_site *site, const char *directory, bool development)

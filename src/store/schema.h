@@ -238,6 +238,8 @@ typedef void sl__told_fn(const char *line, void *data);
  * (`only`: in this store). Gives how many tables and patches. By exit. May suspend. */
 size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *plan, const sl_store *only,
                       sl__told_fn *told, void *data);
+/* Waits until nobody is applying a patch to the store. By exit. May suspend. */
+void sl__plan_wait(const sl_site *site, sl_stores *stores, const sl__plan *plan, sl_store *store);
 /* sl_migrate, telling what it does. */
 SL_API size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data);
 

@@ -140,10 +140,11 @@ def test_a_wrong_patch_is_named_with_its_line(notes, serve):
     eventually(lambda: server.get().status == 200, "the mended patch")
 
 
-def test_instances_that_start_together(notes, serve):
+@pytest.mark.parametrize("options", [(), ("--production",)])
+def test_instances_that_start_together(notes, serve, options):
     files = {f"schema/{i:03}-more.sql": "INSERT INTO note (text) VALUES ('x')" for i in range(2, 30)}
     directory = notes({"schema/001-notes.sql": FIRST, **files})
-    server = serve(directory, "--instances", "4")
+    server = serve(directory, "--instances", "4", *options)
     assert len(json.loads(server.get().body)) == 28
 
 
