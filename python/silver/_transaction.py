@@ -72,6 +72,11 @@ class Transaction:
         if not self.read_only:
             self.deferred = False
 
+    def expect_serializable(self):
+        if not self.serializable and "postgres" in self.databases:
+            raise refuse("the transaction cannot become serializable any more", "say so before PostgreSQL is first used in it")
+        self.serializable = True
+
     # -- doom
 
     @property

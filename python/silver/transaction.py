@@ -46,6 +46,8 @@ class Block:
             outer.check()
             if not self.options["read_only"]:
                 outer.expect_writing()
+            if self.options["serializable"]:
+                outer.expect_serializable()
             self.transaction = outer
         else:
             self.transaction = Transaction(home, **self.options)

@@ -1133,6 +1133,17 @@ def test_postgres_by_psycopg2(serve, tmp_path):
         def look(query):
             return 200, rows()
 
+        def isolation(query):
+            with silver.transaction(serializable=True):
+                cursor = silver.database().cursor()
+            cursor.execute("SHOW transaction_isolation")
+            return 200, cursor.fetchone()[0]
+
+        def too_late(query):
+            rows()
+            with silver.transaction(serializable=True):
+                pass
+
         def pid(query):
             silver.database().cursor().execute("SET TIME ZONE 'Asia/Tokyo'")
             return 200, silver.database().get_backend_pid()
@@ -1161,6 +1172,8 @@ def test_postgres_by_psycopg2(serve, tmp_path):
     site.wait_said("can only roll the transaction back")
     assert site.get("/contained").body == b"UTC"
     assert site.get("/look").body == b"[2, 3, 4, 5]"
+    assert site.get("/isolation").body == b"serializable"
+    assert site.get("/too_late").status == 500
     assert site.get("/refused").body == b"['refused', 'refused', 'refused', 'refused', 'doomed']"
     pid = site.get("/pid").body
     assert site.get("/pid").body == pid
