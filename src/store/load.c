@@ -71,11 +71,19 @@ void *sl__load(const sl_site *site, sl_model *model, const sl_key_part *key, siz
     return load(site, session, table, key);
 }
 
+/* "5", "(3, Ann)" */
+static const char *key_text(const sl_key_part *key, size_t count)
+{
+    SL_CLEANUP(sl_buffer_done) sl_buffer text = {0};
+    sl__put_key(&text, key, (unsigned)count);
+    return sl_strdup(text.data);
+}
+
 void *sl__need(const sl_site *site, sl_model *model, const sl_key_part *key, size_t count)
 {
     void *object = sl__load(site, model, key, count);
     if (!object)
-        sl__fail(site, SL_HTTP(404), "there is no such %s", model->name);
+        sl__fail(site, SL_HTTP(404), "there is no %s %s", model->name, key_text(key, count));
     return object;
 }
 
@@ -249,7 +257,7 @@ static void read_lazy(const sl_site *site, sl_session *session, const sl__table 
     /* A selection of one expression by key: lazy columns are rare, and large. */
     const sl__model_info *info = table->info;
     sl_key_part key[SL__KEY_PARTS];
-    sl__key_of(info, row, key);
+    sl__key_of(info, row->snapshot ? row->snapshot : row, key); /* as it is stored */
     SL_CLEANUP(sl_buffer_done) sl_buffer sql = {0};
     sl_buffer_puts(&sql, "SELECT ");
     sl__put_name(&sql, row->model->columns[column].name);
@@ -279,13 +287,15 @@ static void read_lazy(const sl_site *site, sl_session *session, const sl__table 
                                              session->arena);
     if (error)
         sl__session_fail(site, session, error);
-    if (row->snapshot) /* it was read, not set */
-        memcpy((char *)row->snapshot + info->all[column].offset, (char *)row + info->all[column].offset,
-               row->model->columns[column].size);
     uint64_t bit = UINT64_C(1) << column;
     row->loaded |= bit;
-    if (row->snapshot)
-        *sl__nulls_of(row->snapshot) = (*sl__nulls_of(row->snapshot) & ~bit) | (*sl__nulls_of(row) & bit);
+    sl_row *snapshot = row->snapshot;
+    if (!snapshot)
+        return;
+    memcpy((char *)snapshot + info->all[column].offset, (char *)row + info->all[column].offset,
+           row->model->columns[column].size); /* it was read, not set */
+    *sl__nulls_of(snapshot) = (*sl__nulls_of(snapshot) & ~bit) | (*sl__nulls_of(row) & bit);
+    snapshot->loaded |= bit;
 }
 
 const void *sl__lazy(const sl_site *site, const sl_row *const_row, const sl_node *node)

@@ -117,6 +117,16 @@ void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned fir
     read_into(running, info, first, row, /* arena= */ NULL);
 }
 
+/* Lazy columns are read again when they are asked for. */
+static void forget_lazy(const sl__model_info *info, sl_row *row)
+{
+    row->loaded = 0;
+    for (unsigned i = 0; info->lazy && i < row->model->column_count; i++)
+        if (info->lazy >> i & 1)
+            memset((char *)row + info->all[i].offset, 0, row->model->columns[i].size);
+    *sl__nulls_of(row) |= info->lazy;
+}
+
 static void loaded(sl_session *session, sl_row *row)
 {
     if (__builtin_expect(row->model->info->json != 0, 0))
@@ -171,6 +181,7 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
     session->spare = row;
     if (there->generation != session->generation && there->state == SL__ROW_STORED && !there->snapshot) {
         read_into(running, table->info, first, there, session->arena);
+        forget_lazy(table->info, there);
         there->generation = session->generation;
         loaded(session, there);
     }
@@ -181,7 +192,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
 {
     sl_key_part key[SL__KEY_PARTS];
     sl_value values[SL__KEY_PARTS];
-    sl__key_of(table->info, row, key);
+    sl__key_of(table->info, row->snapshot ? row->snapshot : row, key); /* as it is stored */
     sl__key_values(key, table->info->key_count, values);
     sl__statement statement = table->get;
     statement.values = values;
@@ -195,7 +206,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         sl__session_fail(site, session, error);
     row->snapshot = NULL;
     row->pending = NULL;
-    row->loaded = 0;
+    forget_lazy(table->info, row);
     row->generation = session->generation;
     if (found) {
         read_into(&running, table->info, 0, row, session->arena);
@@ -227,6 +238,22 @@ sl__table *sl__row_table(const sl_site *site, const sl_row *row)
     return sl__table_of(site, sl__stores_here(true), row->model);
 }
 
+void sl__put_key(sl_buffer *out, const sl_key_part *key, unsigned count)
+{
+    sl_buffer_puts(out, count > 1 ? "(" : "");
+    for (unsigned i = 0; i < count; i++) {
+        char uuid[SL_UUID_SIZE];
+        sl_buffer_puts(out, i ? ", " : "");
+        if (key[i].kind == SL_KIND_INTEGER)
+            sl_buffer_printf(out, "%" PRId64, key[i].integer);
+        else if (key[i].kind == SL_KIND_UUID)
+            sl_buffer_puts(out, sl_uuid_text(key[i].uuid, uuid));
+        else
+            sl_buffer_puts(out, key[i].text ? key[i].text : "NULL");
+    }
+    sl_buffer_puts(out, count > 1 ? ")" : "");
+}
+
 const char *sl__row_named(const sl_row *row)
 {
     const sl__model_info *info = row->model->info;
@@ -235,16 +262,7 @@ const char *sl__row_named(const sl_row *row)
     if (info->whole_key && !key[0].integer)
         return sl_printf("a new %s", row->model->name);
     SL_CLEANUP(sl_buffer_done) sl_buffer text = {0};
-    sl_buffer_printf(&text, "%s %s", row->model->name, info->key_count > 1 ? "(" : "");
-    for (unsigned i = 0; i < info->key_count; i++) {
-        char uuid[SL_UUID_SIZE];
-        sl_buffer_puts(&text, i ? ", " : "");
-        if (key[i].kind == SL_KIND_INTEGER)
-            sl_buffer_printf(&text, "%" PRId64, key[i].integer);
-        else
-            sl_buffer_puts(&text, key[i].kind == SL_KIND_UUID ? sl_uuid_text(key[i].uuid, uuid)
-                                                              : (key[i].text ? key[i].text : "NULL"));
-    }
-    sl_buffer_puts(&text, info->key_count > 1 ? ")" : "");
+    sl_buffer_printf(&text, "%s ", row->model->name);
+    sl__put_key(&text, key, info->key_count);
     return sl_strdup(text.data);
 }

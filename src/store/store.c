@@ -250,7 +250,9 @@ sl__table *sl__table_make(const sl_site *site, sl_stores *stores, sl_model *mode
 
 void sl__models(sl_model_fn *const *models)
 {
-    sl_stores *stores = sl__stores_here(true);
+    sl_stores *stores = sl__stores_here(false);
+    if (!stores || !stores->first)
+        no_store(SL_HERE, stores, NULL);
     for (; *models; models++) {
         sl_model *model = (*models)();
         sl__model_info_of(SL_HERE, model);

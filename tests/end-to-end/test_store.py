@@ -136,7 +136,8 @@ def test_a_failure_undoes_all_of_it(server):
 def test_wrong_fields_and_missing_rows_are_the_clients_business(server):
     answer = post(server, text="x" * 30)
     assert answer.status == 422 and b"too long: 20 characters at most" in answer.body
-    assert server.get("/show?id=99").status == 404
+    answer = server.get("/show?id=99")
+    assert answer.status == 404 and b"there is no note 99" in answer.body
     post(server, text="same")
     assert post(server, text="same").status == 500
     assert texts(server) == ["same"]
