@@ -2,6 +2,10 @@
  */
 #include "query_check.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static const sl_uuid uuids[3] = {{{[15] = 1}}, {{[15] = 2}}, {{[15] = 3}}};
 
 TASK_TEST(comparisons)
@@ -562,6 +566,40 @@ TASK_TEST(answers_of_values)
     return NULL;
 }
 
+static void make_condition(void)
+{
+    sl_eq(person_.age, 1);
+}
+
+static void make_selection(void)
+{
+    (void)sl_find(person);
+}
+
+/* Queries live in a task's memory: without one the process ends, and says why. */
+static void queries_are_made_in_tasks(void **state)
+{
+    void (*const makers[])(void) = {make_condition, make_selection};
+    for (size_t i = 0; i < sl_array_size(makers); i++) {
+        int pipes[2], status;
+        char said[256] = "";
+        assert_int_equal(pipe(pipes), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            dup2(pipes[1], STDERR_FILENO);
+            signal(SIGABRT, SIG_DFL);
+            makers[i]();
+            _exit(0);
+        }
+        close(pipes[1]);
+        assert_true(read(pipes[0], said, sizeof said - 1) > 0);
+        close(pipes[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        assert_non_null(strstr(said, "queries are made in tasks only"));
+    }
+}
+
 /* A node is a small thing: queries are made and thrown away all the time. */
 TASK_TEST(sizes)
 {
@@ -589,6 +627,7 @@ int main(void)
         cmocka_unit_test(what_makes_no_sense),
         cmocka_unit_test(answers_of_conditions),
         cmocka_unit_test(answers_of_values),
+        cmocka_unit_test(queries_are_made_in_tasks),
         cmocka_unit_test(sizes),
         cmocka_unit_test(postgres_takes_all),
     };
