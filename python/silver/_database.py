@@ -119,7 +119,8 @@ class Shared:
         """Something was executed, or failed: it may have taken the transaction with it."""
         if self._transaction is not None and not self._is_inside():
             self._transaction.doom(silver.Error("the transaction has ended within a statement", _EINVAL,
-                                                "the database rolls back by itself when its disk is full, or a statement ended it"))
+                                                "the database rolls back by itself when its disk is full, or a statement "
+                                                "ended it"))
 
     def commit(self):
         """The transaction is committed when its request or `with` ends; who asks for it before gets no more than that."""
@@ -367,7 +368,8 @@ def open(transaction, its):
     """The transaction's connection."""
     if silver._running_loop() is not None and its.name not in transaction.databases:
         raise silver.Error("to open a database here would hold up the loop, and so all other requests", _EINVAL,
-                           "in a coroutine: await silver.database(); a mapper works in a thread: await asyncio.to_thread(function)")
+                           "in a coroutine: await silver.database(); a mapper works in a thread: "
+                           "await asyncio.to_thread(function)")
     while True:
         connection, other = _claim(transaction, its.name)
         if connection is not None:

@@ -132,8 +132,8 @@ class Connection(Shared, psycopg2.extensions.connection):
             tag = self._run("PREPARE TRANSACTION %s", (identifier,)).statusmessage
         except psycopg2.Error as error:
             if "max_prepared_transactions" in str(error):
-                raise silver.Error("PostgreSQL takes no part in a transaction with another database: its prepared transactions are "
-                                   "disabled", -22, "set max_prepared_transactions in postgresql.conf, to 64 say") from error
+                raise silver.Error("PostgreSQL takes no part in a transaction with another database: its prepared "
+                                   "transactions are disabled", -22, "set max_prepared_transactions in postgresql.conf, to 64 say") from error
             raise
         psycopg2.extensions.connection.rollback(self)  # for psycopg2, which does not know that nothing is there any more
         self._began = False

@@ -4,8 +4,8 @@ of it.
 How it ends: hooks before the commit, then all write (flush), until that makes no new work; all prepare and vote; the databases
 are committed, which is the decision; all finish; hooks after it. A failure before the decision undoes all.
 
-What failed is remembered where it can be undone: at the innermost savepoint, else at the whole. Until that is rolled back, further
-work there is refused with Doomed, and a commit fails with it; so nobody commits a half by forgetting a check."""
+What failed is remembered where it can be undone: at the innermost savepoint, else at the whole. Until that is rolled back,
+further work there is refused with Doomed, and a commit fails with it; so nobody commits a half by forgetting a check."""
 
 import contextvars
 import threading
@@ -160,7 +160,8 @@ class Transaction:
     def _undone(self, frame):
         """The frames from this one on; it must be among those that are open."""
         if frame not in self.frames[1:]:
-            raise refuse("this savepoint is over already", "savepoints end in the opposite order of their beginning, in one thread")
+            raise refuse("this savepoint is over already",
+                         "savepoints end in the opposite order of their beginning, in one thread")
         return self.frames[self.frames.index(frame):]
 
     def roll_back_to(self, frame):

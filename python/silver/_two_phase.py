@@ -6,8 +6,8 @@ PostgreSQL commits what it has prepared. So whoever gets the lock for writing an
 the gid stands in sl_decision, or it never will. That is how a worker finishes, when it first uses a database, what one that died
 has left; one that lives is not disturbed, for it holds the lock from before it prepares until it has decided.
 
-A gid is silver:APPLICATION:IDENTITY-PROCESS:NUMBER. The identity is a random one that the table has, so that two applications, or two
-copies of one, in a PostgreSQL leave each other's alone. An instance in C has the same table, and gids that begin otherwise."""
+A gid is silver:APPLICATION:IDENTITY-PROCESS:NUMBER. The identity is a random one that the table has, so that two applications, or
+two copies of one, in a PostgreSQL leave each other's alone. An instance in C has the same table, and gids that begin otherwise."""
 
 import itertools
 import os
@@ -18,14 +18,14 @@ import uuid
 import silver
 from silver import _database
 
+_TRIES = 20  # ten milliseconds apart
+
 _lock = threading.Lock()
 _recovered = False
 _numbers = itertools.count(1)
 _done = []  # gids whose rows are no longer needed
 _swept = False  # rows that others left were looked after
-
-
-_process = None
+_process = None  # (its number, its name in gids)
 
 
 def _make_table(sqlite):
@@ -36,7 +36,11 @@ def _make_table(sqlite):
 
 
 def _identity(sqlite):
-    return sqlite._run("SELECT decision FROM sl_decision WHERE gid = 'identity'").fetchone()[0]
+    """Of the table; None where there is none, and so nothing was ever decided."""
+    if not sqlite._run("SELECT 1 FROM sqlite_master WHERE name = 'sl_decision'").fetchone():
+        return None
+    row = sqlite._run("SELECT decision FROM sl_decision WHERE gid = 'identity'").fetchone()
+    return row[0] if row else None
 
 
 def _gid(identity):
@@ -128,10 +132,16 @@ def _finish(postgres, verb, gid):
 def _end_prepared(run, verb, gid):
     import psycopg2.errors
 
-    try:
-        run(verb + " PREPARED %s", (gid,))
-    except psycopg2.errors.UndefinedObject:
-        pass  # somebody who recovers has done so
+    for tries in range(_TRIES):
+        try:
+            run(verb + " PREPARED %s", (gid,))
+            return
+        except psycopg2.errors.UndefinedObject:
+            return  # somebody else has done so
+        except psycopg2.errors.ObjectNotInPrerequisiteState:  # somebody else is about to: it is "busy"
+            if tries == _TRIES - 1:
+                raise
+            time.sleep(0.01)
 
 
 def _prepared(run, identity):
@@ -153,7 +163,8 @@ def recover_once():
             return
         if len(_database.configured()) == 2:
             try:
-                recover()
+                if recover():
+                    return
             except Exception as error:
                 silver.log.warning("what other transactions may have left prepared could not be looked after: %s", error)
                 return
@@ -161,17 +172,18 @@ def recover_once():
 
 
 def recover():
-    """Ends what is prepared and decided. Gives the number of those."""
+    """Ends what somebody left prepared. Gives the gids of what could not be ended."""
     from silver import _postgres, _sqlite
 
     sqlite = _sqlite.connect()
     try:
-        if not sqlite._run("SELECT 1 FROM sqlite_master WHERE name = 'sl_decision'").fetchone():
-            return 0  # this file has never decided anything
+        identity = _identity(sqlite)
+        if identity is None:
+            return set()
         postgres = _postgres.connect()
         try:
-            if not _prepared(postgres._alone, _identity(sqlite)):
-                return 0
+            if not _prepared(postgres._alone, identity):
+                return set()
             return _recover(sqlite, postgres)
         finally:
             postgres._discard()
@@ -183,10 +195,15 @@ def _recover(sqlite, postgres):
     sqlite._run("BEGIN IMMEDIATE")
     identity = _identity(sqlite)
     prepared, decided = _prepared(postgres._alone, identity), _decided(sqlite, identity)
+    left = set()
     for gid in prepared:
         verb = "COMMIT" if gid in decided else "ROLLBACK"
-        _end_prepared(postgres._alone, verb, gid)
-        silver.log.info("the transaction %s, which somebody left prepared: %s", gid, verb.lower())
-    _sweep(sqlite, identity, set())
+        try:
+            _end_prepared(postgres._alone, verb, gid)
+            silver.log.info("the transaction %s, which somebody left prepared: %s", gid, verb.lower())
+        except Exception as error:
+            left.add(gid)
+            silver.log.warning("the transaction %s, which somebody left prepared, could not be ended: %s", gid, error)
+    _sweep(sqlite, identity, left)
     sqlite._run("COMMIT")
-    return len(prepared)
+    return left

@@ -216,9 +216,9 @@ def on_abort(function, /, *arguments, **keywords):
 
 def join(resource):
     """Takes an object into the transaction: a file that is moved, a mail, another library. It may have these methods: begin()
-    when it joins; flush() before the commit, while all can work; prepare(), then vote(), the last chance to fail; finish() when the
-    databases are committed; abort(), whatever was reached; savepoint(), whose result is given to roll_back(saved). `order` and
-    then the order of joining say who comes first. A failure before finish() aborts all."""
+    when it joins; flush() before the commit, while all can work; prepare(), then vote(), the last chance to fail; finish() when
+    the databases are committed; abort(), whatever was reached; savepoint(), whose result is given to roll_back(saved). `order`
+    and then the order of joining say who comes first. A failure before finish() aborts all."""
     needed().join(resource)
     return resource
 

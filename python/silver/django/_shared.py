@@ -1,14 +1,13 @@
 """What both backends do beyond Django's own.
 
-Where a transaction of Silver Lining holds (in a request, in `with silver.transaction():`), the backend works on its connection, and
-Django finds itself inside an atomic block that somebody else ends: atomic() is a savepoint, on_commit() waits for the real
+Where a transaction of Silver Lining holds (in a request, in `with silver.transaction():`), the backend works on its connection,
+and Django finds itself inside an atomic block that somebody else ends: atomic() is a savepoint, on_commit() waits for the real
 commit, set_autocommit() and commit() are refused as in any atomic block. Elsewhere (manage.py, migrations, the shell), and for
 a database that is not the service's (the one that tests make), it is plain Django with a connection of its own.
 
 Django keeps what it knows of a connection in attributes of the wrapper. Here each of them is kept twice: for the wrapper's own
 connection, and for the transaction that holds."""
 
-import silver
 from silver import _database
 from silver import _transaction as transactions
 
@@ -48,8 +47,8 @@ class _State:
         if self.needs_rollback:
             from django.db.transaction import TransactionManagementError
 
-            raise TransactionManagementError("An error occurred in the current transaction, in an atomic block without a savepoint, "
-                                             "and so it cannot be committed.") from self.rollback_exc
+            raise TransactionManagementError("An error occurred in the current transaction, in an atomic block without a "
+                                             "savepoint, and so it cannot be committed.") from self.rollback_exc
 
     def savepoint(self):
         return self.needs_rollback

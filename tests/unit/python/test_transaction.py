@@ -177,7 +177,8 @@ def test_commit_ends_nothing_and_rollback_dooms(file):
                 pass
 
 
-@pytest.mark.parametrize("sql", ["COMMIT", "commit;", " -- x\n END", "/* x */ Rollback", "ROLLBACK TRANSACTION", "BEGIN IMMEDIATE"])
+@pytest.mark.parametrize("sql", ["COMMIT", "commit;", " -- x\n END", "/* x */ Rollback", "ROLLBACK TRANSACTION",
+                                 "BEGIN IMMEDIATE"])
 def test_no_statement_ends_it(file, sql):
     with silver.transaction():
         insert(1)
@@ -759,6 +760,7 @@ def test_it_costs_nothing_until_it_is_used():
     import subprocess
     import sys
 
-    code = ("import sys, silver; wanted = {'sqlite3', 'psycopg2', 'django', 'storm', 'silver.transaction', 'silver._transaction', 'silver._database'};"
+    code = ("import sys, silver; wanted = {'sqlite3', 'psycopg2', 'django', 'storm', 'silver.transaction', "
+            "'silver._transaction', 'silver._database'};"
             "assert not wanted & set(sys.modules), wanted & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)

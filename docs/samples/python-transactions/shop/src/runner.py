@@ -1,4 +1,5 @@
-"""A book shop: orders are Django's, the shelves are Storm's, the journal is plain SQL. A request is one transaction for all three."""
+"""A book shop: orders are Django's, the shelves are Storm's, the journal is plain SQL. A request is one transaction for all
+three."""
 
 import django
 import silver
