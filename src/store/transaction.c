@@ -102,7 +102,7 @@ void sl__doom(const sl_site *site, const char *format, ...)
     va_start(arguments, format);
     sl_error *error = sl__error_newv(site, SL_EDOOMED, format, arguments);
     va_end(arguments);
-    doom_with(t, error);
+    sl__transaction_failed(t, error); /* a savepoint around it may undo that */
     sl_error_unref(error);
 }
 
@@ -170,7 +170,7 @@ static sl_error *try_once(run *r)
     return error;
 }
 
-/* Inside another: success does nothing, failure dooms the whole. */
+/* Inside another: success does nothing, failure dooms the whole, or the savepoint that it runs in. */
 static void *join(const sl_site *site, sl_transaction *t, run *r, const sl_transact_options *options)
 {
     if (options->durable)
@@ -184,7 +184,7 @@ static void *join(const sl_site *site, sl_transaction *t, run *r, const sl_trans
     sl_error *error = sl__catch(run_within_deadline, r, &r->value);
     if (!error)
         return r->value;
-    doom_with(t, error);
+    sl__transaction_failed(t, error);
     sl__fail_error(site, error);
 }
 

@@ -196,6 +196,8 @@ static void *with_savepoints(void *data)
     assert_ptr_equal(sl_load(company, gone->id), gone);
     sl_savepoint(add_named, "outer", &error); /* unique: a statement's failure is undone, too */
     assert_int_equal(error->code, SL_EEXIST);
+    sl_savepoint(transact_failing, "nested", &error); /* and so is a transaction that joined this one */
+    assert_error(error, SL_EFAILED, "nested failed");
     sl_savepoint(inner_ok, NULL, &error);
     assert_null(error);
     assert_false(sl_doomed());
