@@ -102,7 +102,7 @@ void sl__doom(const sl_site *site, const char *format, ...)
     va_start(arguments, format);
     sl_error *error = sl__error_newv(site, SL_EDOOMED, format, arguments);
     va_end(arguments);
-    sl__transaction_failed(t, error); /* a savepoint around it may undo that */
+    doom_with(t, error);
     sl_error_unref(error);
 }
 
