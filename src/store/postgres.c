@@ -106,8 +106,7 @@ static sl_error *become_writer(sl__connection *connection, const sl__begin *how)
     return NULL;
 }
 
-/* ---- Failures
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Failures ------------------------------------------------------------------------------------------ */
 
 sl_error *sl__pg_refusal(const sl__pg_transaction *t, const sl_site *site)
 {
@@ -178,8 +177,7 @@ void sl__pg_restart(sl__pg_transaction *t)
     }
 }
 
-/* ---- Statements
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Statements ---------------------------------------------------------------------------------------- */
 
 /* On the transaction's own line. */
 static sl_error *send_own(sl__pg_transaction *t, sl__pg_cursor *cursor)
@@ -329,8 +327,7 @@ static sl_error *commit(sl__connection *connection)
     return end_by(t, "COMMIT", "committed", "the transaction was committed");
 }
 
-/* ---- Two-phase commit
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Two-phase commit ---------------------------------------------------------------------------------- */
 
 /* "PREPARE TRANSACTION 'gid'", quoted. malloc'ed. */
 static sl_error *gid_command(const sl__postgres *pool, const sl_site *site, const char *verb, const char *gid,

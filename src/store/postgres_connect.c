@@ -88,8 +88,7 @@ static sl_error *parse(sl__postgres *pool, const sl_site *site, settings *s)
     return NULL;
 }
 
-/* ---- Names
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Names --------------------------------------------------------------------------------------------- */
 
 static bool is_name(const char *host)
 {
@@ -187,12 +186,13 @@ static sl_error *resolve(settings *s, uint64_t ms)
     return NULL;
 }
 
-/* ---- Connecting
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Connecting ---------------------------------------------------------------------------------------- */
 
 static void on_notice(void *data, const PGresult *result)
 {
     sl__pg_line *line = data;
+    if (!line->pool->root)
+        return;
     SL_IN_ROOT(line->pool->root);
     sl_debug("store %s: %s", line->pool->name, line->pq->resultErrorMessage(result));
 }
@@ -269,6 +269,7 @@ static sl_error *begin_work(sl__pg_line *line, const sl_site *site)
         return failed_to_connect(line, site, "the server is older than PostgreSQL 10");
     if (line->pq->setnonblocking(line->conn, 1) < 0 || !line->pq->enterPipelineMode(line->conn))
         return failed_to_connect(line, site, line->pq->errorMessage(line->conn));
+    line->sealed = line->pq->sslInUse(line->conn) || line->pq->gssEncInUse(line->conn);
     line->peer = (unsigned)line->pq->backendPID(line->conn);
     line->state = SL__PG_TAKEN; /* should it be lost at once, the caller finds that out */
     sl__pg_say(line, SL__PG_SETTING, /* silent= */ true);

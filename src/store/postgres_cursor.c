@@ -43,8 +43,7 @@ sl__pg_cursor *sl__pg_cursor_of(sl__pg_transaction *transaction, const char *sql
     return cursor;
 }
 
-/* ---- What comes
- * -------------------------------------------------------------------------------------------- */
+/* ---- What comes ---------------------------------------------------------------------------------------- */
 
 static void learn_columns(sl__pg_cursor *cursor, const PGresult *result)
 {
@@ -114,8 +113,7 @@ void sl__pg_cursor_done(sl__pg_cursor *cursor, sl_error *error)
     sl__pg_wake(&cursor->wait);
 }
 
-/* ---- Steps
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Steps --------------------------------------------------------------------------------------------- */
 
 static void fill_from_result(sl__pg_cursor *cursor)
 {
@@ -250,8 +248,7 @@ bool sl__pg_is_null(sl__cursor *base, unsigned column)
     return column >= cursor->columns || cursor->cells[column].size < 0;
 }
 
-/* ---- Leaving
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Leaving ------------------------------------------------------------------------------------------- */
 
 /* Nobody waits for its rows any more; they are dropped as they come. */
 static void let_go(sl__pg_cursor *cursor)

@@ -351,8 +351,7 @@ static sl_error *error_of(const sl__postgres *pool, const sl__pg_cell *cell, con
                         name, type, kind);
 }
 
-/* ---- Fields
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Fields -------------------------------------------------------------------------------------------- */
 
 typedef union any {
     int64_t integer;

@@ -94,8 +94,7 @@ static const char *hint_of(const char *state)
     return NULL;
 }
 
-/* ---- What the server says
- * ---------------------------------------------------------------------------------- */
+/* ---- What the server says ------------------------------------------------------------------------------ */
 
 static void put_field(const sl__postgres *pool, sl_buffer *out, const PGresult *result, int field,
                       const char *what)

@@ -87,8 +87,7 @@ typedef struct sl__pg_cache {
     unsigned epoch; /* part of the names: raised when statements went stale */
 } sl__pg_cache;
 
-/* ---- Lines: postgres_line.c
- * -------------------------------------------------------------------------------- */
+/* ---- Lines: postgres_line.c ---------------------------------------------------------------------------- */
 
 typedef enum sl__pg_state {
     SL__PG_CONNECTING,
@@ -111,7 +110,8 @@ typedef struct sl__pg_command {
     bool statement;            /* somebody's, not of our own making: BEGIN, DEALLOCATE … */
     bool silent;               /* nothing depends on it */
     bool stream;               /* its rows come one by one */
-    bool begun, answered;      /* it is its turn; something came */
+    bool begun, answered;      /* it is its turn; something came, */
+    bool succeeded;            /* and at last a success */
     sl__pg_cursor *cursor;     /* NULL: nobody's, or closed meanwhile */
     sl__pg_prepared *prepared; /* that it prepares or uses */
 } sl__pg_command;
@@ -134,6 +134,7 @@ struct sl__pg_line {
     unsigned unsynced; /* commands since the last Sync */
     bool unsaid;       /* in the pool's list */
     bool blocked;      /* the socket takes no more */
+    bool sealed;       /* by TLS or GSSAPI */
     bool lent;         /* strangers may have changed the session, */
     bool was_lent;     /* or dropped prepared statements */
     bool cancelled;    /* shared: somebody's statement was cancelled, and another may have been hit */
@@ -173,6 +174,8 @@ bool sl__pg_sync(sl__pg_line *line);
 /* Writes what is in the buffer now, with a Sync. False: the line is lost. */
 bool sl__pg_flush(sl__pg_line *line);
 void sl__pg_pop(sl__pg_line *line); /* the first command is over */
+/* Takes in what the socket has. False: the connection is lost. */
+bool sl__pg_take_in(sl__pg_line *line);
 /* Reads results as far as they came and somebody takes them. May lose the line. */
 void sl__pg_pump(sl__pg_line *line);
 /* Rows of what comes before this cursor (NULL: of all) are kept in memory from now on. */
@@ -198,8 +201,7 @@ void sl__pg_cache_clear(sl__pg_line *line);
 /* Tells the server to forget those that are too many. Outside transactions. */
 void sl__pg_cache_trim(sl__pg_line *line);
 
-/* ---- Transactions: postgres.c
- * ------------------------------------------------------------------------------- */
+/* ---- Transactions: postgres.c -------------------------------------------------------------------------- */
 
 struct sl__pg_transaction {
     sl__connection base;
@@ -228,8 +230,7 @@ sl_error *sl__pg_not_carried_out(const sl__pg_transaction *transaction, const sl
  * caller. */
 sl_error *sl__pg_give_up(sl__pg_transaction *transaction, sl_error *error, sl__pg_cursor *cursor);
 
-/* ---- Cursors: postgres_cursor.c
- * ------------------------------------------------------------------------------- */
+/* ---- Cursors: postgres_cursor.c ------------------------------------------------------------------------ */
 
 typedef struct sl__pg_cell {
     const char *data; /* data[size] is NUL */
@@ -293,8 +294,7 @@ sl_error *sl__pg_read(sl__cursor *cursor, unsigned first, const sl__field *field
 bool sl__pg_is_null(sl__cursor *cursor, unsigned column);
 void sl__pg_close_cursor(sl__cursor *cursor);
 
-/* ---- The pool: postgres_pool.c
- * ------------------------------------------------------------------------------------ */
+/* ---- The pool: postgres_pool.c ------------------------------------------------------------------------- */
 
 /* Arrays as libpq wants them, for the statement that is being sent. */
 typedef struct sl__pg_parameters {
@@ -384,8 +384,7 @@ sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *s
 /* postgres_lend.c */
 sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data);
 
-/* ---- Single reads: postgres_shared.c
- * -------------------------------------------------------------------------------- */
+/* ---- Single reads: postgres_shared.c ------------------------------------------------------------------- */
 
 /* Sends it, soon. May suspend. */
 sl_error *sl__pg_single(sl__pg_cursor *cursor, uint64_t deadline);
@@ -394,11 +393,12 @@ void sl__pg_singles_send(sl__postgres *pool);
 /* It must be sent anew, by itself; or fails with the error (taken over) when that was tried often enough. */
 void sl__pg_single_again(sl__pg_cursor *cursor, sl_error *error);
 void sl__pg_single_forget(sl__pg_cursor *cursor); /* is not to be sent any more */
+/* Gives the shared line to who waits for one, if nothing is under way on it. */
+void sl__pg_offer_shared(sl__postgres *pool);
 /* The shared line is lost (NULL: why is not known). */
 void sl__pg_singles_lost(sl__postgres *pool, const char *why);
 
-/* ---- Values: postgres_encode.c, postgres_decode.c, postgres_text.c
- * ----------------------------------------------------- */
+/* ---- Values: postgres_encode.c, postgres_decode.c, postgres_text.c ------------------------------------- */
 
 enum sl__pg_types {
     SL__PG_BOOL = 16,
@@ -440,8 +440,7 @@ sl_error *sl__pg_decode(sl__postgres *pool, const sl__pg_cell *cell, const sl__f
 /* A value as a field of COPY's text format, escaped. NULL, or why it cannot be. */
 const char *sl__pg_put_text(sl_buffer *out, const sl_value *value);
 
-/* ---- Errors: postgres_error.c
- * -------------------------------------------------------------------------------------------- */
+/* ---- Errors: postgres_error.c -------------------------------------------------------------------------- */
 
 /* "store NAME: …" */
 sl_error *sl__pg_error(const sl__postgres *pool, const sl_site *site, int code, const char *format, ...)

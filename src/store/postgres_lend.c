@@ -79,8 +79,7 @@ static void enter_pipeline(sl__pg_line *line)
         sl__pg_watch_on(line);
 }
 
-/* ---- Lending
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Lending ------------------------------------------------------------------------------------------- */
 
 /* Also run when fn unwinds the stack. */
 static void take_back(sl__pg_transaction **transaction)
@@ -159,7 +158,7 @@ static sl_error *flush(copy *c)
             return lost(c);
         error = wait_socket(c, UV_READABLE | UV_WRITABLE);
         /* The server may have an error for us, and does not read on before we have read it. */
-        if (!error && !c->line->pq->consumeInput(c->line->conn))
+        if (!error && !sl__pg_take_in(c->line))
             error = lost(c);
     }
     return error;
@@ -171,7 +170,7 @@ static PGresult *next_result(copy *c, sl_error **ret_error)
     sl_error *error = NULL;
     while (!error && c->line->pq->isBusy(c->line->conn)) {
         error = wait_socket(c, UV_READABLE);
-        if (!error && !c->line->pq->consumeInput(c->line->conn))
+        if (!error && !sl__pg_take_in(c->line))
             error = lost(c);
     }
     *ret_error = error;

@@ -34,6 +34,7 @@
     X(getisnull)                                                                                             \
     X(getlength)                                                                                             \
     X(getvalue)                                                                                              \
+    X(gssEncInUse)                                                                                           \
     X(host)                                                                                                  \
     X(isBusy)                                                                                                \
     X(nfields)                                                                                               \
@@ -54,6 +55,7 @@
     X(setSingleRowMode)                                                                                      \
     X(setnonblocking)                                                                                        \
     X(socket)                                                                                                \
+    X(sslInUse)                                                                                              \
     X(status)                                                                                                \
     X(transactionStatus)
 

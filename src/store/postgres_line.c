@@ -28,8 +28,7 @@ void sl__pg_line_free(sl__pg_line *line)
     free(line);
 }
 
-/* ---- The socket
- * -------------------------------------------------------------------------------------------- */
+/* ---- The socket ---------------------------------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -39,6 +38,13 @@ static void on_closed(uv_handle_t *handle)
 void sl__pg_watch_on(sl__pg_line *line)
 {
     sl__pg_watch_for(line, (sl__pg_is_full(line) ? 0 : UV_READABLE) | (line->blocked ? UV_WRITABLE : 0));
+}
+
+/* A sealed record of up to 16 kB is opened as a whole, and libpq takes at least 8 of it: what is left then
+ * makes the socket readable no more, so it is taken at once. */
+bool sl__pg_take_in(sl__pg_line *line)
+{
+    return line->pq->consumeInput(line->conn) && (!line->sealed || line->pq->consumeInput(line->conn));
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -57,7 +63,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     if (events & UV_WRITABLE && !sl__pg_flush(line))
         return;
     if (events & UV_READABLE && !sl__pg_is_full(line))
-        line->pq->consumeInput(line->conn); /* a failure shows in the status, after what came before it */
+        sl__pg_take_in(line); /* a failure shows in the status, after what came before it */
     sl__pg_pump(line);
 }
 
@@ -105,8 +111,7 @@ sl_error *sl__pg_wait_ready(sl__pg_line *line, int events, uint64_t deadline, co
     return sl__pg_wait_for(line->pool, &line->ready, deadline, site);
 }
 
-/* ---- Sending
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------------------------------------------- */
 
 sl__pg_command *sl__pg_push(sl__pg_line *line, sl__pg_kind kind, sl__pg_cursor *cursor,
                             sl__pg_prepared *prepared)
@@ -236,8 +241,7 @@ bool sl__pg_flush(sl__pg_line *line)
     return true;
 }
 
-/* ---- The end
- * ------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------- */
 
 static void leave_lists(sl__pg_line *line)
 {

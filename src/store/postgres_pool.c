@@ -5,6 +5,7 @@
  * server has answered everything and says that no transaction is open: until then it is being cleaned, and
  * nobody waits for that. */
 #include "store/postgres_inside.h"
+#include "io/work.h"
 
 #include <errno.h>
 #include <silver/io.h>
@@ -16,8 +17,7 @@
 #define AGAIN_MS 500          /* then they are cancelled, and again */
 #define CLEANING_MAX_MS 30000 /* then the line is given up */
 
-/* ---- Before the loop polls
- * ------------------------------------------------------------------------------------ */
+/* ---- Before the loop polls ----------------------------------------------------------------------------- */
 
 static void flush_all(sl__before_poll *hook)
 {
@@ -52,47 +52,46 @@ void sl__pg_unsaid(sl__pg_line *line)
     sl__pg_hook(line->pool);
 }
 
-/* ---- Cancelling
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Cancelling ---------------------------------------------------------------------------------------- */
 
 /* libpq's way to cancel opens another connection and waits for it: a thread does that. */
 struct sl__pg_cancel {
     sl__pg_line *line; /* NULL: it is gone */
 };
 
+/* The work itself, and not a link of its deferred, goes on afterwards: a link would hold its context, and
+ * with that the root, for as long as the thread takes. */
 typedef struct canceller {
+    sl__work work;
     __typeof__(PQcancel) *cancel;
     __typeof__(PQfreeCancel) *free_handle;
     PGcancel *handle;
+    sl__pg_cancel *told;
 } canceller;
 
-static sl_result cancel_in_thread(void *data)
+static sl_result cancel_in_thread(sl__work *work)
 {
-    canceller *c = data;
+    canceller *c = (canceller *)work;
     char said[256];
     c->cancel(c->handle, said, sizeof said);
     return sl_ok(NULL);
 }
 
-static void free_canceller(void *data)
+static void on_cancelled(sl__work *work)
 {
-    canceller *c = data;
+    canceller *c = (canceller *)work;
+    sl__pg_line *line = c->told->line;
     c->free_handle(c->handle);
-    free(c);
-}
-
-static sl_result on_cancelled(sl_result result, void *data)
-{
-    sl__pg_cancel *cancel = data;
-    sl__pg_line *line = cancel->line;
-    free(cancel);
-    if (line) {
-        line->cancel = NULL;
-        if (line->state == SL__PG_CLEANING)
-            sl__pg_clean_on(line);
+    free(c->told);
+    if (!line)
+        return;
+    line->cancel = NULL;
+    if (line->state == SL__PG_CLEANING) {
+        sl__pg_clean_on(line);
+    } else if (line->state == SL__PG_SHARED && !line->first) {
+        line->cancelled = false;
+        sl__pg_offer_shared(line->pool);
     }
-    sl_result_done(&result);
-    return sl_ok(NULL);
 }
 
 void sl__pg_cancel_start(sl__pg_line *line)
@@ -102,15 +101,17 @@ void sl__pg_cancel_start(sl__pg_line *line)
     PGcancel *handle = line->pq->getCancel(line->conn);
     if (!handle)
         return;
-    canceller *c = sl_malloc(sizeof *c);
-    *c = (canceller){line->pq->cancel, line->pq->freeCancel, handle};
     line->cancel = sl_malloc(sizeof *line->cancel);
     line->cancel->line = line;
     line->cancelled = true;
     line->pool->counts.cancels++;
-    sl_deferred *over = sl_in_thread(cancel_in_thread, c, free_canceller);
-    sl_then(over, on_cancelled, on_cancelled, line->cancel, NULL);
-    sl_forget(over);
+    canceller *c = sl_calloc(1, sizeof *c);
+    *c = (canceller){.work = {.run = cancel_in_thread, .done = on_cancelled},
+                     .cancel = line->pq->cancel,
+                     .free_handle = line->pq->freeCancel,
+                     .handle = handle,
+                     .told = line->cancel};
+    sl_forget(sl__work_start(SL_HERE, &c->work));
 }
 
 void sl__pg_cancel_forget(sl__pg_cancel *cancel)
@@ -119,8 +120,7 @@ void sl__pg_cancel_forget(sl__pg_cancel *cancel)
         cancel->line = NULL;
 }
 
-/* ---- Waiters
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Waiters ------------------------------------------------------------------------------------------- */
 
 void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter)
 {
@@ -158,18 +158,17 @@ sl__pg_waiter *sl__pg_queue_pop(sl__pg_queue *queue)
     return waiter;
 }
 
-/* ---- Getting a line
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Getting a line ------------------------------------------------------------------------------------ */
 
 /* Whether the server has not closed it while it was idle, which the loop may not have seen yet. */
-static bool is_alive(const sl__pg_line *line)
+static bool is_alive(sl__pg_line *line)
 {
     char byte;
     for (;;) {
         ssize_t got = recv(line->pq->socket(line->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (got <= 0)
             return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-        if (!line->pq->consumeInput(line->conn))
+        if (!sl__pg_take_in(line))
             return false;
         line->pq->isBusy(line->conn); /* a notice, or a farewell: then the end comes next */
     }
@@ -274,8 +273,7 @@ sl_error *sl__pg_acquire(sl__postgres *pool, uint64_t deadline, const sl_site *s
     return NULL;
 }
 
-/* ---- Giving it back
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Giving it back ------------------------------------------------------------------------------------ */
 
 void sl__pg_release(sl__pg_line *line)
 {
@@ -355,8 +353,7 @@ void sl__pg_clean(sl__pg_line *line, bool rollback)
     sl__pg_clean_on(line);
 }
 
-/* ---- Opening and closing
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Opening and closing ------------------------------------------------------------------------------- */
 
 static void on_clock_closed(uv_handle_t *handle)
 {
@@ -368,7 +365,7 @@ static sl__postgres *pool_new(sl_store *store)
     sl__postgres *pool = sl_calloc(1, sizeof *pool);
     pool->store = store;
     pool->name = sl_strdup_heap(store->name);
-    pool->root = sl_root_ref(sl_root_current());
+    pool->root = sl_root_current(); /* whose the store is: it lives longer, until sl__pg_close */
     pool->loop = sl_loop_current();
     pool->before_poll.run = flush_all;
     pool->users = 1;
@@ -406,7 +403,6 @@ static void free_pool(sl__postgres *pool)
     free(pool->parameters.formats);
     free(pool->parameters.scratch);
     free(pool->parameters.texts);
-    sl_root_unref(pool->root);
     free(pool->name);
     free(pool);
 }
@@ -443,6 +439,7 @@ void sl__pg_close(sl_store *store)
         return;
     store->data = NULL;
     pool->store = NULL;
+    pool->root = NULL;
     for (sl__pg_line *next, *line = pool->lines; line; line = next) {
         next = line->next;
         if (line->state == SL__PG_CONNECTING)

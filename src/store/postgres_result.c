@@ -35,6 +35,8 @@ static bool is_stale(sl__pg_line *line, const sl__pg_command *command, const PGr
     line->was_lent = false;
     if (!strangers && !line->pool->nameless) {
         line->pool->nameless = true;
+        if (!line->pool->root)
+            return true;
         SL_IN_ROOT(line->pool->root);
         sl_info("store %s: prepared statements do not stay with the connection, as behind pgbouncer in "
                 "transaction "
@@ -81,8 +83,6 @@ static void command_failed(sl__pg_line *line, const sl__pg_command *command, con
     sl__pg_transaction *t = line->user;
     if ((cursor && cursor->done) || (t && t->restart) || (!cursor && !t))
         return;
-    if (!*sl__pg_sqlstate(line->pool, result) && line->pq->status(line->conn) == CONNECTION_BAD)
-        return; /* libpq's own: the loss of the line is told to all that wait for it */
     bool stale = is_stale(line, command, result);
     const char *state = sl__pg_sqlstate(line->pool, result);
     if (cursor)
@@ -114,6 +114,11 @@ static void note_farewell(sl__pg_line *line, const PGresult *result)
 static void on_failure(sl__pg_line *line, sl__pg_command *command, PGresult *result)
 {
     note_farewell(line, result);
+    if (!*sl__pg_sqlstate(line->pool, result) && line->pq->status(line->conn) == CONNECTION_BAD) {
+        line->pq->clear(result);
+        sl__pg_lose(line, NULL); /* these were libpq's own words: all that wait hear of it */
+        return;
+    }
     if (command->kind == SL__PG_PREPARE) {
         /* Told when the statement's own turn comes. */
         command->prepared->failed = true;
@@ -153,7 +158,8 @@ static void on_skipped(sl__pg_line *line, sl__pg_command *command)
 static void on_success(sl__pg_line *line, sl__pg_command *command, PGresult *result)
 {
     sl__pg_transaction *t = line->user;
-    if (t && command->statement && line->pq->resultStatus(result) != PGRES_SINGLE_TUPLE) {
+    command->succeeded = line->pq->resultStatus(result) != PGRES_SINGLE_TUPLE;
+    if (t && command->statement && command->succeeded) {
         t->done++;
         t->first = sl_error_unref(t->first); /* it was rolled back to a savepoint */
     }
@@ -196,7 +202,7 @@ static void on_result(sl__pg_line *line, sl__pg_command *command, PGresult *resu
     }
 }
 
-/* libpq has no more results for the command. */
+/* libpq has no more results for the command. What was not told to have succeeded has not. */
 static void on_end(sl__pg_line *line, sl__pg_command *command)
 {
     sl__pg_cursor *cursor = command->cursor;
@@ -211,7 +217,9 @@ static void on_end(sl__pg_line *line, sl__pg_command *command)
         cursor->command = NULL;
         cursor->line = NULL;
         if (!cursor->done && !cursor->queued && !(line->user && line->user->restart))
-            sl__pg_cursor_done(cursor, NULL);
+            sl__pg_cursor_done(cursor, command->succeeded ? NULL
+                                                          : sl__pg_lost_error(line->pool, cursor->statement,
+                                                                              NULL, line->lost_why));
     }
     sl__pg_pop(line);
 }
@@ -226,10 +234,7 @@ static void at_rest(sl__pg_line *line)
             sl__pg_wake(&line->drained);
     } else if (line->state == SL__PG_SHARED) {
         line->cancelled = line->cancel != NULL;
-        if (sl__pg_queue_head(&line->pool->waiters) && !line->pool->first_single) {
-            line->pool->shared = NULL;
-            sl__pg_clean(line, /* rollback= */ false);
-        }
+        sl__pg_offer_shared(line->pool);
     } else if (line->state == SL__PG_CLEANING) {
         sl__pg_clean_on(line);
     }

@@ -37,8 +37,18 @@ static void unqueue(sl__pg_cursor *cursor)
         cursor->previous_single;
 }
 
-/* ---- The line
- * ------------------------------------------------------------------------------------------------ */
+/* Those who wait for a line get the shared one when nothing is to be done on it. Called wherever that may
+ * come to be. */
+void sl__pg_offer_shared(sl__postgres *pool)
+{
+    sl__pg_line *line = pool->shared;
+    if (!line || line->first || line->cancel || pool->first_single || !sl__pg_queue_head(&pool->waiters))
+        return;
+    pool->shared = NULL;
+    sl__pg_clean(line, /* rollback= */ false);
+}
+
+/* ---- The line ------------------------------------------------------------------------------------------ */
 
 /* With only one connection singles must not keep transactions from ever having it: those that come now stand
  * behind them; those that have waited for their turn do not. */
@@ -83,8 +93,7 @@ static sl_error *fetch_line(sl__postgres *pool, uint64_t deadline, const sl_site
     return error;
 }
 
-/* ---- Reads
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Reads --------------------------------------------------------------------------------------------- */
 
 sl_error *sl__pg_single(sl__pg_cursor *cursor, uint64_t deadline)
 {
@@ -126,6 +135,7 @@ void sl__pg_singles_send(sl__postgres *pool)
         unqueue(cursor);
         send_one(pool, cursor);
     }
+    sl__pg_offer_shared(pool); /* should nothing have been sent */
 }
 
 void sl__pg_single_again(sl__pg_cursor *cursor, sl_error *error)
@@ -167,6 +177,7 @@ static void on_impatience(sl__pg_alarm *alarm)
 void sl__pg_single_forget(sl__pg_cursor *cursor)
 {
     unqueue(cursor);
+    sl__pg_offer_shared(cursor->pool);
     if (cursor->command && !cursor->line->patience.at)
         sl__pg_alarm_set(cursor->pool, &cursor->line->patience, sl_loop_now(cursor->pool->loop) + PATIENCE_MS,
                          on_impatience);

@@ -19,8 +19,7 @@ static void terminate(int64_t pid)
     CHECK(strcmp(postgres_server_psql(sql), "t") == 0);
 }
 
-/* ---- Commit and rollback
- * -------------------------------------------------------------------------------------- */
+/* ---- Commit and rollback ------------------------------------------------------------------------------- */
 
 STORE_TEST(commits_and_rolls_back, 3)
 {
@@ -151,8 +150,7 @@ STORE_TEST(a_statement_must_not_end_the_transaction, 3)
     CHECK(read_number(store, "SELECT 1") == 1);
 }
 
-/* ---- What the server says
- * ----------------------------------------------------------------------------------------- */
+/* ---- What the server says ------------------------------------------------------------------------------ */
 
 STORE_TEST(failures_have_codes, 3)
 {
@@ -257,8 +255,7 @@ STORE_TEST(a_lock_that_does_not_come_is_busy, 3)
     driver->rollback(a);
 }
 
-/* ---- Two-phase commit
- * --------------------------------------------------------------------------------------------- */
+/* ---- Two-phase commit ---------------------------------------------------------------------------------- */
 
 STORE_TEST(prepared_transactions_wait_for_their_decision, 3)
 {
@@ -432,6 +429,64 @@ STORE_TEST(a_commit_without_an_answer_says_so, 2)
     change(store, "DROP TABLE slow");
 }
 
+static void *kill_sleeper(void *data)
+{
+    const char *found = "";
+    while (!*found) {
+        sl_await(sl_sleep(1));
+        found = postgres_server_psql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    }
+    CHECK(kill(atoi(found), SIGKILL) == 0);
+    return NULL;
+}
+
+/* The server's crash recovery closes all other connections. */
+static void wait_for_recovery(sl_store *store)
+{
+    bool up = false;
+    UNTIL(pool_of(store)->count == 0);
+    while (!up) {
+        sl__connection *c = NULL;
+        sl_error *error = driver->begin(store, &(sl__begin){.site = SL_HERE}, &c);
+        up = !error;
+        sl_error_unref(error);
+        if (up)
+            driver->rollback(c);
+        else
+            sl_await(sl_sleep(10));
+    }
+}
+
+/* No last words: nothing that was sent may pass for done. */
+STORE_TEST(a_connection_dies_without_a_word, 3)
+{
+    change(store, "CREATE TABLE mute (id bigint)");
+    change(store, "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS "
+                  "$$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$");
+    change(store, "CREATE CONSTRAINT TRIGGER naps AFTER INSERT ON mute DEFERRABLE INITIALLY DEFERRED "
+                  "FOR EACH ROW EXECUTE FUNCTION nap()");
+    for (int quick = 0; quick < 4; quick++)
+        SL_SCOPE(both)
+        {
+            sl__statement s = statement_of("SELECT 1 FROM pg_sleep(600)", NULL, 0);
+            s.quick = quick & 1;
+            sl_go(kill_sleeper, NULL);
+            sl__connection *c = BEGIN(.single = quick > 1);
+            FAILS(query(c, &s, NULL), SL_EDISCONNECTED, "server closed the connection unexpectedly");
+            driver->rollback(c);
+            wait_for_recovery(store);
+        }
+    SL_SCOPE(both)
+    {
+        sl__connection *c = BEGIN();
+        OK(execute(c, "INSERT INTO mute VALUES (1)"));
+        sl_go(kill_sleeper, NULL);
+        FAILS(driver->commit(c), SL_EDISCONNECTED, "it is unknown whether the transaction was committed");
+        wait_for_recovery(store);
+    }
+    CHECK(read_number(store, "SELECT count(*) FROM mute") == 0);
+}
+
 STORE_TEST(the_pool_survives_a_crash_of_the_server, 3)
 {
     change(store, "CREATE TABLE crash (id bigint)");
@@ -472,8 +527,7 @@ STORE_TEST(closing_ends_what_is_open, 3)
     FAILS(driver->begin(store, &(sl__begin){.site = SL_HERE}, &c), SL_ECLOSED, "not open");
 }
 
-/* ---- Connecting
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Connecting ---------------------------------------------------------------------------------------- */
 
 static void cannot_open(const char *url, int code, const char *text)
 {
@@ -540,6 +594,7 @@ int main(void)
         cmocka_unit_test(an_idle_connection_that_was_closed_is_noticed),
         cmocka_unit_test(a_lost_connection_fails_its_transaction),
         cmocka_unit_test(a_commit_without_an_answer_says_so),
+        cmocka_unit_test(a_connection_dies_without_a_word),
         cmocka_unit_test(the_pool_survives_a_crash_of_the_server),
         cmocka_unit_test(closing_ends_what_is_open),
         cmocka_unit_test(connecting_tells_what_is_wrong),

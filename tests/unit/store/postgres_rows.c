@@ -34,8 +34,7 @@ static int waits_to_send(void)
 
 #define HUGE "SELECT g, repeat('x', 100) FROM generate_series(1, 300000) g"
 
-/* ---- Large results
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Large results ------------------------------------------------------------------------------------- */
 
 static size_t resident(void)
 {
@@ -112,8 +111,7 @@ STORE_TEST(a_failure_in_the_middle_of_rows, 2)
     FAILS(driver->commit(c), SL_EDATABASE, "division by zero");
 }
 
-/* ---- What is left unfinished
- * -------------------------------------------------------------------------------------------- */
+/* ---- What is left unfinished --------------------------------------------------------------------------- */
 
 STORE_TEST(an_abandoned_cursor_is_drained, 2)
 {
@@ -161,8 +159,7 @@ STORE_TEST(a_rollback_cancels_what_runs, 2)
     driver->rollback(c);
 }
 
-/* ---- Deadlines and cancelled tasks
- * ------------------------------------------------------------------------------------------ */
+/* ---- Deadlines and cancelled tasks --------------------------------------------------------------------- */
 
 static int sleepers(void)
 {
@@ -247,8 +244,7 @@ STORE_TEST(a_commit_under_way_is_not_cancelled, 2)
     UNTIL(read_number(store, "SELECT count(*) FROM kept") == 1);
 }
 
-/* ---- Many statements
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Many statements ----------------------------------------------------------------------------------- */
 
 /* All are sent before the first is looked at; the one that fails takes those after it along. */
 STORE_TEST(statements_are_carried_out_in_order, 2)

@@ -113,8 +113,7 @@ static const everything ordinary = {
     .shade = LIGHT,
 };
 
-/* ---- There and back
- * --------------------------------------------------------------------------------------------- */
+/* ---- There and back ------------------------------------------------------------------------------------ */
 
 static void round_trip(sl__connection *c, const everything *e)
 {
@@ -234,8 +233,7 @@ STORE_TEST(text_is_lent_without_an_arena, 2)
     driver->rollback(c);
 }
 
-/* ---- Other types of the database
- * --------------------------------------------------------------------------------- */
+/* ---- Other types of the database ----------------------------------------------------------------------- */
 
 typedef union one {
     int64_t integer;
