@@ -229,7 +229,7 @@ struct sl_row {
     void *snapshot;      /* as it was read; NULL: not edited */
     struct sl__pending *pending; /* what is filled in when it is written: links to new objects, expressions */
     const sl_site *site;         /* where it was last made, edited or removed */
-    uint64_t loaded;             /* lazy columns that were read */
+    uint64_t loaded;             /* lazy columns that were read or set */
     uint32_t position;           /* in what the session is to write, + 1; 0: nothing */
     uint32_t generation;         /* of the session, when it was read */
     uint32_t hash;               /* of its key, in the identity map */

@@ -135,7 +135,8 @@ typedef struct sl__named {
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */
 #define sl_set(object, column, value)                                                                        \
-    ((object)->null.column = 0, (object)->column = SL__FIELD_VALUE((object)->column, value, SL__NAME))
+    (SL__SURELY(object, column), (object)->null.column = 0,                                                  \
+     (object)->column = SL__FIELD_VALUE((object)->column, value, SL__NAME))
 /* The value, if a field of this type takes it: a number is no text, and a fraction no integer. */
 /* clang-format off */
 #define SL__FIELD_VALUE(field, value, name) SL__LET(name, value, SL__FIELD_CALL(field, name))
@@ -161,8 +162,16 @@ static inline sl_decimal sl__as_decimal(sl_decimal value) { return value; }
 static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
 /* clang-format on */
 #define sl_set_null(object, column)                                                                          \
-    ((void)(memset(&(object)->column, 0, sizeof(object)->column), (object)->null.column = 1))
-/* Sets a field to what the database computes, when the object is written: it is read back then.
+    (SL__SURELY(object, column),                                                                             \
+     (void)(memset(&(object)->column, 0, sizeof(object)->column), (object)->null.column = 1))
+/* What is set is known, also where it is lazy and was not read. */
+#define SL__SURELY(object, which)                                                                            \
+    ((void)((object)->sl__row.loaded |= (union {                                                             \
+                __typeof__((object)->null) columns;                                                          \
+                uint64_t bits;                                                                               \
+            }){.columns.which = 1}.bits))
+/* Sets a field to what the database computes, when the object is written: it is read back then. Until then the field
+ * is as it was, and what is assigned to it does not count.
  * sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
 #define sl_set_expression(model, object, column, expression)                                                 \
     sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node, SL__OPERAND(model##_.column, expression))

@@ -207,7 +207,9 @@ sl_value sl__one_value(const sl_site *site, const sl_selection *selection, const
     _Alignas(16) char member[32] = {0};
     uint64_t nulls = 0;
     sl__field field = {.kind = x->type, .name = "value", .scale = (uint8_t)sl__node_scale(x)};
-    bool row = !selection->none && read_value(site, selection, SL__VALUE, x, &field, member, &nulls);
+    /* Of no rows there is still a count, which the database knows best how to write. */
+    bool asked = !selection->none || x->aggregate;
+    bool row = asked && read_value(site, selection, SL__VALUE, x, &field, member, &nulls);
     if (row && !nulls) {
         sl_value value;
         sl__value_from_field(&field, member, nulls, &value);

@@ -78,7 +78,7 @@ static bool has_expression(const sl_row *row)
 static void fill_links(const sl_site *site, sl_row *row, bool last)
 {
     for (sl__pending *p = row->pending; p; p = p->next) {
-        if (p->expression)
+        if (p->expression || !sl__link_holds(row, p))
             continue;
         const sl__model_info *info = p->target->model->info;
         const sl__field *key = &info->all[info->keys[0]], *field = &row->model->info->all[p->column];
@@ -264,7 +264,8 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
     if (write->parked) {
         if (info->version >= 0) {
             ++*(int64_t *)((char *)row + info->all[info->version].offset);
-            ++*(int64_t *)((char *)row->snapshot + info->all[info->version].offset);
+            if (row->snapshot)
+                ++*(int64_t *)((char *)row->snapshot + info->all[info->version].offset);
         }
         return;
     }
@@ -375,7 +376,7 @@ static void depart(flush *f, sl__write write)
         land_all(f);
     flight *next = &f->flights[(f->first + f->count) % f->limit];
     next->write = write;
-    next->table = sl__row_table(f->site, write.row);
+    next->table = sl__table_of(f->site, f->session->store->stores, write.row->model);
     sl__statement statement = *prepare(f, next);
     statement.values = next->values;
     statement.site = write.row->site;
@@ -400,7 +401,7 @@ static void apply_expressions(flush *f, sl_row *row)
     if (row->position) /* its only change was that */
         no_change(row);
     sl__touch(f->session, row, /* inserted= */ false);
-    sl__row_refresh(f->site, f->session, sl__row_table(f->site, row), row);
+    sl__row_refresh(f->site, f->session, sl__table_of(f->site, f->session->store->stores, row->model), row);
 }
 
 /* Room for the values of one row, or in SQLite of several that go together. */
@@ -470,6 +471,34 @@ static void forget(sl_session *session, uint32_t done)
             session->todo[i]->position = i + 1;
 }
 
+/* Whether rows of another table go, or are changed, with one of this model's: by the database, and unseen here. */
+static bool takes_along(const sl_stores *stores, const sl_model *model)
+{
+    for (unsigned t = 0; t < stores->table_count; t++) {
+        const sl_model *other = stores->tables[t] ? stores->tables[t]->model : NULL;
+        for (unsigned i = 0; other && i < other->column_count; i++) {
+            const sl_column *column = &other->columns[i];
+            if (column->refers && column->on_delete != SL_RESTRICT && column->refers()->index == model->index)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool others_may_have_changed(const sl_session *session, const sl__write *writes, size_t count)
+{
+    const sl_model *seen = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const sl_row *row = writes[i].row;
+        if (row->state != SL__ROW_GONE || row->model == seen)
+            continue;
+        seen = row->model;
+        if (takes_along(session->store->stores, seen))
+            return true;
+    }
+    return false;
+}
+
 void sl__session_flush(const sl_site *site, sl_session *session)
 {
     if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
@@ -483,6 +512,8 @@ void sl__session_flush(const sl_site *site, sl_session *session)
         writes = sl__order(site, session, writes, count, &count);
     flush f = {.site = site, .session = session};
     send_all(&f, writes, count);
+    if (others_may_have_changed(session, writes, count))
+        session->generation++; /* objects are read anew when they are next looked for */
     forget(session, all);
 }
 

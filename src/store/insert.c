@@ -111,8 +111,15 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
     sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
     prepare_new(site, row);
     uint64_t unique = 0;
-    for (; *columns; columns++)
+    for (; *columns; columns++) {
+        bool own = (*columns)->kind == SL__NODE_COLUMN &&
+                   sl__model_number((*columns)->source->model()) == sl__model_number(row->model);
+        if (!own)
+            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "what a %s is compared by is no column of it",
+                                                             row->model->name),
+                                               "name the columns of one of its unique indexes"));
         unique |= UINT64_C(1) << sl__column_of(*columns);
+    }
     sl__session_settle(site, session);
     upsert u = {.values = sl_alloc((row->model->column_count + 1) * sizeof(sl_node *))};
     make_upsert(&u, row, unique, update);

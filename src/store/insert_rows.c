@@ -93,7 +93,7 @@ sl_error *sl__rows_insert(sl_session *session, const sl__write *writes, size_t c
                           sl_value *values, bool *ret_written)
 {
     sl_row *first = writes->row;
-    sl__table *table = sl__row_table(first->site, first);
+    sl__table *table = sl__table_of(first->site, session->store->stores, first->model);
     bool lacks_key = sl__row_lacks_key(first);
     if (lacks_key)
         give_keys(writes, count, *key_of(before));

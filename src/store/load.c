@@ -203,7 +203,7 @@ void sl__touch(sl_session *session, sl_row *row, bool inserted)
         session->touched = touched;
         session->touched_size = size;
     }
-    session->touched[session->touched_count++] = (sl__touched){row, inserted};
+    session->touched[session->touched_count++] = (sl__touched){row, inserted, row->snapshot};
 }
 
 void *sl__add(const sl_site *site, sl_row *row)

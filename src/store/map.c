@@ -30,8 +30,8 @@ static uint64_t mixed_part(uint64_t h, const sl_key_part *part)
 /* Never 0, which is an empty slot's. */
 static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
 {
-    uint64_t h = table->model->index;
-    for (unsigned i = 0; i < table->info->key_count; i++)
+    uint64_t h = mixed_part(table->model->index, key);
+    for (unsigned i = 1; i < table->info->key_count; i++)
         h = mixed_part(h, &key[i]);
     return (uint32_t)h ? (uint32_t)h : 1;
 }

@@ -94,6 +94,8 @@ static void add_field(const sl_model *model, sl__model_info *info, unsigned i)
         info->refers |= bit;
     if (column->kind == SL_KIND_JSON)
         info->json |= bit;
+    if (column->kind == SL_KIND_TEXT || column->kind == SL_KIND_BYTES || column->kind == SL_KIND_JSON)
+        info->pointers |= bit;
     if (column->standard)
         info->standards |= bit;
     if (column->required || column->max || column->validate || column->kind == SL_KIND_TEXT ||

@@ -99,10 +99,9 @@ static void copy_standards(const sl_model *model, sl_row *row, uint64_t columns)
 static uint64_t nulls_given(const sl_model *model, const sl_row *row, uint64_t named)
 {
     uint64_t nulls = 0;
-    for (unsigned i = 0; i < model->column_count; i++) {
-        sl_kind kind = model->columns[i].kind;
-        if ((named >> i & 1) && (kind == SL_KIND_TEXT || kind == SL_KIND_BYTES || kind == SL_KIND_JSON) &&
-            !*(void *const *)((const char *)row + model->columns[i].offset))
+    for (uint64_t left = named & model->info->pointers; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (!*(void *const *)((const char *)row + model->columns[i].offset))
             nulls |= UINT64_C(1) << i;
     }
     return nulls;

@@ -3,7 +3,8 @@
  * What is written stays in the order in which it was put down, but for what must come before something else:
  *  - what is referred to is inserted before what refers to it, and what refers is removed (or points
  * elsewhere) before what it referred to is removed;
- *  - who gives up a value of a unique key comes before who takes it.
+ *  - who gives up a value of a unique key comes before who takes it;
+ *  - if that can be, what is changed and would be taken along (ON DELETE) comes before what takes it.
  * Each write is visited in turn, and what must come before it is visited first, depth first. A loop of
  * references is an error. A loop of unique values (two objects exchange theirs) is opened by parking: one of
  * them is first given a value of no meaning. */
@@ -23,7 +24,7 @@ enum { UNSEEN, OPEN, DONE };
 typedef struct node {
     edge *edges, **last_edge;
     uint8_t mark;
-    bool parked;
+    uint64_t parked; /* columns that were given a value of no meaning */
 } node;
 
 /* Who gives up a value of a unique key: by a hash of model, columns and values. */
@@ -42,7 +43,8 @@ typedef struct order {
     node *nodes;
     uint32_t *place; /* of a row, by its position in what is to be written: its write + 1 */
     given **given;   /* buckets */
-    size_t given_size;
+    size_t given_size, given_count;
+    bool wishes; /* what is only better is kept as well */
     sl__write *out;
     size_t out_count;
 } order;
@@ -118,7 +120,8 @@ static void add_references(order *o, uint32_t i)
         sl_row *now = row->state == SL__ROW_REMOVED ? NULL : referred(o, row, row, column);
         if (write_of(o, now, &other) && o->writes[other].row->state == SL__ROW_ADDED)
             add_edge(o, other, i, 0);
-        if (row->state == SL__ROW_ADDED)
+        bool kept = row->state == SL__ROW_STORED && !(o->writes[i].columns >> column & 1);
+        if (row->state == SL__ROW_ADDED || (kept && !o->wishes))
             continue;
         sl_row *then = referred(o, row, row->snapshot ? row->snapshot : (const void *)row, column);
         if (write_of(o, then, &other) && o->writes[other].row->state == SL__ROW_REMOVED)
@@ -198,6 +201,7 @@ static void give(order *o, uint32_t i, uint64_t columns)
     given **bucket = &o->given[hash & (o->given_size - 1)];
     *g = (given){.hash = hash, .write = i, .columns = columns, .next = *bucket};
     *bucket = g;
+    o->given_count++;
 }
 
 static void need(order *o, uint32_t i, uint64_t columns)
@@ -233,25 +237,31 @@ static SL_NORETURN void fail_loop(order *o, const uint32_t *stack, size_t depth,
                       "call sl_save() before one of the links is made, where it may be NULL until then"));
 }
 
-static void park(order *o, uint32_t write, uint64_t columns)
+/* Columns of a unique key that a row can do without for a while: not its own key, by which it is found. */
+static uint64_t parkable(const sl__write *write, uint64_t columns)
 {
-    if (o->nodes[write].parked)
-        return;
-    o->nodes[write].parked = true;
-    /* Of a key of several columns one is enough, and not the row's own key, by which it is found. */
-    uint64_t one = columns & -columns;
-    for (unsigned i = 0; i < o->writes[write].row->model->column_count; i++)
-        if ((columns >> i & 1) && !o->writes[write].row->model->columns[i].primary_key)
-            one = UINT64_C(1) << i;
-    o->out[o->out_count++] = (sl__write){.row = o->writes[write].row, .parked = one};
+    if (write->row->state == SL__ROW_ADDED)
+        return 0;
+    for (unsigned i = 0; i < write->row->model->column_count; i++)
+        if (write->row->model->columns[i].primary_key)
+            columns &= ~(UINT64_C(1) << i);
+    return columns & -columns; /* of several one is enough */
 }
 
-/* With a stack of its own: lines of references may be long. */
-static void visit(order *o, uint32_t start, uint32_t *stack)
+static void park(order *o, uint32_t write, uint64_t columns)
+{
+    if (o->nodes[write].parked & columns)
+        return;
+    o->nodes[write].parked |= columns;
+    o->out[o->out_count++] = (sl__write){.row = o->writes[write].row, .parked = columns};
+}
+
+/* With a stack of its own: lines of references may be long. False where wishes may have made a loop. */
+static bool visit(order *o, uint32_t start, uint32_t *stack)
 {
     size_t depth = 0;
     if (o->nodes[start].mark != UNSEEN)
-        return;
+        return true;
     stack[depth++] = start;
     o->nodes[start].mark = OPEN;
     while (depth) {
@@ -268,12 +278,35 @@ static void visit(order *o, uint32_t start, uint32_t *stack)
             before->mark = OPEN;
             stack[depth++] = e->before;
         } else if (before->mark == OPEN) {
-            bool may_park = e->unique && o->writes[e->before].row->state == SL__ROW_STORED;
-            if (!may_park)
+            uint64_t columns = parkable(&o->writes[e->before], e->unique);
+            if (!columns && o->wishes)
+                return false;
+            if (!columns)
                 fail_loop(o, stack, depth, e->before);
-            park(o, e->before, e->unique);
+            park(o, e->before, columns);
         }
     }
+    return true;
+}
+
+static bool arrange(order *o, bool wishes)
+{
+    o->wishes = wishes;
+    o->given_count = o->out_count = 0;
+    o->nodes = take(o, o->count * sizeof(node));
+    o->given = take(o, o->given_size * sizeof *o->given);
+    for (uint32_t i = 0; i < o->count; i++)
+        each_unique(o, i, give);
+    for (uint32_t i = 0; i < o->count; i++) {
+        add_references(o, i);
+        each_unique(o, i, need);
+    }
+    o->out = take(o, (o->count + o->given_count) * sizeof *o->out);
+    uint32_t *stack = take(o, (o->count + 1) * sizeof *stack);
+    for (uint32_t i = 0; i < o->count; i++)
+        if (!visit(o, i, stack))
+            return false;
+    return true;
 }
 
 sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *writes, size_t count,
@@ -282,22 +315,12 @@ sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *
     order o = {.site = site, .session = session, .writes = writes, .count = count, .given_size = 16};
     while (o.given_size < count)
         o.given_size *= 2;
-    o.nodes = take(&o, count * sizeof(node));
     o.place = take(&o, (session->todo_count + 1) * sizeof *o.place);
-    o.given = take(&o, o.given_size * sizeof *o.given);
-    o.out = take(&o, 2 * count * sizeof *o.out);
     for (uint32_t i = 0; i < count; i++)
         if (writes[i].row->position)
             o.place[writes[i].row->position - 1] = i + 1;
-    for (uint32_t i = 0; i < count; i++)
-        each_unique(&o, i, give);
-    for (uint32_t i = 0; i < count; i++) {
-        add_references(&o, i);
-        each_unique(&o, i, need);
-    }
-    uint32_t *stack = take(&o, (count + 1) * sizeof *stack);
-    for (uint32_t i = 0; i < count; i++)
-        visit(&o, i, stack);
+    if (!arrange(&o, /* wishes= */ true))
+        arrange(&o, /* wishes= */ false);
     *ret_count = o.out_count;
     return o.out;
 }

@@ -25,12 +25,23 @@ static sl_key_part part_of(const sl_row *row, unsigned column)
     return sl__key_uuid(*(const sl_uuid *)member);
 }
 
+/* Unless the column was set since. */
+bool sl__link_holds(const sl_row *row, const sl__pending *link)
+{
+    const sl_column *column = &row->model->columns[link->column];
+    const char *member = (const char *)row + column->offset;
+    bool set = row->loaded >> link->column & 1;
+    for (unsigned i = 0; i < column->size; i++)
+        set |= member[i] != 0;
+    return !set;
+}
+
 void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *node)
 {
     unsigned column = sl__column_of(node);
     sl__model_info_of(site, row->model);
     for (const sl__pending *p = row->pending; p; p = p->next)
-        if (p->column == column && p->target)
+        if (p->column == column && p->target && sl__link_holds(row, p))
             return p->target;
     bool text = row->model->columns[column].kind == SL_KIND_TEXT;
     bool null = *sl__nulls_of(row) >> column & 1;
@@ -68,6 +79,9 @@ void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const v
         sl__pending *pending = sl_arena_zalloc(t ? t->arena : sl_task_arena(), sizeof *pending);
         *pending = (sl__pending){.next = row->pending, .column = column, .target = target};
         row->pending = pending;
+        memset((char *)row + info->all[column].offset, 0, row->model->columns[column].size);
+        *sl__nulls_of(row) |= bit;
+        row->loaded &= ~bit;
         return;
     }
     memcpy((char *)row + info->all[column].offset, (const char *)target + key->offset,

@@ -212,6 +212,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         read_into(&running, table->info, 0, row, session->arena);
         loaded(session, row);
     } else {
+        sl__touch(session, row, /* inserted= */ false);
         sl__map_remove(session, row);
         row->state = SL__ROW_GONE;
     }

@@ -48,13 +48,29 @@ bool sl__field_equal(const sl__field *field, const void *a, uint64_t a_nulls, co
     return true;
 }
 
+/* Nearly all columns are as they were, to the bit: then what they are need not be looked at. */
+static inline bool same_bits(const sl_column *column, const void *a, const void *b)
+{
+    const char *x = (const char *)a + column->offset, *y = (const char *)b + column->offset;
+    if (column->size != sizeof(uint64_t))
+        return memcmp(x, y, column->size) == 0;
+    uint64_t bits, others;
+    memcpy(&bits, x, sizeof bits);
+    memcpy(&others, y, sizeof others);
+    return bits == others;
+}
+
 uint64_t sl__row_changes(const sl_row *row)
 {
     const sl__model_info *info = row->model->info;
     uint64_t nulls = *sl__nulls_of(row), before = *sl__nulls_of(row->snapshot), changed = 0;
-    for (unsigned i = 0; i < row->model->column_count; i++)
-        if (!sl__field_equal(&info->all[i], row, nulls, row->snapshot, before))
+    for (unsigned i = 0; i < row->model->column_count; i++) {
+        bool same = !((nulls ^ before) >> i & 1) && same_bits(&row->model->columns[i], row, row->snapshot);
+        if (!same && !sl__field_equal(&info->all[i], row, nulls, row->snapshot, before))
             changed |= UINT64_C(1) << i;
+    }
+    /* A lazy column that was not read is NULL in both: that it was set to NULL is known otherwise. */
+    changed |= info->lazy & row->loaded & ~((const sl_row *)row->snapshot)->loaded;
     if (info->version >= 0) /* it is ours to raise */
         changed &= ~(UINT64_C(1) << info->version);
     return changed;
@@ -70,13 +86,15 @@ static bool is_zero(const char *member, size_t size)
 
 void sl__row_normalise(sl_row *row)
 {
-    uint64_t *nulls = sl__nulls_of(row);
-    for (unsigned i = 0; i < row->model->column_count; i++) {
+    uint64_t *nulls = sl__nulls_of(row), pointers = row->model->info->pointers;
+    for (uint64_t left = *nulls | pointers; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (i >= row->model->column_count)
+            break;
         const sl_column *column = &row->model->columns[i];
         const char *member = (const char *)row + column->offset;
         uint64_t bit = UINT64_C(1) << i;
-        bool pointer =
-            column->kind == SL_KIND_TEXT || column->kind == SL_KIND_BYTES || column->kind == SL_KIND_JSON;
+        bool pointer = pointers & bit;
         if (pointer && !*(const void *const *)member)
             *nulls |= bit;
         else if (*nulls & bit && (pointer || !is_zero(member, column->size)))
@@ -165,8 +183,9 @@ sl_errors *sl__row_check(sl_row *row, uint64_t columns)
 {
     sl_errors *errors = NULL;
     columns &= row->model->info->checked | row->model->info->required;
-    for (unsigned i = 0; i < row->model->column_count; i++) {
-        const char *wrong = columns >> i & 1 ? wrong_column(row, i) : NULL;
+    for (; columns; columns &= columns - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(columns);
+        const char *wrong = wrong_column(row, i);
         if (!wrong)
             continue;
         if (!errors) {

@@ -65,15 +65,26 @@ static void let_remember(inner *in)
 
 /* ---- Undoing ------------------------------------------------------------------------------------------- */
 
+/* An object is found by its key, which it may have changed. */
+static void restore_key(sl_row *row, const void *before)
+{
+    const sl__model_info *info = row->model->info;
+    for (unsigned i = 0; before && i < info->key_count; i++) {
+        const sl_column *column = &row->model->columns[info->keys[i]];
+        memcpy((char *)row + column->offset, (const char *)before + column->offset, column->size);
+    }
+}
+
 static void undo_object(const sl_site *site, sl_session *s, const sl__touched *touched)
 {
     sl_row *row = touched->row;
     sl__table *table = sl__row_table(site, row);
+    if (row->state == SL__ROW_STORED)
+        sl__map_remove(s, row);
     if (touched->inserted) {
-        if (row->state == SL__ROW_STORED)
-            sl__map_remove(s, row);
         row->state = SL__ROW_FREE;
-    } else if (row->state == SL__ROW_GONE) {
+    } else if (row->state == SL__ROW_STORED || row->state == SL__ROW_GONE) {
+        restore_key(row, touched->before);
         row->state = SL__ROW_STORED;
         sl__map_add(s, table, row);
     }
@@ -81,31 +92,51 @@ static void undo_object(const sl_site *site, sl_session *s, const sl__touched *t
         row->model->invalidated(row);
 }
 
-static void undo_session(const sl_site *site, sl_session *s, uint32_t since)
+static void read_anew(const sl_site *site, sl_session *s, sl_row *row)
 {
+    if (row->state == SL__ROW_STORED && row->generation != s->generation)
+        sl__row_refresh(site, s, sl__row_table(site, row), row);
+}
+
+/* What was not written yet: new objects belong to nobody, the others are as they were stored. Gives these. */
+static sl_row **drop_pending(sl_session *s, uint32_t *ret_count)
+{
+    sl_row **changed = sl_arena_alloc(s->arena, (s->todo_count + 1) * sizeof *changed);
+    uint32_t count = 0;
     for (uint32_t i = s->todo_count; i-- > 0;) {
         sl_row *row = s->todo[i];
         if (!row || row->position != i + 1)
             continue; /* it was written */
         row->position = 0;
         row->pending = NULL;
-        if (row->state == SL__ROW_ADDED)
+        if (row->state == SL__ROW_ADDED) {
             row->state = SL__ROW_FREE;
-        else
-            sl__touch(s, row, /* inserted= */ false);
-        if (row->state == SL__ROW_REMOVED)
-            row->state = SL__ROW_STORED;
+            continue;
+        }
+        row->state = SL__ROW_STORED;
+        restore_key(row, row->snapshot);
+        changed[count++] = row;
     }
     s->todo_count = 0;
+    *ret_count = count;
+    return changed;
+}
+
+static void undo_session(const sl_site *site, sl_session *s, uint32_t since)
+{
+    uint32_t count;
+    sl_row **changed = drop_pending(s, &count);
     for (uint32_t i = s->touched_count; i-- > since;)
         undo_object(site, s, &s->touched[i]);
-    /* Read anew what lives on; an object may stand in the list more than once. */
+    for (uint32_t i = 0; i < count; i++)
+        if (changed[i]->model->invalidated)
+            changed[i]->model->invalidated(changed[i]);
+    /* Read anew what lives on; an object may be among them more than once. */
     s->generation++;
-    for (uint32_t i = since; i < s->touched_count; i++) {
-        sl_row *row = s->touched[i].row;
-        if (row->state == SL__ROW_STORED && row->generation != s->generation)
-            sl__row_refresh(site, s, sl__row_table(site, row), row);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        read_anew(site, s, changed[i]);
+    for (uint32_t i = since; i < s->touched_count; i++)
+        read_anew(site, s, s->touched[i].row);
     s->touched_count = since;
 }
 

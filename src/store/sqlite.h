@@ -245,8 +245,7 @@ sl_error *sl__sqlite_batch_step(sl__sqlite_cursor *cursor);
 const sl_value *sl__sqlite_batch_value(const sl__sqlite_batch *batch, unsigned column);
 void sl__sqlite_batch_free(sl__sqlite_batch *batch);
 
-/* ---- Transactions: sqlite_place.c, sqlite_begin.c, sqlite_commit.c
- * ------------------------------------------ */
+/* ---- Transactions: sqlite_place.c, sqlite_begin.c, sqlite_commit.c ------------------------------------- */
 
 /* What of it stands on its link. */
 typedef enum sl__sqlite_part {

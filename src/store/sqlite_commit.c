@@ -5,6 +5,9 @@
  * nobody waits, or the group is large or old enough. Then a thread commits, and all who are through are told
  * together. Whoever is alone is committed at once.
  *
+ * The price: who is through waits for the one that came in after it, so what takes long (other than the
+ * database) does not belong into a transaction that writes; it would hold up those behind it in any case.
+ *
  * A savepoint that is rolled back leaves the others as they are. Only where SQLite itself rolls back
  * everything (the disk is full, a statement that writes was cancelled) are the others lost with it, and told
  * so: none was acknowledged. What COMMIT would refuse, a foreign key that was put off and is not kept, is

@@ -31,6 +31,7 @@ typedef struct sl__model_info {
     uint64_t checked; /* columns with something to look at: required, max, validator, text at all */
     uint64_t refers;
     uint64_t json;
+    uint64_t pointers;  /* text, bytes and JSON: NULL where they point nowhere */
     uint64_t standards; /* columns with a default */
     void *blank;        /* an object as sl_new makes it of nothing: defaults, all else NULL */
     uint64_t nows;      /* columns whose default is "now" */
@@ -206,6 +207,7 @@ typedef struct sl__pending {
 typedef struct sl__touched {
     sl_row *row;
     bool inserted;
+    const void *before; /* as it was stored, where it was edited: it may have had another key */
 } sl__touched;
 
 struct sl_session {
@@ -295,6 +297,8 @@ void sl__json_keep(sl_session *session, const sl_row *row);
 void sl__json_drop(const sl_row *row);
 void sl__kept_drop(sl_transaction *transaction);
 /* Reads an object anew, in place. False where it is gone. By exit. */
+/* Whether a link that is to be filled in still counts. */
+bool sl__link_holds(const sl_row *row, const sl__pending *link);
 bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row);
 /* Reads anew all objects of a table, or of all (NULL), that were read before. By exit. */
 void sl__session_refresh(const sl_site *site, sl_session *session, const sl__table *table);

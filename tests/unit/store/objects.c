@@ -418,8 +418,21 @@ static void *upserts(void *data)
     return NULL;
 }
 
+static void *upsert_by_another(void *data)
+{
+    (void)data;
+    sl_add_unless(sl_new(place, .code = "x", .rank = 1), page_.title);
+    return NULL;
+}
+
+static void *transact_upsert_by_another(void *data)
+{
+    return sl_transact(upsert_by_another, data);
+}
+
 TEST(upserts_and_many_at_once)
 {
+    assert_error(error_of(transact_upsert_by_another, NULL), SL_EINVAL, "no column of it");
     sl_transact(upserts, NULL);
 }
 
