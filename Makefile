@@ -8,7 +8,7 @@ APP = apps/chat
 FUZZ_SECONDS = 60
 
 .DEFAULT_GOAL = build
-.PHONY: run build test bench fuzz lint docs install clean help
+.PHONY: run build test bench fuzz nightly lint docs install clean help
 
 run: build ## serve apps/chat at http://127.0.0.1:8080 (APP=DIR: another application)
 	@exec build/silver serve $(APP)
@@ -30,6 +30,12 @@ bench: build ## the benchmarks against nginx, h2o and servers of Python (QUICK=1
 fuzz: ## run each fuzzer for FUZZ_SECONDS (60)
 	@tools/install-deps fuzz
 	@tools/fuzz $(FUZZ_SECONDS)
+
+nightly: build ## what takes long: 10,000 random sequences beside Storm, and each fuzzer for ten minutes
+	@tools/install-deps test fuzz
+	@ninja -C build tests/differential/differential
+	@tests/differential/run.py --ours build/tests/differential/differential --count 10000
+	@tools/fuzz 600
 
 lint: ## formatting, layers, shell scripts
 	@tools/install-deps build lint

@@ -209,6 +209,21 @@ static void drop_error(void *error)
     sl_error_unref(error);
 }
 
+static void undo_all(inner *in, sl_error *error, const uint32_t *since, unsigned since_count)
+{
+    unsigned i = 0;
+    sl_error *failed = sl__catch(undo, in, NULL);
+    for (sl_session *s = in->t->first; s && !failed; s = s->next, i++)
+        undo_session(in->site, s, i < since_count ? since[i] : 0);
+    if (!failed)
+        return;
+    /* Cancelled, or without a connection: then nothing but the whole can be undone. */
+    sl_error_unref(failed);
+    in->t->savepoint = in->point.outer;
+    sl__transaction_failed(in->t, error);
+    sl__fail_error(in->site, sl_error_ref(error));
+}
+
 void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_error **ret_error)
 {
     (void)name;
@@ -238,19 +253,10 @@ void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void 
         error = sl_error_ref(in.point.cause);
     }
     sl_error_unref(in.point.cause);
-    sl_error *failed = sl__catch(undo, &in, NULL);
-    i = 0;
-    for (sl_session *s = t->first; s && !failed; s = s->next, i++)
-        undo_session(site, s, i < SESSIONS_MAX ? since[i] : 0);
-    if (failed) { /* cancelled, or without a connection: then nothing but the whole can be undone */
-        t->savepoint = in.point.outer;
-        sl__transaction_failed(t, error);
-        sl_error_unref(failed);
-        sl__fail_error(site, error);
-    }
+    sl_defer(drop_error, error); /* the task's from now on: undoing may fail as well */
+    undo_all(&in, error, since, SESSIONS_MAX);
     if (!ret_error)
-        sl__fail_error(site, error);
+        sl__fail_error(site, sl_error_ref(error));
     *ret_error = error;
-    sl_defer(drop_error, error);
     return NULL;
 }

@@ -253,7 +253,7 @@ static void put_surroundings(sl_buffer *out, sl_request *req)
         sl__tee_lines(web->tee, req, &text);
     put_pre(out, "What the request logged", &text);
     if (web)
-        put_timeline(out, web->timeline);
+        put_timeline(out, sl__tee_timeline(web->tee, req));
     text.size = 0;
     sl_context_dump(&text);
     put_pre(out, "The context", &text);

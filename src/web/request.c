@@ -103,9 +103,7 @@ sl_response *sl__app_handle(sl_request *req)
         return route_request(app, req, web);
     web->tee = sl__tee_begin(app, req);
     SL_WITH(&sl_logger_key, sl__tee_logger(web->tee));
-    web->timeline = sl__timeline_new();
-    sl_defer(sl__timeline_unref, web->timeline);
-    SL_WITH(&sl__timeline_key, web->timeline);
+    SL_WITH(&sl__timeline_key, sl__tee_timeline(web->tee, req));
     return route_request(app, req, web);
 }
 

@@ -36,7 +36,6 @@ typedef struct sl__web {
     size_t upload_count;
     json_t *json;
     sl__tee *tee; /* the log lines of the request; NULL in production */
-    sl__timeline *timeline; /* what it asked of the database; likewise */
 } sl__web;
 
 sl__web *sl__web_get(sl_request *req);
@@ -56,6 +55,8 @@ const char *sl__pairs_value(const sl__pairs *pairs, const char *name, size_t i);
 /* tee.c: a logger that keeps what it passes on. */
 sl__tee *sl__tee_begin(sl_app *app, sl_request *req);
 sl_logger *sl__tee_logger(sl__tee *tee);
+/* What this request asked of the database; NULL where the tee is another's by now. */
+sl__timeline *sl__tee_timeline(const sl__tee *tee, const sl_request *req);
 /* The lines kept for this request, formatted; how many were too many is said at their end. */
 void sl__tee_lines(const sl__tee *tee, const sl_request *req, sl_buffer *out);
 void sl__tees_free(sl_app *app);

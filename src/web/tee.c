@@ -20,6 +20,7 @@ struct sl__tee {
     uint64_t request_id;
     sl_buffer lines;
     size_t dropped;
+    sl__timeline *timeline; /* what the request asked of the database */
     sl__tee *next;
 };
 
@@ -45,6 +46,7 @@ static sl__tee *take_waiting(sl_app *app)
         app->last_tee = NULL;
     app->tee_count--;
     sl_buffer_done(&tee->lines);
+    sl__timeline_unref(tee->timeline);
     memset(tee, 0, sizeof(*tee));
     return tee;
 }
@@ -70,6 +72,7 @@ sl__tee *sl__tee_begin(sl_app *app, sl_request *req)
     tee->logger = (sl_logger){.name = tee->to->name, .level = SL_DEBUG, .write = write_record};
     tee->request = req;
     tee->request_id = req->id;
+    tee->timeline = sl__timeline_new();
     sl_defer(let_wait, tee);
     return tee;
 }
@@ -79,9 +82,19 @@ sl_logger *sl__tee_logger(sl__tee *tee)
     return &tee->logger;
 }
 
+static bool is_for(const sl__tee *tee, const sl_request *req)
+{
+    return tee && tee->request == req && tee->request_id == req->id;
+}
+
+sl__timeline *sl__tee_timeline(const sl__tee *tee, const sl_request *req)
+{
+    return is_for(tee, req) ? tee->timeline : NULL;
+}
+
 void sl__tee_lines(const sl__tee *tee, const sl_request *req, sl_buffer *out)
 {
-    if (!tee || tee->request != req || tee->request_id != req->id)
+    if (!is_for(tee, req))
         return;
     sl_buffer_put(out, tee->lines.data, tee->lines.size);
     if (tee->dropped)
@@ -93,6 +106,7 @@ void sl__tees_free(sl_app *app)
     for (sl__tee *tee = app->tees, *next; tee; tee = next) {
         next = tee->next;
         sl_buffer_done(&tee->lines);
+        sl__timeline_unref(tee->timeline);
         free(tee);
     }
     app->tees = app->last_tee = NULL;

@@ -2,6 +2,9 @@
 #include "world.h"
 #include "postgres_server.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
 #include <ftw.h>
 #include <sys/wait.h>
 
@@ -82,6 +85,9 @@ int world_run(const char *kind, sl_task_fn *fn)
         in_child = true;
         int code = sl_run("world", run_world, &w, NULL);
         fflush(NULL);
+#if defined(__SANITIZE_ADDRESS__)
+        __lsan_do_leak_check(); /* which an exit would do */
+#endif
         _exit(code < 0);
     }
     int status;
