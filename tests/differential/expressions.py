@@ -19,8 +19,9 @@ PATTERNS = ["%", "a%", "%n%", "_nn", "A_n", "%\\%%", "100\\%", "a\\_b", "%*%", "
 PARTS = ["", "a", "An", "n", "%", "_", "\\", "*", "[", "?", "日", "é", "b", "😀", "\U0010ffff"]
 INTEGERS = [-3, -1, 0, 1, 2, 3, 5, 7, 10, 20, 30, 31, 42, 60]
 NUMBERS = [0, 1, -1, 2**31 - 1, 2**31, -2**31 - 1, 2**53, 2**53 + 1, -2**53 - 1, 2**63 - 1, -2**63, 10**18]
-REALS = [0.0, 1.0, -1.5, 0.1, 0.30000000000000004, 1.75, 180.0, 1e-7, 12345678.875, -0.5, 2.0**53]
-EXTREME_REALS = [1.7976931348623157e308, -1.7976931348623157e308, 5e-324, 2.2250738585072014e-308, 1e300]
+# None of them so large that a sum depends on the order.
+REALS = [0.0, 1.0, -1.5, 0.1, 0.30000000000000004, 1.75, 180.0, 1e-7, 1234.875, -0.5, 5e-324, 2.2250738585072014e-308]
+EXTREME_REALS = [1.7976931348623157e308, -1.7976931348623157e308, 1e300, 2.0**53 + 2]
 DATES = ["0001-01-01", "1970-01-01", "1999-12-31", "2000-02-29", "2024-02-29", "2026-11-29", "9999-12-31"]
 BYTES = ["", "00", "ff", "00ff00", "616263", "ff" * 40, "270a5c"]
 CODES = ["alpha", "Beta", "gamma", "δέλτα", "a%b", "x_y", "", "back\\", "O'Hara"]
@@ -54,8 +55,6 @@ class Expressions:
         if kind == "boolean":
             return rng.random() < 0.5
         pools = {"integer": INTEGERS, "real": REALS, "text": TEXTS, "bytes": BYTES, "date": DATES, "enum": world.COLOURS}
-        if kind == "real" and self.chance(6):
-            return rng.choice(EXTREME_REALS)
         return rng.choice(pools[kind])
 
     def columns(self, scope, kind, small=False, lazy=True):
@@ -74,6 +73,8 @@ class Expressions:
     # ---- Expressions -------------------------------------------------------------------------------------------------
 
     def literal(self, kind, column=None):
+        if kind == "real" and self.chance(8):
+            return ["v", kind, self.rng.choice(EXTREME_REALS)]
         known = self.known_values(column) if column and self.chance(60) else []
         return ["v", kind, self.rng.choice(known) if known else self.value(kind, column)]
 

@@ -95,11 +95,10 @@ class OracleStore(Store):
     def put_off_foreign_keys(self):
         self.raw("PRAGMA defer_foreign_keys = ON" if self.kind == "sqlite" else "SET CONSTRAINTS ALL DEFERRED")
 
+    def put_on_foreign_keys(self):
+        self.raw("PRAGMA defer_foreign_keys = OFF" if self.kind == "sqlite" else "SET CONSTRAINTS ALL IMMEDIATE")
+
     def check_foreign_keys(self):
-        if self.kind == "postgres":
-            self.raw("SET CONSTRAINTS ALL IMMEDIATE")
-            return
-        broken = self.raw("PRAGMA foreign_key_check").get_all()
-        if broken:
+        if self.kind == "sqlite" and self.raw("PRAGMA foreign_key_check").get_all():
             raise Refused("foreign")
-        self.raw("PRAGMA defer_foreign_keys = OFF")
+        self.put_on_foreign_keys()

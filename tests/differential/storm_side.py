@@ -82,7 +82,7 @@ class Side:
             self.results[at] = {"ok": self.do(self.operations[at])}
         except Exception as error:
             self.failed(error, at)
-        self.store.rollback()
+        self.forget()
         self.slots = {}
 
     def transaction(self, at):
@@ -95,6 +95,7 @@ class Side:
                 raise Undone
             self.store.flush()
             self.store.commit()
+            self.store.reset()  # objects live as long as their transaction
             self.results[end] = {"ok": None}
         except Undone:
             self.results[end] = {"ok": None}
@@ -109,6 +110,9 @@ class Side:
         """Objects, too: Storm's keep a changed key that was rolled back."""
         self.store._dirty.clear()
         self.store.rollback()
+        raw = self.store._connection._raw_connection
+        if self.kind == "sqlite" and raw.in_transaction:  # Storm believes that a commit that fails ends it
+            raw.execute("ROLLBACK")
         self.store.reset()
 
     def failed(self, error, end):
@@ -157,6 +161,7 @@ class Side:
             self.failed(error, end)
         self.store.raw(f"ROLLBACK TO SAVEPOINT {name}")
         self.store.raw(f"RELEASE SAVEPOINT {name}")
+        self.store.put_on_foreign_keys()
         # Storm knows no savepoints: its objects are forgotten, and those that slots had before are read again.
         self.store.reset()
         self.slots = {slot: GONE if key is None else self.store.get(*key) or GONE for slot, key in saved.items()}
@@ -185,8 +190,14 @@ class Side:
         self.store.removed = False
         self.read_anew()
 
+    def living(self):
+        """All objects that Storm has and whose rows are there."""
+        keys = [(info.cls_info.cls, tuple(variable.get() for variable in info["primary_vars"])) for info in self.store._iter_alive()]
+        return [obj for obj in (self.store.get(*key) for key in keys) if obj is not None]
+
     def read_anew(self):
         self.store.invalidate()
+        self.living()
         for slot, obj in self.slots.items():
             if obj is not GONE and "primary_vars" in get_obj_info(obj) and self.store.get(*self.key_of(slot)) is None:
                 self.slots[slot] = GONE
@@ -229,7 +240,11 @@ class Side:
 
     def set_values(self, obj, values):
         for name, value in values.items():
-            setattr(obj, name, value_of(world.COLUMNS[MODEL_OF[type(obj)]][name].kind, value))
+            column = world.COLUMNS[MODEL_OF[type(obj)]][name]
+            variable = get_obj_info(obj).variables[getattr(type(obj), name)]
+            if variable.get_lazy() is PendingReferenceValue:
+                setattr(obj, name + "_ref", None)  # Storm would keep the link
+            setattr(obj, name, value_of(column.kind, value))
 
     def set_links(self, obj, links):
         for name, target in links.items():
@@ -463,7 +478,10 @@ class Side:
                 raise Refused("required")
         changes = {getattr(cls, name): self.build.expression(e, scope) for name, e in op["set"].items()}
         count = self.store.execute(Update(changes, self.build.all_of(find.get("where", []), scope), find["model"])).rowcount
-        self.store.autoreload()
+        for obj in self.living():
+            if type(obj) is cls:
+                self.store.autoreload(obj)
+                self.row(obj)  # so that nothing is left to be read later
         return count
 
     def do_delete(self, op):
