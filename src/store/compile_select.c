@@ -388,10 +388,17 @@ void sl__put_select_node(sl__writer *w, const sl_selection *s, const sl_node *no
 
 void sl__put_exists(sl__writer *w, const sl_selection *s)
 {
+    /* SQLite leaves DISTINCT out in EXISTS, also where an OFFSET counts what is distinct: so that stands
+     * inside. */
+    bool inside = s->distinct && s->skip > 0;
     bool rows = s->operator|| sl__is_summary(s) || (s->distinct && sl__is_sliced(s));
     const sl__picked picked = {.kind = rows ? SL__PICK_ROWS : SL__PICK_ONE};
     const sl__cut cut = sl__own_cut(s, /* ordered= */ false);
+    if (inside)
+        SL__PUT(w, "SELECT 1 FROM (");
     sl__put_select(w, s, &picked, &cut);
+    if (inside)
+        SL__PUT(w, ") AS \"slice\"");
 }
 
 /* ---- A slice in the reverse order ---------------------------------------------------------------------- */

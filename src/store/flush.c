@@ -197,6 +197,14 @@ static unsigned put_key(const sl_row *row, sl_value *values)
     return info->key_count + (info->version >= 0);
 }
 
+/* The end of it, which is random, where not all may be stored. */
+static sl_view parked_text(sl_uuid uuid, size_t max)
+{
+    sl_view text = sl_view_of(sl_uuid_text(uuid, sl_alloc(SL_UUID_SIZE)));
+    size_t cut = max && max < text.size ? text.size - max : 0;
+    return (sl_view){text.data + cut, text.size - cut};
+}
+
 /* A value that nobody else has, for a moment: NULL where that may be. */
 static void park_values(const sl_site *site, const sl_row *row, uint64_t columns, sl_value *values)
 {
@@ -212,7 +220,7 @@ static void park_values(const sl_site *site, const sl_row *row, uint64_t columns
         if (kind == SL_KIND_INTEGER || kind == SL_KIND_TIME)
             value.integer = number | INT64_MIN;
         else if (kind == SL_KIND_TEXT)
-            value.text = sl_view_of(sl_uuid_text(uuid, sl_alloc(SL_UUID_SIZE)));
+            value.text = parked_text(uuid, row->model->columns[i].max);
         else if (kind == SL_KIND_UUID)
             value.uuid = uuid;
         else if (!value.null)
@@ -471,14 +479,16 @@ static void forget(sl_session *session, uint32_t done)
             session->todo[i]->position = i + 1;
 }
 
-/* Whether rows of another table go, or are changed, with one of this model's: by the database, and unseen here. */
+/* Whether rows of another table go, or are changed, with one of this model's: by the database, and unseen
+ * here. */
 static bool takes_along(const sl_stores *stores, const sl_model *model)
 {
     for (unsigned t = 0; t < stores->table_count; t++) {
         const sl_model *other = stores->tables[t] ? stores->tables[t]->model : NULL;
         for (unsigned i = 0; other && i < other->column_count; i++) {
             const sl_column *column = &other->columns[i];
-            if (column->refers && column->on_delete != SL_RESTRICT && column->refers()->index == model->index)
+            if (column->refers && column->on_delete != SL_RESTRICT &&
+                sl__model_number(column->refers()) == model->index)
                 return true;
         }
     }

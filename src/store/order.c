@@ -5,9 +5,9 @@
  * elsewhere) before what it referred to is removed;
  *  - who gives up a value of a unique key comes before who takes it;
  *  - if that can be, what is changed and would be taken along (ON DELETE) comes before what takes it.
- * Each write is visited in turn, and what must come before it is visited first, depth first. A loop of
- * references is an error. A loop of unique values (two objects exchange theirs) is opened by parking: one of
- * them is first given a value of no meaning. */
+ * Each write is visited in turn, and what must come before it is visited first, depth first. A loop with a
+ * unique value in it (two objects exchange theirs) is opened by parking: who has it is first given a value of
+ * no meaning. A loop of references is an error. */
 #include "store/store.h"
 #include "core/task.h"
 
@@ -23,8 +23,10 @@ enum { UNSEEN, OPEN, DONE };
 
 typedef struct node {
     edge *edges, **last_edge;
-    uint8_t mark;
+    edge *next;      /* of the edges: the one to look at */
+    edge *entered;   /* by which the visit came */
     uint64_t parked; /* columns that were given a value of no meaning */
+    uint8_t mark;
 } node;
 
 /* Who gives up a value of a unique key: by a hash of model, columns and values. */
@@ -35,6 +37,13 @@ typedef struct given {
     struct given *next;
 } given;
 
+/* A new row whose key its maker has set: by a hash of model and key. */
+typedef struct made {
+    uint64_t hash;
+    sl_row *row;
+    struct made *next;
+} made;
+
 typedef struct order {
     const sl_site *site;
     sl_session *session;
@@ -44,6 +53,7 @@ typedef struct order {
     uint32_t *place; /* of a row, by its position in what is to be written: its write + 1 */
     given **given;   /* buckets */
     size_t given_size, given_count;
+    made **made; /* as many buckets */
     bool wishes; /* what is only better is kept as well */
     sl__write *out;
     size_t out_count;
@@ -75,38 +85,99 @@ static bool write_of(const order *o, const sl_row *row, uint32_t *ret_write)
     return o->writes[*ret_write].row == row;
 }
 
-/* The object that a column of `row` refers to, as far as it is to be written: linked, stored, or new with its
- * key set. */
-static sl_row *referred(const order *o, const sl_row *row, const void *object, unsigned column)
+static uint64_t mixed(uint64_t h, uint64_t value)
 {
-    if (object == row)
-        for (const sl__pending *p = row->pending; p; p = p->next)
-            if (p->column == column && p->target)
-                return p->target;
+    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+}
+
+static uint64_t hash_of_key(unsigned model, const sl_key_part *key)
+{
+    uint64_t h = mixed(model, key->kind);
+    if (key->kind == SL_KIND_INTEGER)
+        return mixed(h, (uint64_t)key->integer);
+    return mixed(h, key->kind == SL_KIND_TEXT
+                        ? sl__shape_of(key->text, strlen(key->text))
+                        : sl__shape_of((const char *)key->uuid.bytes, sizeof key->uuid.bytes));
+}
+
+static bool same_key(const sl_key_part *a, const sl_key_part *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind == SL_KIND_INTEGER)
+        return a->integer == b->integer;
+    return a->kind == SL_KIND_TEXT ? strcmp(a->text, b->text) == 0
+                                   : memcmp(&a->uuid, &b->uuid, sizeof a->uuid) == 0;
+}
+
+/* False where the row has no single key, or none yet. */
+static bool key_of(const sl_row *row, sl_key_part *ret_key)
+{
     const sl__model_info *info = row->model->info;
-    if (*(const uint64_t *)((const char *)object + row->model->null_offset) >> column & 1)
-        return NULL;
-    sl__table *table = sl__table_of(o->site, o->session->store->stores, row->model->columns[column].refers());
-    const sl__field *field = &info->all[column];
-    const char *member = (const char *)object + field->offset;
-    sl_key_part key = field->kind == SL_KIND_INTEGER ? sl__key_integer(*(const int64_t *)member)
-                      : field->kind == SL_KIND_TEXT  ? sl__key_text(*(const char *const *)member)
-                                                     : sl__key_uuid(*(const sl_uuid *)member);
-    if (table->info->key_count != 1)
-        return NULL;
-    sl_row *there = sl__map_find(o->session, table, &key);
-    for (size_t i = 0; !there && i < o->count; i++) { /* a new one whose key its maker has set */
-        sl_row *other = o->writes[i].row;
-        if (other->state != SL__ROW_ADDED || other->model->index != table->model->index ||
-            table->info->whole_key)
+    if (info->key_count != 1)
+        return false;
+    sl__key_of(info, row, ret_key);
+    return ret_key->kind == SL_KIND_INTEGER ? !info->whole_key || ret_key->integer
+                                            : ret_key->kind != SL_KIND_TEXT || ret_key->text;
+}
+
+static void note_made(order *o)
+{
+    o->made = take(o, o->given_size * sizeof *o->made);
+    for (size_t i = 0; i < o->count; i++) {
+        sl_row *row = o->writes[i].row;
+        sl_key_part key;
+        if (row->state != SL__ROW_ADDED || !key_of(row, &key))
             continue;
-        sl_key_part own;
-        sl__key_of(table->info, other, &own);
-        bool same = key.kind == SL_KIND_TEXT ? own.text && key.text && strcmp(own.text, key.text) == 0
-                                             : memcmp(&own.uuid, &key.uuid, sizeof key.uuid) == 0;
-        there = same ? other : NULL;
+        made *m = take(o, sizeof *m);
+        *m = (made){.hash = hash_of_key(row->model->index, &key), .row = row};
+        made **bucket = &o->made[m->hash & (o->given_size - 1)];
+        m->next = *bucket;
+        *bucket = m;
     }
-    return there;
+}
+
+/* What a column of `object`, a row or its snapshot, says. False: NULL, or what has no single key. */
+static bool reference_of(const sl_row *row, const void *object, unsigned column, sl_key_part *ret_key)
+{
+    const sl__field *field = &row->model->info->all[column];
+    const char *member = (const char *)object + field->offset;
+    if (*(const uint64_t *)((const char *)object + row->model->null_offset) >> column & 1)
+        return false;
+    *ret_key = field->kind == SL_KIND_INTEGER ? sl__key_integer(*(const int64_t *)member)
+               : field->kind == SL_KIND_TEXT  ? sl__key_text(*(const char *const *)member)
+                                              : sl__key_uuid(*(const sl_uuid *)member);
+    return field->kind != SL_KIND_TEXT || ret_key->text;
+}
+
+/* The new object that a column will refer to: linked, or with this key. */
+static sl_row *refers_to_new(const order *o, const sl_row *row, unsigned column)
+{
+    for (const sl__pending *p = row->pending; p; p = p->next)
+        if (p->column == column && p->target && p->target->state == SL__ROW_ADDED && sl__link_holds(row, p))
+            return p->target;
+    unsigned model = sl__model_number(row->model->columns[column].refers());
+    sl_key_part key, own;
+    if (!reference_of(row, row, column, &key))
+        return NULL;
+    uint64_t hash = hash_of_key(model, &key);
+    for (made *m = o->made[hash & (o->given_size - 1)]; m; m = m->next)
+        if (m->hash == hash && m->row->model->index == model && key_of(m->row, &own) && same_key(&own, &key))
+            return m->row;
+    return NULL;
+}
+
+/* The object that a column of a stored row refers to. */
+static sl_row *referred_to(const order *o, const sl_row *row, unsigned column)
+{
+    sl_key_part key;
+    sl_model *model = row->model->columns[column].refers();
+    sl__table *table = sl__table_of(o->site, o->session->store->stores, model);
+    const void *stored = row->snapshot ? row->snapshot : row;
+    if (table->info->key_count != 1 || !reference_of(row, stored, column, &key))
+        return NULL;
+    return sl__map_find(o->session, table, &key);
 }
 
 static void add_references(order *o, uint32_t i)
@@ -117,25 +188,19 @@ static void add_references(order *o, uint32_t i)
         if (!(info->refers >> column & 1))
             continue;
         uint32_t other;
-        sl_row *now = row->state == SL__ROW_REMOVED ? NULL : referred(o, row, row, column);
-        if (write_of(o, now, &other) && o->writes[other].row->state == SL__ROW_ADDED)
+        sl_row *now = row->state == SL__ROW_REMOVED ? NULL : refers_to_new(o, row, column);
+        if (write_of(o, now, &other))
             add_edge(o, other, i, 0);
         bool kept = row->state == SL__ROW_STORED && !(o->writes[i].columns >> column & 1);
         if (row->state == SL__ROW_ADDED || (kept && !o->wishes))
             continue;
-        sl_row *then = referred(o, row, row->snapshot ? row->snapshot : (const void *)row, column);
+        sl_row *then = referred_to(o, row, column);
         if (write_of(o, then, &other) && o->writes[other].row->state == SL__ROW_REMOVED)
             add_edge(o, i, other, 0);
     }
 }
 
 /* ---- Unique keys --------------------------------------------------------------------------------------- */
-
-static uint64_t mixed(uint64_t h, uint64_t value)
-{
-    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
-}
 
 /* 0 where one of the columns is NULL: such a key is in nobody's way. */
 static uint64_t hash_of(const sl_row *row, const void *object, uint64_t columns)
@@ -237,7 +302,7 @@ static SL_NORETURN void fail_loop(order *o, const uint32_t *stack, size_t depth,
                       "call sl_save() before one of the links is made, where it may be NULL until then"));
 }
 
-/* Columns of a unique key that a row can do without for a while: not its own key, by which it is found. */
+/* A column of a unique key that a row can do without for a while. By its own key it is found. */
 static uint64_t parkable(const sl__write *write, uint64_t columns)
 {
     if (write->row->state == SL__ROW_ADDED)
@@ -250,10 +315,38 @@ static uint64_t parkable(const sl__write *write, uint64_t columns)
 
 static void park(order *o, uint32_t write, uint64_t columns)
 {
-    if (o->nodes[write].parked & columns)
-        return;
     o->nodes[write].parked |= columns;
     o->out[o->out_count++] = (sl__write){.row = o->writes[write].row, .parked = columns};
+}
+
+static void enter(order *o, uint32_t write, edge *by)
+{
+    node *n = &o->nodes[write];
+    n->mark = OPEN;
+    n->next = n->edges;
+    n->entered = by;
+}
+
+/* The stack ends with a loop, which `closing` closes. Who gives up a value in it is parked; then who takes it
+ * need not wait any more, and what was entered since is visited another time. Gives the new depth; 0: there
+ * is no such. */
+static size_t open_loop(order *o, const uint32_t *stack, size_t depth, edge *closing)
+{
+    uint64_t columns = parkable(&o->writes[closing->before], closing->unique);
+    if (columns) {
+        park(o, closing->before, columns);
+        return depth;
+    }
+    for (size_t i = depth - 1; stack[i] != closing->before; i--) {
+        columns = parkable(&o->writes[stack[i]], o->nodes[stack[i]].entered->unique);
+        if (!columns)
+            continue;
+        park(o, stack[i], columns);
+        for (size_t j = i; j < depth; j++)
+            o->nodes[stack[j]].mark = UNSEEN;
+        return i;
+    }
+    return 0;
 }
 
 /* With a stack of its own: lines of references may be long. False where wishes may have made a loop. */
@@ -262,29 +355,31 @@ static bool visit(order *o, uint32_t start, uint32_t *stack)
     size_t depth = 0;
     if (o->nodes[start].mark != UNSEEN)
         return true;
+    enter(o, start, NULL);
     stack[depth++] = start;
-    o->nodes[start].mark = OPEN;
     while (depth) {
         node *n = &o->nodes[stack[depth - 1]];
-        edge *e = n->edges;
+        edge *e = n->next;
         if (!e) {
             n->mark = DONE;
             o->out[o->out_count++] = o->writes[stack[--depth]];
             continue;
         }
-        n->edges = e->next;
+        n->next = e->next;
         node *before = &o->nodes[e->before];
+        if (before->mark == DONE || before->parked & e->unique)
+            continue;
         if (before->mark == UNSEEN) {
-            before->mark = OPEN;
+            enter(o, e->before, e);
             stack[depth++] = e->before;
-        } else if (before->mark == OPEN) {
-            uint64_t columns = parkable(&o->writes[e->before], e->unique);
-            if (!columns && o->wishes)
-                return false;
-            if (!columns)
-                fail_loop(o, stack, depth, e->before);
-            park(o, e->before, columns);
+            continue;
         }
+        size_t opened = open_loop(o, stack, depth, e);
+        if (!opened && o->wishes)
+            return false;
+        if (!opened)
+            fail_loop(o, stack, depth, e->before);
+        depth = opened;
     }
     return true;
 }
@@ -319,6 +414,7 @@ sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *
     for (uint32_t i = 0; i < count; i++)
         if (writes[i].row->position)
             o.place[writes[i].row->position - 1] = i + 1;
+    note_made(&o);
     if (!arrange(&o, /* wishes= */ true))
         arrange(&o, /* wishes= */ false);
     *ret_count = o.out_count;

@@ -180,6 +180,7 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
         return read_new(running, table, first, row, /* kept= */ true);
     session->spare = row;
     if (there->generation != session->generation && there->state == SL__ROW_STORED && !there->snapshot) {
+        sl__touch(session, there, /* inserted= */ false);
         read_into(running, table->info, first, there, session->arena);
         forget_lazy(table->info, there);
         there->generation = session->generation;
@@ -204,6 +205,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         error = sl__run_step(&running, &found);
     if (error)
         sl__session_fail(site, session, error);
+    sl__touch(session, row, /* inserted= */ false); /* what is read may be undone */
     row->snapshot = NULL;
     row->pending = NULL;
     forget_lazy(table->info, row);
@@ -212,7 +214,6 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         read_into(&running, table->info, 0, row, session->arena);
         loaded(session, row);
     } else {
-        sl__touch(session, row, /* inserted= */ false);
         sl__map_remove(session, row);
         row->state = SL__ROW_GONE;
     }

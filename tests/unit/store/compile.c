@@ -235,6 +235,10 @@ TASK_TEST(counts)
     WHAT(sl_narrow(all, sl_distinct()), SL__EXISTS, -1, "SELECT EXISTS (SELECT 1 FROM \"company\")", "()");
     WHAT(sl_narrow(all, sl_distinct(), sl_limit(2)), SL__EXISTS, -1,
          "SELECT EXISTS (SELECT DISTINCT " COMPANIES " FROM \"company\" LIMIT ?1)", "(2)");
+    WHAT(sl_narrow(all, sl_distinct(), sl_skip(1), sl_limit(2)), SL__EXISTS, -1,
+         "SELECT EXISTS (SELECT 1 FROM (SELECT DISTINCT " COMPANIES
+         " FROM \"company\" LIMIT ?1 OFFSET ?2) AS \"slice\")",
+         "(2, 1)");
     WHAT_BOTH(sl_intersect(a, all), SL__EXISTS, -1, "SELECT EXISTS (" TWO " INTERSECT " ALL ")", "('a')",
               "SELECT EXISTS ((" TWO_P ") INTERSECT (" ALL "))");
     return NULL;
