@@ -1,5 +1,6 @@
 /* ask.c: operations that ask. */
 #include "ours.h"
+#include "store/query.h"
 
 /* ---- One object ---- */
 
@@ -122,9 +123,17 @@ static json_t *answer_rows(const sl_selection *selection, const sl_model *m)
     return rows;
 }
 
+/* Of what is surely empty nothing is asked, so that nothing is written before either; Storm does both. */
+static void settle(const sl_selection *selection)
+{
+    if (selection->none)
+        sl_save();
+}
+
 static json_t *answer(sequence *s, const json_t *op, const sl_selection *selection, const sl_model *m)
 {
     const char *how = word(op, "how");
+    settle(selection);
     if (strcmp(how, "list") == 0)
         return answer_list(s, op, selection);
     if (strcmp(how, "each") == 0)
@@ -216,6 +225,7 @@ static json_t *select_rows(sequence *s, const json_t *op)
     sl_model_fn *model_of_rows;
     const sl_selection *selection = results_of(part(op, "find"), part(op, "columns"), &model_of_rows);
     const char *how = word(op, "how");
+    settle(selection);
     AUTO_JSON *rows = json_array();
     if (strcmp(how, "list") == 0) {
         const found *list = sl__list(SL_HERE, selection);
@@ -238,8 +248,10 @@ static const sl_selection *asked(const json_t *op)
     const scope *inner;
     sl_model_fn *rows;
     const json_t *columns = json_object_get(op, "columns");
-    return columns ? results_of(part(op, "find"), columns, &rows)
-                   : selection_of(part(op, "find"), NULL, &inner);
+    const sl_selection *selection =
+        columns ? results_of(part(op, "find"), columns, &rows) : selection_of(part(op, "find"), NULL, &inner);
+    settle(selection);
+    return selection;
 }
 
 static json_t *count(sequence *s, const json_t *op)
@@ -257,6 +269,7 @@ static json_t *value(sequence *s, const json_t *op)
     const scope *inner;
     const sl_selection *selection = selection_of(part(op, "find"), NULL, &inner);
     const sl_node *x = expression_of(part(op, "expr"), inner);
+    settle(selection);
     sl_value given = sl__one_value(SL_HERE, selection, x, sl__null_operand(NULL));
     return value_to_json(&given);
 }

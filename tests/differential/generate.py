@@ -449,7 +449,7 @@ class Generator(Expressions):
     def get(self, model=None, key=None):
         model = model or self.rng.choice(list(world.MODELS))
         key = key or (self.existing(model) if self.chance(90) else None)
-        if key is None:
+        if key is None or None in key:
             key = tuple(self.value(world.COLUMNS[model][name].kind, name) for name in world.KEYS[model])
         slot = self.new_slot(model, key)
         self.emit("get", model=model, key=list(key), locked=self.chance(8), **{"as": slot})

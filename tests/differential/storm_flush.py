@@ -38,16 +38,24 @@ class OracleStore(Store):
             return
         for info in dirty:
             self.check_required(info)
-        alone = len(dirty) == 1 and dirty[0].get("pending") is not PENDING_REMOVE
-        if alone:
+        removed = any(info.get("pending") is PENDING_REMOVE for info in dirty)
+        if len(dirty) == 1 and not removed:
             super().flush()
-            return
-        self.put_off_foreign_keys()
+        else:
+            self.put_off_foreign_keys()
+            for info in dirty:
+                self.give_up(info)
+            super().flush()
+            self.check_foreign_keys()
+            self.removed |= removed
         for info in dirty:
-            self.give_up(info)
-        self.removed |= any(info.get("pending") is PENDING_REMOVE for info in dirty)
-        super().flush()
-        self.check_foreign_keys()
+            if "primary_vars" in info:
+                self.read_what_is_missing(info)
+
+    def read_what_is_missing(self, info):
+        """Storm reads it when it is first looked at, and writes what is pending then."""
+        for variable in info.variables.values():
+            variable.get()
 
     # ---- Before ------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class Side:
             self.store._connection._raw_connection.execute("PRAGMA case_sensitive_like = ON")
         self.build = Builder(self.store)
         self.slots = {}
+        self.held = {}  # by id: objects that libsilver has in its transaction, too
         self.at = 0
 
     # ---- Groups ----------------------------------------------------------------------------------------------------
@@ -93,9 +94,10 @@ class Side:
             self.at = end
             if self.operations[end]["op"] == "rollback":
                 raise Undone
-            self.store.flush()
+            self.flush()
             self.store.commit()
             self.store.reset()  # objects live as long as their transaction
+            self.held = {}
             self.results[end] = {"ok": None}
         except Undone:
             self.results[end] = {"ok": None}
@@ -110,6 +112,8 @@ class Side:
         """Objects, too: Storm's keep a changed key that was rolled back."""
         self.store._dirty.clear()
         self.store.rollback()
+        self.store.removed = False
+        self.held = {}
         raw = self.store._connection._raw_connection
         if self.kind == "sqlite" and raw.in_transaction:  # Storm believes that a commit that fails ends it
             raw.execute("ROLLBACK")
@@ -139,8 +143,7 @@ class Side:
 
     def savepoint(self, at):
         end = self.ends[at]
-        self.store.flush()
-        self.look_after_removal()
+        self.flush()
         name = f"s{at}"
         self.store.raw(f"SAVEPOINT {name}")
         saved = {slot: self.key_of(slot) for slot in self.slots}
@@ -150,8 +153,7 @@ class Side:
             self.at = end
             if self.operations[end]["op"] == "undo":
                 raise Undone
-            self.store.flush()
-            self.look_after_removal()
+            self.flush()
             self.store.raw(f"RELEASE SAVEPOINT {name}")
             self.results[end] = {"ok": None}
             return end
@@ -159,21 +161,33 @@ class Side:
             self.results[end] = {"ok": None}
         except Exception as error:
             self.failed(error, end)
+        held = [key for key in (self.key_of_object(obj) for obj in self.held.values()) if key is not None]
         self.store.raw(f"ROLLBACK TO SAVEPOINT {name}")
         self.store.raw(f"RELEASE SAVEPOINT {name}")
         self.store.put_on_foreign_keys()
         # Storm knows no savepoints: its objects are forgotten, and those that slots had before are read again.
+        self.store.removed = False
         self.store.reset()
+        self.held = {id(obj): obj for obj in (self.store.get(*key) for key in held) if obj is not None}
         self.slots = {slot: GONE if key is None else self.store.get(*key) or GONE for slot, key in saved.items()}
         return end
+
+    def flush(self):
+        self.store.flush()
+        self.look_after_removal()
 
     # ---- Slots -------------------------------------------------------------------------------------------------------
 
     def key_of(self, slot):
-        if self.slots[slot] is GONE:
-            return None
-        info = get_obj_info(self.slots[slot])
-        return info.cls_info.cls, tuple(variable.get() for variable in info["primary_vars"])
+        return None if self.slots[slot] is GONE else self.key_of_object(self.slots[slot])
+
+    def key_of_object(self, obj):
+        """As it is stored; None: it is not."""
+        info = get_obj_info(obj)
+        return (info.cls_info.cls, tuple(variable.get() for variable in info["primary_vars"])) if "primary_vars" in info else None
+
+    def hold(self, obj):
+        self.held[id(obj)] = obj
 
     def put(self, slot, obj):
         if slot is not None and obj is not None:
@@ -206,7 +220,8 @@ class Side:
         """store.get, which writes what is pending only if the object is not here."""
         values = tuple(column.variable_factory(value=value).get(to_db=True) for column, value in zip(get_cls_info(cls).primary_key, key))
         info = self.store._alive.get((cls, values))
-        if info is None or info.get("invalidated"):
+        if info is None or info.get("invalidated") or id(info.get_obj()) not in self.held:
+            self.flush()
             return self.store.get(cls, key)
         return None if info.get("pending") else self.store._get_object(info)
 
@@ -221,7 +236,10 @@ class Side:
 
     def seen(self, obj):
         """An object as a result: its values, and the slot that has the same one."""
-        return None if obj is None else {"same": self.same(obj), **self.row(obj)}
+        if obj is None:
+            return None
+        self.hold(obj)
+        return {"same": self.same(obj), **self.row(obj)}
 
     # ---- Operations --------------------------------------------------------------------------------------------------
 
@@ -262,6 +280,7 @@ class Side:
         if op.get("late"):
             self.set_links(obj, op.get("links", {}))
         self.store.add(obj)
+        self.hold(obj)
         if not op.get("late"):
             self.set_links(obj, op.get("links", {}))
         self.put(op.get("as"), obj)
@@ -294,11 +313,11 @@ class Side:
                 self.slots[slot] = GONE
 
     def do_flush(self, op):
-        self.store.flush()
+        self.flush()
 
     def do_get(self, op):
         if op.get("locked"):
-            self.store.flush()
+            self.flush()
         keys = [world.COLUMNS[op["model"]][name] for name in world.KEYS[op["model"]]]
         obj = self.load(CLASSES[op["model"]], tuple(value_of(c.kind, value) for c, value in zip(keys, op["key"])))
         result = self.seen(obj)
@@ -306,8 +325,7 @@ class Side:
         return result
 
     def do_show(self, op):
-        self.store.flush()
-        self.look_after_removal()
+        self.flush()
         obj = self.slots[op["slot"]]
         return "gone" if obj is GONE else self.row(obj, lazy=True)
 
@@ -319,7 +337,7 @@ class Side:
     def do_reload(self, op):
         obj = self.slots[op["slot"]]
         if "primary_vars" not in get_obj_info(obj):
-            self.store.flush()
+            self.flush()
         self.store.reload(obj)
         return self.row(obj)
 
@@ -333,6 +351,8 @@ class Side:
             key = getattr(obj, name)
             target = world.COLUMNS[MODEL_OF[type(obj)]][name].refers
             other = None if key is None else self.load(CLASSES[target], (key,))
+        if other is not None:
+            self.hold(other)
         result = None if other is None else {"same": self.same(other)}
         self.put(op.get("as"), other)
         return result
@@ -360,10 +380,15 @@ class Side:
         return objects[:1] if how == "first" else objects[-1:] if how == "last" else objects
 
     def do_find(self, op):
-        self.store.flush()
-        self.look_after_removal()
+        self.flush()
         results, _ = self.build.result_set(op["find"])
-        return self.answer(op, results)
+        seen = self.answer(op, results)
+        for name in op["find"].get("preload", []):
+            for obj in results:
+                other = getattr(obj, name + "_ref")
+                if other is not None:
+                    self.hold(other)
+        return seen
 
     def do_referring(self, op):
         results = getattr(self.slots[op["slot"]], f"{op['model']}_{op['column']}_set").find()
@@ -380,8 +405,7 @@ class Side:
         return self.build.cut(results, find, dict(CLASSES))
 
     def do_select(self, op):
-        self.store.flush()
-        self.look_after_removal()
+        self.flush()
         results, _ = self.build.result_set(op["find"], op["columns"])
         rows = list(results)
         if op["how"] == "first":
@@ -429,10 +453,10 @@ class Side:
     # ---- Many at once
 
     def do_many(self, op):
-        self.store.flush()
+        self.flush()
         for values in op["rows"]:
             self.store.add(self.make({"model": op["model"], "values": values}))
-        self.store.flush()
+        self.flush()
 
     def do_put(self, op):
         return self.put_unless(op, update=True)
@@ -443,21 +467,21 @@ class Side:
     def put_unless(self, op, update):
         model, cls = op["model"], CLASSES[op["model"]]
         new = self.make(op)
-        self.store.flush()
         self.check_new(model, new)
+        self.flush()
         wanted = [getattr(new, name) for name in op["unique"]]
         there = None
         if None not in wanted:
             there = self.store.find(cls, *(getattr(cls, name) == value for name, value in zip(op["unique"], wanted))).one()
         if there is None:
             self.store.add(new)
-            self.store.flush()
+            self.flush()
             there = new
         elif update:
             for c in world.MODELS[model]:
                 if c.name not in op["unique"] and not c.key:
                     setattr(there, c.name, getattr(new, c.name))
-            self.store.flush()
+            self.flush()
         else:
             return None
         result = self.seen(there)
@@ -470,7 +494,7 @@ class Side:
                 raise Refused("required")
 
     def do_update(self, op):
-        self.store.flush()
+        self.flush()
         cls, find = CLASSES[op["find"]["model"]], op["find"]
         scope = dict(CLASSES)
         for name, e in op["set"].items():
@@ -485,7 +509,7 @@ class Side:
         return count
 
     def do_delete(self, op):
-        self.store.flush()
+        self.flush()
         where = self.build.all_of(op["find"].get("where", []), dict(CLASSES))
         count = self.store.execute(Delete(where, op["find"]["model"])).rowcount
         self.store.removed = True
@@ -497,7 +521,7 @@ class Side:
         return count
 
     def do_dump(self, op):
-        self.store.flush()
+        self.flush()
         return {model: [self.row(obj, lazy=True) for obj in self.store.find(cls).order_by(*get_cls_info(cls).primary_key)]
                 for model, cls in CLASSES.items()}
 
