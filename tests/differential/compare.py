@@ -80,7 +80,7 @@ def difference(operations, theirs, ours):
             at += 1
             continue
         group = group_of(ends, at) or (at, at)
-        span = range(at, group[1] + 1)
+        span = [i for i in range(at, group[1] + 1) if (group_of(ends, i) or (i, i)) == group]
         failed = [next((i for i in span if "error" in side[i]), None) for side in (theirs, ours)]
         if None in failed:
             return at, "only one of them fails"

@@ -29,6 +29,7 @@ class Generator(Expressions):
         self.given = set()   # models with a new row whose key the database gives, since the last flush
         self.linked = set()  # slots with a link that may not be written yet
         self.targets = set() # (model, key) of what was linked to: in Storm what refers to it follows a change of its key
+        self.executed = False  # raw SQL: then objects say what is stored only after they were looked for again
         self.refers = False  # something that may not be written yet refers to a row that may take it along
 
     def emit(self, op, **fields):
@@ -374,6 +375,8 @@ class Generator(Expressions):
             self.flushed()
         self.emit("remove", slot=slot)
         self.drop(model, key)
+        if referred:  # before another row has its key, which would make it well in Storm
+            self.emit("flush")
 
     def update(self):
         model = self.rng.choice(["person", "person", "company", "membership"])
@@ -386,7 +389,7 @@ class Generator(Expressions):
         self.emit("update", find={"model": model, "as": None, "joins": [], "where": self.where(scope)}, set=changes)
         self.flushed()
         slot = self.slot(model)
-        if slot is not None and self.chance(40):
+        if slot is not None and not self.executed and self.chance(40):
             self.emit("peek", slot=slot, columns=[name for name in changes if not world.COLUMNS[model][name].lazy])
 
     def delete(self):
@@ -431,6 +434,7 @@ class Generator(Expressions):
         statement = self.rng.randrange(3)
         values = [[self.rng.choice(INTEGERS), self.value("integer", "id")], [self.rng.choice(INTEGERS), self.value("integer", "employer")],
                   [self.value("integer", "member")]][statement]
+        self.executed = True
         self.emit("execute", statement=statement, values=values)
         self.flushed()
 

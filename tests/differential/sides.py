@@ -185,6 +185,7 @@ class Postgres:
     def prepare(self, sequence, names):
         for name in names:
             connection = self.connection(name)
+            connection.rollback()  # what a sequence that could not be prepared has left
             cursor = connection.cursor()
             cursor.execute("TRUNCATE " + ", ".join(f'"{model}"' for model in world.MODELS))
             for statement, values in inserts(sequence, "%s"):

@@ -45,7 +45,7 @@ def class_of_error(error):
     if isinstance(error, OrderLoopError):
         return "loop"
     if isinstance(error, IntegrityError):
-        code = getattr(error, "pgcode", None)
+        code = getattr(error, "_pgcode", None)  # pgcode is a function by mistake
         return POSTGRES_CLASSES.get(code, "database") if code else SQLITE_CLASSES.get(str(error).split()[0], "database")
     return "database" if isinstance(error, DatabaseFailure) else None
 

@@ -1,5 +1,6 @@
 /* write.c: operations that write. */
 #include "ours.h"
+#include "store/query.h"
 
 /* ---- Objects ---- */
 
@@ -145,10 +146,19 @@ static json_t *unless(sequence *s, const json_t *op)
     return put_unless(s, op, /* update= */ false);
 }
 
+/* Of what is surely empty nothing is asked: ask.c. */
+static sl_selection *changed_by(const json_t *op, const scope **ret_scope)
+{
+    sl_selection *selection = selection_of(part(op, "find"), NULL, ret_scope);
+    if (selection->none)
+        sl_save();
+    return selection;
+}
+
 static json_t *update(sequence *s, const json_t *op)
 {
     const scope *inner;
-    const sl_selection *selection = selection_of(part(op, "find"), NULL, &inner);
+    const sl_selection *selection = changed_by(op, &inner);
     const table *m = model_named(word(part(op, "find"), "model"));
     sl_clause assignments[16];
     size_t count = 0;
@@ -164,7 +174,7 @@ static json_t *delete_all(sequence *s, const json_t *op)
 {
     const scope *inner;
     (void)s;
-    return json_integer(sl__delete(SL_HERE, selection_of(part(op, "find"), NULL, &inner)));
+    return json_integer(sl__delete(SL_HERE, changed_by(op, &inner)));
 }
 
 /* ---- SQL ---- */
