@@ -110,7 +110,8 @@ typedef enum sl_kind {
     SL_KIND_UUID,
     SL_KIND_ENUM,
     SL_KIND_JSON,
-    SL_KIND_ROW, /* of results only (query.h): a whole object */
+    SL_KIND_ROW,  /* of results only (query.h): a whole object */
+    SL_KIND_LIST, /* of parameters only, as tracers see them: several values of one kind */
 } sl_kind;
 
 /* A value with its type: what validators and tracers get. Text and bytes are lent. */
@@ -127,6 +128,10 @@ typedef struct sl_value {
         sl_uuid uuid;
         int choice; /* of an enum */
         struct json_t *json;
+        struct {
+            const struct sl_value *items;
+            size_t count;
+        } list;
     };
 } sl_value;
 

@@ -240,6 +240,26 @@ static void put_values(sl__writer *w, const sl_node *node, int scale)
     }
 }
 
+/* PostgreSQL takes a list as one parameter: then there is one shape, and nothing to fill up. The kinds that
+ * keys have are sent so (postgres_encode.c). */
+static bool is_array(const sl__writer *w, const sl_node *node)
+{
+    sl_kind kind = node->values[0].kind;
+    bool same = true;
+    for (int64_t i = 1; i < node->value.integer; i++)
+        same &= node->values[i].kind == kind;
+    return !is_sqlite(w) && same && (kind == SL_KIND_INTEGER || kind == SL_KIND_TEXT || kind == SL_KIND_UUID);
+}
+
+static void put_in_array(sl__writer *w, const sl_node *node)
+{
+    sl_value list = {.kind = SL_KIND_LIST,
+                     .list = {.items = node->values, .count = (size_t)node->value.integer}};
+    SL__PUT(w, " = ANY(");
+    sl__put_parameter(w, &list, NULL, /* cast= */ false);
+    SL__PUT(w, ")");
+}
+
 static void put_in(sl__writer *w, const sl_node *node)
 {
     bool values = node->variant == SL__LIST_VALUES;
@@ -248,6 +268,10 @@ static void put_in(sl__writer *w, const sl_node *node)
         for (int64_t i = 0; i < node->value.integer; i++)
             scale = node->values[i].decimal.scale > scale ? node->values[i].decimal.scale : scale;
     put_at_scale(w, node->operands[0], scale, /* cast= */ true);
+    if (values && is_array(w, node)) {
+        put_in_array(w, node);
+        return;
+    }
     SL__PUT(w, " IN (");
     if (values)
         put_values(w, node, scale);

@@ -75,6 +75,7 @@ static json_t *value_to_json(const sl_value *value)
     case SL_KIND_JSON:
         return json_incref(value->json);
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
     return json_null();

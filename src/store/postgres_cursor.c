@@ -1,12 +1,15 @@
 /* postgres_cursor.c: the rows of a statement.
  *
- * The result of a quick statement comes whole. Of others each row comes by itself: libpq parses the next one
- * when it is asked for, and while a row waits to be stepped to nothing is read from the socket, so that a
- * large result is never in memory. Only when somebody waits for what comes later on the same line are the
- * rows before it taken in. */
+ * The result comes whole where it is small, or is kept by who asks. Else each row comes by itself: libpq
+ * parses the next one when it is asked for, and while a row waits to be stepped to nothing is read from the
+ * socket, so that a large result is never in memory. Only when somebody waits for what comes later on the
+ * same line are the rows before it taken in. */
 #include "store/postgres_inside.h"
 
 #include <stdlib.h>
+
+#define SLICE_NS 1000000
+#define ROWS_BETWEEN_CLOCKS 256
 
 static sl__pg_cursor *cursor_new(sl__pg_transaction *transaction)
 {
@@ -188,13 +191,28 @@ static sl_error *wait_for_news(sl__pg_cursor *cursor, uint64_t deadline)
     return error && cursor->transaction ? sl__pg_give_up(cursor->transaction, error, cursor) : error;
 }
 
+/* Within a long result that came at once others are let run, and the loop looks for what came. */
+static sl_error *breathe(sl__pg_cursor *cursor)
+{
+    uint64_t now = sl_monotonic_ns();
+    if (cursor->row == 0)
+        cursor->slice_ns = now;
+    if (now - cursor->slice_ns < SLICE_NS)
+        return NULL;
+    const sl_site *site = cursor->statement->site;
+    sl_result rested = sl__take(site, sl__sleep(site, 0));
+    cursor->slice_ns = sl_monotonic_ns();
+    return rested.kind == SL_FAILURE ? rested.error : NULL;
+}
+
 sl_error *sl__pg_step(sl__cursor *base, bool *ret_row)
 {
     sl__pg_cursor *cursor = (sl__pg_cursor *)base;
     for (;;) {
         if (next_row(cursor)) {
             *ret_row = true;
-            return NULL;
+            return cursor->row % ROWS_BETWEEN_CLOCKS || cursor->rows <= ROWS_BETWEEN_CLOCKS ? NULL
+                                                                                            : breathe(cursor);
         }
         if (cursor->done) {
             sl_error *error = cursor->error;

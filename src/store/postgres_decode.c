@@ -422,6 +422,7 @@ static outcome decode(const sl__pg_cell *cell, const sl__field *field, any *valu
     case SL_KIND_JSON:
         return decode_json(cell, &value->json);
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
     return OTHER_TYPE;

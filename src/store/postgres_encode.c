@@ -120,6 +120,54 @@ static Oid type_of(sl_kind kind)
     return kind < sl_array_size(types) ? types[kind] : 0;
 }
 
+static Oid array_of(sl_kind kind)
+{
+    return kind == SL_KIND_TEXT   ? SL__PG_TEXT_ARRAY
+           : kind == SL_KIND_UUID ? SL__PG_UUID_ARRAY
+                                  : SL__PG_INT8_ARRAY;
+}
+
+/* One element of a list: the kinds that compile_node.c sends so. */
+static size_t element_size(const sl_value *item)
+{
+    return item->kind == SL_KIND_TEXT   ? item->text.size
+           : item->kind == SL_KIND_UUID ? sizeof item->uuid.bytes
+                                        : sizeof item->integer;
+}
+
+static char *put_element(char *out, const sl_value *item, size_t size)
+{
+    out += put32(out, (uint32_t)size);
+    if (item->kind == SL_KIND_INTEGER)
+        put64(out, (uint64_t)item->integer);
+    else if (size)
+        memcpy(out, item->kind == SL_KIND_TEXT ? item->text.data : (const char *)item->uuid.bytes, size);
+    return out + size;
+}
+
+/* As array_recv reads it: how many dimensions, whether there are NULLs, the type of the elements; how many
+ * there are and the number of the first; each with its size before it. */
+static const char *put_list(sl__pg_parameters *p, unsigned i, const sl_value *value)
+{
+    const sl_value *items = value->list.items;
+    size_t size = 5 * sizeof(uint32_t);
+    for (size_t k = 0; k < value->list.count; k++)
+        size += sizeof(uint32_t) + element_size(&items[k]);
+    if (size > INT32_MAX)
+        return "is a list larger than 2 GiB";
+    char *out = p->texts[i] = sl_malloc(size);
+    p->values[i] = out;
+    p->lengths[i] = (int)size;
+    out += put32(out, 1);
+    out += put32(out, 0);
+    out += put32(out, type_of(items[0].kind));
+    out += put32(out, (uint32_t)value->list.count);
+    out += put32(out, 1);
+    for (size_t k = 0; k < value->list.count; k++)
+        out = put_element(out, &items[k], element_size(&items[k]));
+    return NULL;
+}
+
 /* Puts a value that is not NULL. NULL, or what is wrong with it. */
 static const char *put(sl__pg_parameters *p, unsigned i, const sl_value *value)
 {
@@ -172,6 +220,8 @@ static const char *put(sl__pg_parameters *p, unsigned i, const sl_value *value)
         p->values[i] = p->texts[i];
         p->formats[i] = 0;
         return p->texts[i] ? NULL : "is JSON that cannot be written";
+    case SL_KIND_LIST:
+        return put_list(p, i, value);
     case SL_KIND_ENUM:
     case SL_KIND_ROW:
         break;
@@ -200,7 +250,8 @@ sl_error *sl__pg_encode(sl__postgres *pool, const sl__statement *statement)
         p->texts[i] = NULL;
     for (unsigned i = 0; i < statement->count; i++) {
         const sl_value *value = &statement->values[i];
-        p->types[i] = type_of(value->kind);
+        p->types[i] =
+            value->kind == SL_KIND_LIST ? array_of(value->list.items[0].kind) : type_of(value->kind);
         p->values[i] = NULL;
         p->lengths[i] = p->formats[i] = 0;
         const char *wrong = value->null ? NULL : put(p, i, value);

@@ -255,6 +255,7 @@ struct sl__pg_cursor {
     bool done, finished; /* all is there; the last step said so */
     bool keep;           /* rows are taken in although nobody steps */
     bool rolled_back;    /* the tag was ROLLBACK */
+    uint64_t slice_ns;   /* since when rows were given without letting others run */
     char state[6];       /* SQLSTATE of a failure */
     sl_error *error;
     PGresult *result;  /* that has the current row */
@@ -414,6 +415,8 @@ enum sl__pg_types {
     SL__PG_FLOAT4 = 700,
     SL__PG_FLOAT8 = 701,
     SL__PG_UNKNOWN = 705,
+    SL__PG_TEXT_ARRAY = 1009,
+    SL__PG_INT8_ARRAY = 1016,
     SL__PG_BPCHAR = 1042,
     SL__PG_VARCHAR = 1043,
     SL__PG_DATE = 1082,
@@ -421,6 +424,7 @@ enum sl__pg_types {
     SL__PG_TIMESTAMPTZ = 1184,
     SL__PG_NUMERIC = 1700,
     SL__PG_UUID = 2950,
+    SL__PG_UUID_ARRAY = 2951,
     SL__PG_JSONB = 3802,
     SL__PG_OURS = 16384, /* from here on types are made by users */
 };

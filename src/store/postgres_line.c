@@ -207,7 +207,7 @@ sl_error *sl__pg_send(sl__pg_line *line, sl__pg_cursor *cursor)
     }
     sl__pg_command *command = sl__pg_push(line, SL__PG_RUN, cursor, prepared);
     command->statement = statement != &cursor->own;
-    command->stream = command->statement && !statement->quick;
+    command->stream = command->statement && !statement->quick && !statement->kept;
     cursor->command = command;
     cursor->line = line;
     pool->counts.runs++;

@@ -127,6 +127,7 @@ const char *sl__pg_put_text(sl_buffer *out, const sl_value *value)
         return put_json(out, value->json);
     case SL_KIND_ENUM:
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
     return "is of a kind that cannot be sent";

@@ -118,6 +118,7 @@ void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__w
     make_reader(site, store->stores, selection->model(), lent, &reading->reader);
     sl__compile(selection, store->dialect, what, NULL, 0, limit, &reading->statement);
     reading->statement.site = site;
+    reading->statement.kept = !lent;
     reading->session = sl__session_of(site, store, /* writes= */ false);
     sl__session_settle(site, reading->session);
     reading->begun = true;

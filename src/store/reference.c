@@ -133,7 +133,7 @@ sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_
  * The objects go into the identity map, where sl_follow finds them. Columns of a model that an earlier one
  * brought are looked at in what that brought. */
 
-enum { AT_ONCE = 256 };
+enum { AT_ONCE = 16384 };
 
 typedef struct batch {
     const sl_site *site;

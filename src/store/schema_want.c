@@ -102,6 +102,7 @@ static void put_literal(sl_buffer *out, sl__dialect dialect, const sl_value *val
         put_json(out, value->json, /* quoted= */ true);
         break;
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
 }

@@ -247,6 +247,7 @@ static int bind_value(sqlite3_stmt *statement, int index, const sl_value *value,
         return bind_json(statement, index, value->json);
     case SL_KIND_ENUM:
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
     return SQLITE_MISUSE;

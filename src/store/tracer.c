@@ -73,7 +73,7 @@ void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *er
 
 /* ---- Parameters as text -------------------------------------------------------------------------------- */
 
-enum { SHOWN = 200 /* bytes of a text */ };
+enum { SHOWN = 200 /* bytes of a text */, LISTED = 8 /* values of a list */ };
 
 static void put_text(sl_buffer *out, sl_view text)
 {
@@ -88,6 +88,8 @@ static void put_text(sl_buffer *out, sl_view text)
     }
     sl_buffer_puts(out, size < text.size ? "…'" : "'");
 }
+
+static void put_list(sl_buffer *out, const sl_value *list);
 
 static void put_value(sl_buffer *out, const sl_value *value)
 {
@@ -127,10 +129,28 @@ static void put_value(sl_buffer *out, const sl_value *value)
         free(json);
         break;
     }
+    case SL_KIND_LIST:
+        put_list(out, value);
+        break;
     case SL_KIND_ROW:
         sl_buffer_puts(out, "NULL");
         break;
     }
+}
+
+/* The first few, and how many there are. */
+static void put_list(sl_buffer *out, const sl_value *list)
+{
+    size_t count = list->list.count < LISTED ? list->list.count : LISTED;
+    sl_buffer_putc(out, '{');
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            sl_buffer_puts(out, ", ");
+        put_value(out, &list->list.items[i]);
+    }
+    if (count < list->list.count)
+        sl_buffer_printf(out, ", … %zu in all", list->list.count);
+    sl_buffer_putc(out, '}');
 }
 
 void sl__put_parameters(sl_buffer *out, const sl_value *values, size_t count)

@@ -278,6 +278,7 @@ static bool convert(const sl__field *field, const sl_value *value, void *member,
     case SL_KIND_JSON:
         return to_json(value, member);
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         break;
     }
     return false;
@@ -357,6 +358,7 @@ void sl__value_from_field(const sl__field *field, const void *object, uint64_t n
         value.null = !value.json;
         break;
     case SL_KIND_ROW:
+    case SL_KIND_LIST:
         value.null = true;
         break;
     }

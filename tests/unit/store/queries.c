@@ -312,10 +312,39 @@ TEST(rows_as_json)
     json_decref(rows);
 }
 
+/* PostgreSQL gets a list as one array, in binary. */
+static void *fill_clubs(void *data)
+{
+    const sl_uuid *ids = data;
+    sl_add(sl_new(club, .id = ids[0], .name = ""));
+    sl_add(sl_new(club, .id = ids[1], .name = "{a,\"b\"}\\"));
+    sl_add(sl_new(club, .id = ids[2], .name = "NULL"));
+    return NULL;
+}
+
+TEST(lists_of_values)
+{
+    const sl_uuid ids[] = {sl_uuid_new(), sl_uuid_new(), sl_uuid_new(), sl_uuid_new()};
+    const char *const names[] = {"", "{a,\"b\"}\\", "null"};
+    static int64_t numbers[30000];
+    sl_transact(fill_clubs, (void *)ids);
+    assert_int_equal(sl_count(sl_find(club, sl_in_array(club_.id, ids, 4))), 3);
+    assert_int_equal(sl_count(sl_find(club, sl_in_array(club_.id, &ids[2], 2))), 1);
+    assert_int_equal(sl_count(sl_find(club, sl_not(sl_in_array(club_.id, &ids[2], 2)))), 2);
+    assert_int_equal(sl_count(sl_find(club, sl_in_array(club_.name, names, 3))), 2);
+    sl_transact(fill, NULL);
+    for (size_t i = 0; i < sl_array_size(numbers); i++)
+        numbers[i] = (int64_t)i - 7;
+    assert_int_equal(sl_count(sl_find(person, sl_in_array(person_.age, numbers, 30000))), 4);
+    assert_int_equal(sl_count(sl_find(person, sl_in(person_.shade, RED, BLUE))), 1);
+    assert_int_equal(sl_count(sl_find(person, sl_in(person_.height, 1.5, 2))), 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         IN_BOTH(conditions),
+        IN_BOTH(lists_of_values),
         IN_BOTH(patterns),
         IN_BOTH(one_object),
         IN_BOTH(values),

@@ -197,6 +197,13 @@ static inline void put_value(sl_buffer *out, const sl_value *value)
     case SL_KIND_JSON:
         sl_buffer_puts(out, "json");
         break;
+    case SL_KIND_LIST:
+        for (size_t i = 0; i < value->list.count; i++) {
+            sl_buffer_puts(out, i ? ", " : "{");
+            put_value(out, &value->list.items[i]);
+        }
+        sl_buffer_putc(out, '}');
+        break;
     default:
         sl_buffer_puts(out, "?");
     }
