@@ -50,9 +50,20 @@ void sl__transaction_commit(sl_transaction *t)
     t->state = SL__COMMITTING;
     sl__participants_call(t, SL__STAGE_PREPARE);
     sl__participants_call(t, SL__STAGE_VOTE);
-    sl__transaction_check(t->site, t); /* somebody may have doomed it meanwhile */
-
     sl_error *error = NULL;
+    for (sl_session *s = t->first; s && !error; s = s->next)
+        error = sl__session_wait(s, t->site);
+    if (error)
+        sl__fail_error(t->site, error);
+    sl__transaction_check(t->site, t); /* somebody may have doomed it meanwhile, */
+    if (has_todo(t))                   /* or changed what is not written any more */
+        sl__fail_error(
+            t->site,
+            sl_error_hint(sl__error_new(t->site, SL_EINVAL,
+                                        "objects of %s were changed while it was committed", t->name),
+                          "change them in sl_before_commit, or in .flush of the sl_resource"));
+
+    t->state = SL__DECIDING;
     SL_SHIELD()
     {
         error = sl__sessions_commit(t);
@@ -66,9 +77,10 @@ void sl__transaction_commit(sl_transaction *t)
 
 static void roll_back(sl_session *s)
 {
-    if (s->connection)
+    if (s->connection && !s->connecting) { /* else the task that waits for the writer's place does it */
         s->store->driver->rollback(s->connection);
-    s->connection = NULL;
+        s->connection = NULL;
+    }
     uint32_t position = 0;
     for (sl_row *row; (row = sl__map_next(s, &position));)
         if (row->model->invalidated)

@@ -39,7 +39,7 @@ static sl_session *session_alone(const sl_site *site, sl_transaction *t, sl_stor
 
 static sl_session *session_in(const sl_site *site, sl_transaction *t, sl_store *store, bool writes)
 {
-    if (!t || t->state == SL__COMMITTED || t->state == SL__ABORTED)
+    if (!t || (sl__transaction_is_over(t) && t->state != SL__DECIDING))
         return session_alone(site, t, store, writes);
     if (__builtin_expect(t->cause || t->savepoint || t->state != SL__ACTIVE, 0))
         sl__transaction_check(site, t);
@@ -99,6 +99,18 @@ static sl_error *make_savepoints(sl_session *session, const sl__point *point)
     return error ? error : sl__run_plain(session, sql);
 }
 
+/* The transaction may end while its connection is waited for: then nobody else would give that back. */
+static sl_error *unless_over(sl_session *session, const sl__statement *statement, sl_error *error)
+{
+    const sl_transaction *t = session->transaction;
+    if (!t || !sl__transaction_is_over(t))
+        return error;
+    if (session->connection)
+        session->store->driver->rollback(session->connection);
+    session->connection = NULL;
+    return error ? error : sl__transaction_over(statement->site, t);
+}
+
 static sl_error *take_connection(sl_session *session, const sl__statement *statement)
 {
     sl_transaction *t = session->transaction;
@@ -112,13 +124,61 @@ static sl_error *take_connection(sl_session *session, const sl__statement *state
         how.read_only = how.single = true;
     }
     sl_error *error = session->store->driver->begin(session->store, &how, &session->connection);
+    error = unless_over(session, statement, error);
     return error || !t ? error : make_savepoints(session, t->savepoint);
 }
 
 static sl_error *become_writer(sl_session *session, const sl__statement *statement)
 {
     sl__begin how = {.site = statement->site, .deadline = statement->deadline, .writes = true};
-    return session->store->driver->become_writer(session->connection, &how);
+    sl_error *error = session->store->driver->become_writer(session->connection, &how);
+    return unless_over(session, statement, error);
+}
+
+sl_error *sl__session_wait(sl_session *session, const sl_site *site)
+{
+    while (session->connecting) {
+        if (!session->connected)
+            session->connected = sl_deferred_new(NULL, NULL);
+        sl_result result = sl__take(site, sl_deferred_ref(session->connected));
+        if (result.kind == SL_FAILURE)
+            return result.error;
+    }
+    return NULL;
+}
+
+static void connecting_over(sl_session *session)
+{
+    sl_deferred *connected = session->connected;
+    session->connecting = false;
+    session->connected = NULL;
+    if (connected) {
+        sl_fire(connected, NULL, NULL);
+        sl_forget(connected);
+    }
+}
+
+static bool is_connected(const sl_session *session, bool writes)
+{
+    return session->connection && (!writes || session->connection->writer);
+}
+
+/* Several tasks of a transaction may be the first to ask, or to write: it has one connection all the same. */
+static sl_error *connect_session(sl_session *session, const sl__statement *statement)
+{
+    const sl_transaction *t = session->transaction;
+    sl_error *error = sl__session_wait(session, statement->site);
+    if (error || is_connected(session, statement->writes))
+        return error;
+    if (t && sl__transaction_is_over(t))
+        return sl__transaction_over(statement->site, t);
+    session->connecting = true;
+    if (!session->connection)
+        error = take_connection(session, statement);
+    if (!error && !is_connected(session, statement->writes))
+        error = become_writer(session, statement);
+    connecting_over(session);
+    return error;
 }
 
 /* ---- Statements ---------------------------------------------------------------------------------------- */
@@ -191,10 +251,8 @@ sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl_
         running->started_ns = sl_monotonic_ns();
     if (session->store->stores->tracers)
         sl__trace(session->store->stores, running, NULL, /* before= */ true);
-    if (!session->connection)
-        error = take_connection(session, &running->statement);
-    if (!error && statement->writes && !session->connection->writer)
-        error = become_writer(session, &running->statement);
+    if (!is_connected(session, statement->writes))
+        error = connect_session(session, &running->statement);
     if (!error)
         error = session->store->driver->run(session->connection, &running->statement, &running->cursor);
     if (statement->writes)
@@ -270,9 +328,7 @@ sl_error *sl__run_plain(sl_session *session, const char *sql)
 void sl__session_connect(const sl_site *site, sl_session *session)
 {
     sl__statement nothing = {.sql = "", .writes = true, .site = site};
-    sl_error *error = session->connection ? NULL : take_connection(session, &nothing);
-    if (!error && !session->connection->writer)
-        error = become_writer(session, &nothing);
+    sl_error *error = is_connected(session, /* writes= */ true) ? NULL : connect_session(session, &nothing);
     if (error)
         sl__session_fail(site, session, error);
     session->wrote = true;

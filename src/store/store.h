@@ -119,6 +119,7 @@ static inline sl__table *sl__table_of(const sl_site *site, sl_stores *stores, sl
 typedef enum sl__transaction_state {
     SL__ACTIVE,
     SL__COMMITTING,
+    SL__DECIDING, /* the stores are being committed: nothing more can be done in it */
     SL__COMMITTED,
     SL__ABORTED,
 } sl__transaction_state;
@@ -177,6 +178,12 @@ static inline sl_transaction *sl__transaction_here(void)
 {
     return sl_get(&sl__transaction_key);
 }
+/* Whether it is too late for work in it. */
+static inline bool sl__transaction_is_over(const sl_transaction *transaction)
+{
+    return transaction->state >= SL__DECIDING;
+}
+sl_error *sl__transaction_over(const sl_site *site, const sl_transaction *transaction); /* the error then */
 /* Fails (by exit) unless work can be done in it. */
 void sl__transaction_check(const sl_site *site, sl_transaction *transaction);
 /* What a failure in it makes of it: its savepoint, or itself, can only be undone. */
@@ -226,6 +233,8 @@ struct sl_session {
     uint32_t generation; /* raised when objects may not say what is stored any more */
     bool wrote;
     bool prepared; /* its part of a two-phase commit waits in the database */
+    bool connecting; /* a task takes the connection or the writer's place just now, */
+    sl_deferred *connected; /* for others of the transaction, who wait for that; or NULL */
     sl_row *spare; /* memory for one more object of its model */
 };
 
@@ -237,6 +246,8 @@ void sl__session_leave(sl_session *session);
 /* The session of the transaction that holds here for a model, and its table; both by exit. */
 sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table);
 
+/* Waits for another task that takes the connection just now. May suspend. */
+sl_error *sl__session_wait(sl_session *session, const sl_site *site);
 /* Takes the connection, and the writer's place, without a statement. By exit. */
 void sl__session_connect(const sl_site *site, sl_session *session);
 

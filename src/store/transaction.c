@@ -37,7 +37,8 @@ static void transaction_unref(void *value)
 
 static void show_transaction(void *value, sl_buffer *out)
 {
-    static const char *const states[] = {"active", "being committed", "committed", "rolled back"};
+    static const char *const states[] = {"active", "being committed", "being committed", "committed",
+                                         "rolled back"};
     const sl_transaction *t = value;
     sl_buffer_printf(out, "%s, %s, %llu statements", t->name, t->cause ? "doomed" : states[t->state],
                      (unsigned long long)t->statements);
@@ -48,7 +49,7 @@ SL_KEY(sl__transaction_key, SL_CAPTURED, .ref = transaction_ref, .unref = transa
 
 static bool is_open(const sl_transaction *t)
 {
-    return t && (t->state == SL__ACTIVE || t->state == SL__COMMITTING);
+    return t && !sl__transaction_is_over(t);
 }
 
 sl_transaction *sl_transaction_current(void)
@@ -112,12 +113,16 @@ bool sl_doomed(void)
     return t && t->cause;
 }
 
+sl_error *sl__transaction_over(const sl_site *site, const sl_transaction *t)
+{
+    return sl_error_hint(sl__error_new(site, SL_EDOOMED, "the transaction %s has ended", t->name),
+                         "work that outlives it is started with sl_background");
+}
+
 void sl__transaction_check(const sl_site *site, sl_transaction *t)
 {
-    if (t->state == SL__COMMITTED || t->state == SL__ABORTED)
-        sl__fail_error(site,
-                       sl_error_hint(sl__error_new(site, SL_EDOOMED, "the transaction %s has ended", t->name),
-                                     "work that outlives it is started with sl_background"));
+    if (sl__transaction_is_over(t))
+        sl__fail_error(site, sl__transaction_over(site, t));
     const sl_error *cause = t->savepoint && t->savepoint->cause ? t->savepoint->cause : t->cause;
     if (!cause)
         return;
@@ -221,8 +226,9 @@ void *sl__transact(const sl_site *site, const char *name, sl_task_fn *fn, void *
         sl_transaction *t = r.transaction = transaction_new(site, stores, name, options);
         t->deadline = deadline = deadline ? deadline : t->deadline;
         r.deadline_ms = options->deadline_ms;
-        if (tries)
-            r.deadline_ms = deadline ? deadline - sl_loop_now(sl_loop_current()) : 0;
+        uint64_t now = sl_loop_now(sl_loop_current());
+        if (tries && deadline) /* which may have passed in the pause; 0 would be none */
+            r.deadline_ms = deadline > now ? deadline - now : 1;
         sl_error *error = try_once(&r);
         if (!error)
             return r.value;

@@ -716,6 +716,29 @@ TEST(many_transactions_at_once)
     assert_int_equal(companies(), 100);
 }
 
+/* ---- Retries within a deadline -------------------------------------------------------------------------- */
+
+static void *conflict_and_dawdle(void *began)
+{
+    if (sl_monotonic_ns() - *(uint64_t *)began > 30000000)
+        sl_await(sl_sleep(3000)); /* the deadline has passed in a pause: it holds all the same */
+    sl_fail(SL_ECONFLICT, "again");
+}
+
+static void *transact_conflicts(void *data)
+{
+    uint64_t began = sl_monotonic_ns();
+    return sl_transact(conflict_and_dawdle, &began, .retries = 50, .deadline_ms = 30);
+}
+
+TEST(a_deadline_that_passes_between_tries_holds)
+{
+    uint64_t began = sl_monotonic_ns();
+    for (int i = 0; i < 5; i++)
+        assert_non_null(error_of(transact_conflicts, NULL));
+    assert_true(sl_monotonic_ns() - began < UINT64_C(2900000000));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -737,6 +760,7 @@ int main(int argc, char **argv)
         IN_BOTH(models_have_hooks),
         IN_BOTH(tasks_of_a_transaction_share_it),
         IN_BOTH(many_transactions_at_once),
+        IN_SQLITE(a_deadline_that_passes_between_tries_holds),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
