@@ -455,6 +455,9 @@ class Generator(Expressions):
         key = key or (self.existing(model) if self.chance(90) else None)
         if key is None or None in key:
             key = tuple(self.value(world.COLUMNS[model][name].kind, name) for name in world.KEYS[model])
+        if self.linked:  # Storm knows a key that is to be, where ours is filled in when it is written
+            self.emit("flush")
+            self.flushed()
         slot = self.new_slot(model, key)
         self.emit("get", model=model, key=list(key), locked=self.chance(8), **{"as": slot})
         return slot
