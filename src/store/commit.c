@@ -29,7 +29,7 @@ static void write_everything(sl_transaction *t)
         for (sl_session *s = t->first; s; s = s->next)
             sl__session_flush(t->site, s);
         sl__participants_call(t, SL__STAGE_FLUSH);
-    } while (has_todo(t));
+    } while (has_todo(t) || sl__count_hooks(t, SL__BEFORE_COMMIT));
 }
 
 /* What was put down and not written is nobody's. What is stored knows by its session that the transaction has ended. */

@@ -11,6 +11,7 @@ sl_error *sl__transaction_abort(sl_transaction *transaction, sl_error *error);
 /* hook.c: the hooks of a kind, in order. Those of before-commit may add others and fail (by exit); failures
  * of the others are logged. */
 void sl__run_hooks(sl_transaction *transaction, sl__hook_kind kind);
+unsigned sl__count_hooks(const sl_transaction *transaction, sl__hook_kind kind);
 /* After the end, outside the transaction. */
 void sl__run_after_hooks(sl_transaction *transaction);
 /* Undoes what was registered since the list of hooks ended at `last`. */

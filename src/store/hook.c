@@ -6,6 +6,7 @@
 #include "core/task.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 
 void sl__transaction_hook(const sl_site *site, sl__hook_kind kind, sl_transaction_fn *fn, void *data)
@@ -56,9 +57,19 @@ static sl__hook *take(sl_transaction *t, sl__hook_kind kind)
     return NULL;
 }
 
+unsigned sl__count_hooks(const sl_transaction *t, sl__hook_kind kind)
+{
+    unsigned count = 0;
+    for (const sl__hook *hook = t->hooks; hook; hook = hook->next)
+        count += hook->kind == kind;
+    return count;
+}
+
+/* Those that hooks before the commit register have their turn in the next round: so the rounds are counted. */
 void sl__run_hooks(sl_transaction *t, sl__hook_kind kind)
 {
-    for (sl__hook *hook; (hook = take(t, kind));) {
+    unsigned left = kind == SL__BEFORE_COMMIT ? sl__count_hooks(t, kind) : UINT_MAX;
+    for (sl__hook *hook; left-- && (hook = take(t, kind));) {
         if (kind == SL__BEFORE_COMMIT)
             hook->fn(hook->data);
         else
@@ -105,7 +116,13 @@ static void emit(void *data)
 static void drop_payload(void *data)
 {
     struct event_to_emit *e = data;
-    json_decref(e->payload); /* NULL once it was emitted */
+    json_decref(e->payload);
+    e->payload = NULL;
+}
+
+static void drop_reference(void *payload)
+{
+    json_decref(payload);
 }
 
 void sl__emit_on_commit(const sl_site *site, const char *channel, const sl_event *event, json_t *payload)
@@ -118,6 +135,8 @@ void sl__emit_on_commit(const sl_site *site, const char *channel, const sl_event
     struct event_to_emit *e = sl_arena_alloc(t->arena, sizeof *e);
     *e = (struct event_to_emit){
         .site = site, .channel = sl_arena_strdup(t->arena, channel), .event = event, .payload = payload};
-    sl_defer(drop_payload, e);
+    sl_defer(drop_reference, payload); /* the caller's; the task may end before the transaction */
     sl__transaction_hook(site, SL__AFTER_COMMIT, emit, e);
+    sl__transaction_hook(site, SL__AFTER_ABORT, drop_payload, e);
+    json_incref(payload);
 }

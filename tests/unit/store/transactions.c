@@ -441,6 +441,93 @@ TEST(events_go_out_on_commit)
     assert_string_equal(json_string_value(sl_next_within(inbox, 1000, &silent)), "hello");
 }
 
+static void *say(void *data)
+{
+    sl_emit_on_commit(sl_channel("room"), said, json_pack("{s:s}", "says", "hello"));
+    return data;
+}
+
+static void *say_and_end(void *data)
+{
+    sl_await(sl_spawn(say, NULL));
+    SL_SCRATCH()
+    {
+        say(NULL);
+    }
+    return data;
+}
+
+static void *say_and_undo(void *data)
+{
+    sl_error *error;
+    say(data);
+    sl_savepoint(say_and_fail, data, &error);
+    return data;
+}
+
+TEST(events_outlive_the_task_that_made_them)
+{
+    sl_inbox *inbox = sl_subscribe(sl_channel("room"), said);
+    bool silent;
+    sl_transact(say_and_end, inbox);
+    for (int i = 0; i < 2; i++) {
+        const json_t *heard = sl_next_within(inbox, 1000, &silent);
+        assert_string_equal(json_string_value(json_object_get(heard, "says")), "hello");
+    }
+    sl_transact(say_and_undo, inbox);
+    assert_non_null(sl_next_within(inbox, 1000, &silent));
+    sl_next_within(inbox, 1, &silent);
+    assert_true(silent);
+}
+
+static void hook_again(void *data)
+{
+    if (++*(int *)data < 1000000)
+        sl_before_commit(hook_again, data);
+}
+
+static void *hook_for_ever(void *data)
+{
+    sl_before_commit(hook_again, data);
+    return NULL;
+}
+
+static void *transact_for_ever(void *data)
+{
+    return sl_transact(hook_for_ever, data);
+}
+
+TEST(hooks_that_never_end_are_told)
+{
+    int count = 0;
+    assert_error(error_of(transact_for_ever, &count), SL_ELOOP, "go on making work");
+}
+
+static void count_call(void *data)
+{
+    ++*(int *)data;
+}
+
+static void hook_once(void *data)
+{
+    if (!*(int *)data)
+        sl_before_commit(count_call, data);
+}
+
+static void *hook_in_flush(void *data)
+{
+    static const sl_resource late = {.name = "late", .flush = hook_once};
+    sl_join_transaction(&late, data);
+    return NULL;
+}
+
+TEST(hooks_of_a_flush_are_called)
+{
+    int count = 0;
+    sl_transact(hook_in_flush, &count);
+    assert_int_equal(count, 1);
+}
+
 /* ---- Retries
  * --------------------------------------------------------------------------------------------------------------
  */
@@ -751,6 +838,9 @@ int main(int argc, char **argv)
         IN_BOTH(resources_take_part),
         IN_BOTH(a_file_is_moved_with_the_commit),
         IN_BOTH(events_go_out_on_commit),
+        IN_BOTH(events_outlive_the_task_that_made_them),
+        IN_SQLITE(hooks_that_never_end_are_told),
+        IN_SQLITE(hooks_of_a_flush_are_called),
         IN_BOTH(conflicts_are_tried_again_as_often_as_asked),
         IN_BOTH(a_deadline_rolls_back),
         IN_BOTH(a_budget_catches_one_query_for_each),
