@@ -124,11 +124,11 @@ void sl__each_leave(sl__each *each)
 
 json_t *sl__rows(const sl_site *site, const sl_selection *selection)
 {
-    json_t *rows = json_array();
+    SL_CLEANUP(json_decrefp) json_t *rows = json_array();
     sl__each each SL_CLEANUP(sl__each_leave) = {.selection = selection};
     for (const sl_row *row; (row = sl__each_next(site, &each));)
         json_array_append_new(rows, sl__fields_to_json(row->model, row));
-    return rows;
+    return json_incref(rows);
 }
 
 json_t *sl__row_to_json(const sl_row *row)
@@ -140,20 +140,6 @@ json_t *sl__row_to_json(const sl_row *row)
 /* ---- One value
  * -------------------------------------------------------------------------------------------------------------
  */
-
-int sl__node_scale(const sl_node *node)
-{
-    if (node->kind == SL__NODE_COLUMN)
-        return node->source->model()->columns[sl__column_of(node)].scale;
-    if (node->kind == SL__NODE_PARAMETER && node->type == SL_KIND_DECIMAL)
-        return node->value.decimal.scale;
-    int scale = 0;
-    for (uint32_t i = 0; i < node->count; i++) {
-        int other = node->operands[i] ? sl__node_scale(node->operands[i]) : 0;
-        scale = other > scale ? other : scale;
-    }
-    return scale;
-}
 
 /* The first column of the first row, as `field` says. True if there is a row. */
 static bool read_value(const sl_site *site, const sl_selection *selection, sl__what what, const sl_node *node,
@@ -202,11 +188,11 @@ bool sl__is_empty(const sl_site *site, const sl_selection *selection)
 }
 
 sl_value sl__one_value(const sl_site *site, const sl_selection *selection, const sl_node *x,
-                   const sl_node *otherwise)
+                       const sl_node *otherwise)
 {
     _Alignas(16) char member[32] = {0};
     uint64_t nulls = 0;
-    sl__field field = {.kind = x->type, .name = "value", .scale = (uint8_t)sl__node_scale(x)};
+    sl__field field = {.kind = x->type, .name = "value", .scale = (uint8_t)sl__scale_of(x)};
     /* Of no rows there is still a count, which the database knows best how to write. */
     bool asked = !selection->none || x->aggregate;
     bool row = asked && read_value(site, selection, SL__VALUE, x, &field, member, &nulls);

@@ -32,10 +32,8 @@ void sl__reading_end(sl__reading *reading);
 
 /* Which store a selection asks: that of its first table. By exit. */
 sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);
-/* preload.c: what the objects of a list refer to, in the columns that the selection names. By exit. */
+/* reference.c: what the objects of a list refer to, in the columns that the selection names. By exit. */
 void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
                      sl_row *const *rows, size_t count);
-/* The number of digits after the point of a decimal expression. */
-int sl__node_scale(const sl_node *node);
 /* What is wrong with a value for a column, which a validator may rewrite; NULL: nothing. */
 const char *sl__value_check(const sl_column *column, sl_value *value);

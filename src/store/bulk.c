@@ -4,6 +4,64 @@
 
 #include <stdlib.h>
 
+/* ---- Objects that are there --------------------------------------------------------------------------- */
+
+static sl__operand operand_of(const sl_key_part *part)
+{
+    if (part->kind == SL_KIND_INTEGER)
+        return sl__integer_operand(part->integer);
+    return part->kind == SL_KIND_TEXT ? sl__text_operand(part->text) : sl__uuid_operand(part->uuid);
+}
+
+/* So many rows are asked for at once. */
+enum { AT_ONCE = 1024 };
+
+/* Reads rows anew by their keys. Those that do not come are gone, unless another task has looked at them. */
+static void read_anew(const sl_site *site, sl_session *session, const sl_source *source, sl_row *const *rows,
+                      size_t count)
+{
+    const sl__model_info *info = rows[0]->model->info;
+    const sl_node **keys = sl_zalloc((count + 1) * sizeof *keys);
+    uint32_t old = session->generation - 1;
+    for (size_t i = 0; i < count; i++) {
+        sl_key_part key;
+        sl__key_of(info, rows[i], &key);
+        keys[i] = operand_of(&key);
+        rows[i]->generation = old;
+    }
+    sl_clause among = sl__in(site, &source->nodes[info->keys[0]], keys);
+    sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
+    sl__reading_begin(site, sl__find(site, source, &among, 1), SL__ROWS, -1, /* lent= */ false, &reading);
+    while (sl__reading_next(&reading))
+        ;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i]->state == SL__ROW_STORED && rows[i]->generation == old && !rows[i]->snapshot) {
+            sl__touch(session, rows[i], /* inserted= */ false);
+            sl__row_gone(session, rows[i]);
+        }
+}
+
+/* The objects of a table that were read before are brought up to date. */
+static void refresh_all(const sl_site *site, sl_session *session, const sl__table *table,
+                        const sl_source *source)
+{
+    /* Some are taken out of the map meanwhile: first note who is there. */
+    sl_row **rows = sl_alloc((session->map_count + 1) * sizeof *rows);
+    size_t count = 0;
+    uint32_t position = 0;
+    for (sl_row *row; (row = sl__map_next(session, &position));)
+        if (row->state == SL__ROW_STORED && row->model->index == table->model->index && !row->snapshot)
+            rows[count++] = row;
+    bool single = table->info->key_count == 1;
+    for (size_t i = 0, some; i < count; i += some) {
+        some = !single ? 1 : count - i < AT_ONCE ? count - i : AT_ONCE;
+        if (single && some > 1)
+            read_anew(site, session, source, rows + i, some);
+        else if (rows[i]->state == SL__ROW_STORED && !rows[i]->snapshot)
+            sl__row_refresh(site, session, table, rows[i]);
+    }
+}
+
 /* ---- Update and delete --------------------------------------------------------------------------------- */
 
 static const sl_node *checked(const sl_site *site, const sl_node *assignment)
@@ -68,7 +126,7 @@ int64_t sl__update(const sl_site *site, const sl_selection *selection, const sl_
     sl__session_settle(site, session);
     int64_t rows = sl__run_whole(session, &statement);
     if (rows)
-        sl__session_refresh(site, session, table);
+        refresh_all(site, session, table, selection->from);
     return rows;
 }
 
@@ -86,34 +144,48 @@ int64_t sl__delete(const sl_site *site, const sl_selection *selection)
     int64_t rows = sl__run_whole(session, &statement);
     if (rows) { /* what refers to them may have gone as well */
         session->generation++;
-        sl__session_refresh(site, session, sl__table_of(site, store->stores, selection->from->model()));
+        refresh_all(site, session, sl__table_of(site, store->stores, selection->from->model()),
+                    selection->from);
     }
     return rows;
 }
 
-static sl__operand operand_of(const sl_key_part *part)
-{
-    if (part->kind == SL_KIND_INTEGER)
-        return sl__integer_operand(part->integer);
-    return part->kind == SL_KIND_TEXT ? sl__text_operand(part->text) : sl__uuid_operand(part->uuid);
-}
-
-void sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl_node *column,
-                    const sl_node *expression)
+/* The row as it is stored, in its version. */
+static const sl_selection *found_by_key(const sl_site *site, const sl_source *source, const sl_row *row)
 {
     const sl__model_info *info = row->model->info;
     sl_key_part key[SL__KEY_PARTS];
-    sl_clause conditions[SL__KEY_PARTS];
+    sl_clause conditions[SL__KEY_PARTS + 1];
+    unsigned count = info->key_count;
     sl__key_of(info, row, key);
-    for (unsigned i = 0; i < info->key_count; i++)
-        conditions[i] = sl__comparison(site, "=", &column->source->nodes[info->keys[i]], operand_of(&key[i]));
-    const sl_selection *one = sl__find(site, column->source, conditions, info->key_count);
-    const sl_node *assignment = sl__to(site, column, expression).node;
+    for (unsigned i = 0; i < count; i++)
+        conditions[i] = sl__comparison(site, "=", &source->nodes[info->keys[i]], operand_of(&key[i]));
+    if (info->version >= 0) {
+        int64_t version = *(const int64_t *)((const char *)row + info->all[info->version].offset);
+        conditions[count++] =
+            sl__comparison(site, "=", &source->nodes[info->version], sl__integer_operand(version));
+    }
+    return sl__find(site, source, conditions, count);
+}
+
+bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl__pending *pending)
+{
+    const sl_node *assignments[SL_COLUMNS_MAX + 1];
+    const sl_source *source = NULL;
+    size_t count = 0;
+    for (const sl__pending *p = pending; p; p = p->next)
+        if (p->expression) {
+            source = p->node->source;
+            assignments[count++] = sl__to(site, p->node, p->expression).node;
+        }
+    if (row->model->info->version >= 0)
+        assignments[count++] = raise_version(site, source, row->model->info);
     sl__statement statement;
-    sl__compile(one, session->store->dialect, SL__UPDATE, &assignment, 1, -1, &statement);
+    sl__compile(found_by_key(site, source, row), session->store->dialect, SL__UPDATE, assignments, count, -1,
+                &statement);
     statement.site = site;
     statement.writes = statement.quick = true;
-    sl__run_whole(session, &statement);
+    return sl__run_whole(session, &statement) > 0;
 }
 
 /* ---- Raw SQL

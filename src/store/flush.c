@@ -61,7 +61,7 @@ static void call_before_flush(sl_session *session)
 {
     for (uint32_t i = 0; i < session->todo_count; i++) { /* a hook may put more down */
         sl_row *row = session->todo[i];
-        if (row && row->state != SL__ROW_REMOVED && row->model->before_flush)
+        if (row && row->position == i + 1 && row->state != SL__ROW_REMOVED && row->model->before_flush)
             row->model->before_flush(row);
     }
 }
@@ -75,7 +75,7 @@ static bool has_expression(const sl_row *row)
 }
 
 /* Links to objects whose keys are known already, or will be when it is this one's turn. */
-static void fill_links(const sl_site *site, sl_row *row, bool last)
+void sl__row_fill_links(const sl_site *site, sl_row *row, bool last)
 {
     for (sl__pending *p = row->pending; p; p = p->next) {
         if (p->expression || !sl__link_holds(row, p))
@@ -113,7 +113,7 @@ static sl__write look_at(const sl_site *site, sl_row *row)
     if (row->state == SL__ROW_REMOVED)
         return write;
     if (row->pending)
-        fill_links(site, row, /* last= */ false);
+        sl__row_fill_links(site, row, /* last= */ false);
     if (row->state == SL__ROW_ADDED)
         sl__row_new_key(row);
     sl__row_normalise(row);
@@ -139,7 +139,7 @@ static sl__write *collect(const sl_site *site, sl_session *session, size_t *ret_
     size_t count = 0;
     for (uint32_t i = 0; i < session->todo_count; i++) {
         sl_row *row = session->todo[i];
-        if (!row)
+        if (!row || row->position != i + 1) /* written before another one failed */
             continue;
         sl__write write = look_at(site, row);
         if (row->state == SL__ROW_STORED && !write.columns && !row->pending)
@@ -283,8 +283,7 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
     }
     sl__touch(session, row, /* inserted= */ false);
     if (row->state == SL__ROW_REMOVED) {
-        row->state = SL__ROW_GONE;
-        sl__map_remove(session, row);
+        sl__row_gone(session, row);
     } else {
         if (info->version >= 0)
             ++*(int64_t *)((char *)row + info->all[info->version].offset);
@@ -367,7 +366,7 @@ static const sl__statement *prepare(flush *f, flight *next)
         put_key(row, values);
         return &table->remove;
     }
-    fill_links(f->site, row, /* last= */ true);
+    sl__row_fill_links(f->site, row, /* last= */ true);
     if (row->state == SL__ROW_ADDED) {
         const sl__statement *insert = sl__insert_of(table, row, &left_out);
         sl__row_values(row, UINT64_MAX, left_out, values);
@@ -403,9 +402,8 @@ static void apply_expressions(flush *f, sl_row *row)
 {
     sl__pending *pending = row->pending;
     row->pending = NULL;
-    for (sl__pending *p = pending; p; p = p->next)
-        if (p->expression)
-            sl__row_assign(f->site, f->session, row, p->node, p->expression);
+    if (!sl__row_assign(row->site, f->session, row, pending))
+        fail_missing(f, row);
     if (row->position) /* its only change was that */
         no_change(row);
     sl__touch(f->session, row, /* inserted= */ false);

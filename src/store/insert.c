@@ -23,6 +23,9 @@ static void prepare_new(const sl_site *site, sl_row *row)
     if (row->state != SL__ROW_NEW)
         sl__fail(site, SL_EINVAL, "%s is not new", sl__row_named(row));
     sl__model_info_of(site, row->model);
+    if (row->model->before_flush)
+        row->model->before_flush(row);
+    sl__row_fill_links(site, row, /* last= */ true);
     sl__row_new_key(row);
     sl__row_normalise(row);
     sl_errors *errors = sl__row_check(row, UINT64_MAX);
@@ -64,9 +67,7 @@ static uint64_t read_columns(const sl__model_info *info)
 static void make_upsert(upsert *u, const sl_row *row, uint64_t unique, bool update)
 {
     const sl__model_info *info = row->model->info;
-    uint64_t all =
-        row->model->column_count == 64 ? UINT64_MAX : (UINT64_C(1) << row->model->column_count) - 1;
-    uint64_t inserted = all, key = 0;
+    uint64_t all = all_columns(row->model), inserted = all, key = 0;
     for (unsigned i = 0; i < info->key_count; i++)
         key |= UINT64_C(1) << info->keys[i];
     if (info->whole_key && !*(const int64_t *)((const char *)row + info->all[info->automatic].offset))
@@ -109,18 +110,19 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
 {
     sl__table *table;
     sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
+    sl__session_settle(site, session); /* what it is linked to is stored */
     prepare_new(site, row);
     uint64_t unique = 0;
     for (; *columns; columns++) {
         bool own = (*columns)->kind == SL__NODE_COLUMN &&
                    sl__model_number((*columns)->source->model()) == sl__model_number(row->model);
         if (!own)
-            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "what a %s is compared by is no column of it",
+            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
+                                                             "what a %s is compared by is no column of it",
                                                              row->model->name),
                                                "name the columns of one of its unique indexes"));
         unique |= UINT64_C(1) << sl__column_of(*columns);
     }
-    sl__session_settle(site, session);
     upsert u = {.values = sl_alloc((row->model->column_count + 1) * sizeof(sl_node *))};
     make_upsert(&u, row, unique, update);
     u.values[u.count] = NULL;
@@ -141,8 +143,10 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
     }
     if (!more)
         return NULL;
-    session->generation++; /* the object may be here already, as it was */
+    uint32_t generation = session->generation++; /* the object, and no other, may be here as it was */
     sl_row *stored = sl__row_read(&running, table, 0);
+    if (session->generation == generation + 1)
+        stored->generation = session->generation = generation;
     while (more && !error) /* an INSERT takes hold when it is through */
         error = sl__run_step(&running, &more);
     if (error) {

@@ -23,7 +23,7 @@ static void check_key(const sl_site *site, const sl__table *table, const sl_key_
 static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__table *table,
                            const sl__statement *by_key, const sl_key_part *key, bool absent)
 {
-    uint32_t count = session->map_count;
+    uint32_t added = session->map_added;
     sl_value values[SL__KEY_PARTS];
     sl__key_values(key, table->info->key_count, values);
     sl__statement statement = *by_key;
@@ -39,7 +39,7 @@ static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__t
     if (!found)
         return NULL;
     /* Where nobody has added anything meanwhile it is not there. */
-    return absent && session->map_count == count ? sl__row_read_new(&running, table)
+    return absent && session->map_added == added ? sl__row_read_new(&running, table)
                                                  : sl__row_read(&running, table, 0);
 }
 
@@ -167,6 +167,8 @@ void *sl__edit(const sl_site *site, const sl_row *const_row)
     if (__builtin_expect(row->generation != session->generation, 0) &&
         !sl__row_refresh(site, session, sl__row_table(site, row), row))
         not_ours(site, row, "edited");
+    if (__builtin_expect(row->snapshot != NULL, 0)) /* another task was faster */
+        return row;
     row->snapshot = memcpy(sl_arena_alloc(session->arena, row->model->size), row, row->model->size);
     if (__builtin_expect(row->model->info->json != 0, 0))
         copy_json(session, row);
@@ -243,6 +245,7 @@ void sl__set_expression(const sl_site *site, const sl_row *const_row, const sl_n
     sl__session_of(site, sl__row_table(site, row)->store, /* writes= */ true);
     if (row->state != SL__ROW_STORED)
         not_ours(site, row, "given an expression");
+    sl__pending_drop(row, sl__column_of(column)); /* the last one counts */
     sl__pending *pending = sl_arena_alloc(row->session->arena, sizeof *pending);
     *pending = (sl__pending){
         .next = row->pending, .column = sl__column_of(column), .node = column, .expression = expression};

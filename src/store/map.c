@@ -105,6 +105,7 @@ void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
     row->hash = hash_of(table, key);
     put(session, row, row->hash);
     session->map_count++;
+    session->map_added++;
 }
 
 /* Those behind it that could not stand where they belong move up. */

@@ -51,14 +51,15 @@ static void find_named(const sl_site *site, const sl_model *model, sl__named *na
         at += strspn(at, " \t\n,");
         if (!*at)
             break;
+        if (strncmp(at, ".null.", 6) == 0) /* .null.age = 1: it is given, as NULL */
+            at += 5;
         size_t size = 0;
         if (*at == '.')
             while (isalnum((unsigned char)at[1 + size]) || at[1 + size] == '_')
                 size++;
         int column = column_named(model, at + 1, size);
-        /* .null.age = 1 says NULL, which is what a field that is not named is anyway. */
-        bool null = size == 4 && strncmp(at + 1, "null", 4) == 0;
-        if (column < 0 && !null)
+        bool mask = size == 4 && strncmp(at + 1, "null", 4) == 0; /* .null = {…} */
+        if (column < 0 && !mask)
             sl__fail_error(
                 site, sl_error_hint(sl__error_new(site, SL_EINVAL, "sl_new(%s, …) does not name its fields",
                                                   model->name),
@@ -122,7 +123,6 @@ void *sl__new(const sl_site *site, sl_model *model, const void *values, sl__name
     if (unset & info->nows)
         set_now(model, row, unset & info->nows);
     uint64_t nulls = *(const uint64_t *)((const char *)info->blank + model->null_offset) & ~named->columns;
-    *sl__nulls_of(row) =
-        nulls | nulls_given(model, row, named->columns) | (*sl__nulls_of(row) & ~info->standards);
+    *sl__nulls_of(row) |= nulls | nulls_given(model, row, named->columns);
     return row;
 }

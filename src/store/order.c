@@ -215,9 +215,12 @@ static uint64_t hash_of(const sl_row *row, const void *object, uint64_t columns)
         sl_value value;
         sl__value_from_field(&row->model->info->all[i], object, nulls, &value);
         bool text = value.kind == SL_KIND_TEXT || value.kind == SL_KIND_BYTES || value.kind == SL_KIND_ENUM;
-        h = mixed(h, text ? sl__shape_of(value.text.data, value.text.size)
-                          : sl__shape_of((const char *)object + row->model->columns[i].offset,
-                                         row->model->columns[i].size));
+        if (value.kind == SL_KIND_DECIMAL) /* at the column's scale; its bits have gaps */
+            h = mixed(h, (uint64_t)value.decimal.units);
+        else
+            h = mixed(h, text ? sl__shape_of(value.text.data, value.text.size)
+                              : sl__shape_of((const char *)object + row->model->columns[i].offset,
+                                             row->model->columns[i].size));
     }
     return h ? h : 1;
 }

@@ -137,14 +137,6 @@ static void drop_lent(sl__reader *reader)
             sl__json_drop(reader->lent_wholes[i]);
 }
 
-/* So that what was dropped is not dropped again. */
-static void clear_lent(sl__reader *reader)
-{
-    for (unsigned i = 0; i < reader->model->column_count; i++)
-        if (reader->info->json >> i & 1)
-            *(void **)((char *)reader->lent + reader->model->columns[i].offset) = NULL;
-}
-
 sl_row *sl__reading_next(sl__reading *reading)
 {
     bool more = false;
@@ -154,14 +146,11 @@ sl_row *sl__reading_next(sl__reading *reading)
     if (!more)
         return NULL;
     sl__reader *reader = &reading->reader;
+    drop_lent(reader);
     if (!reader->table)
         return read_result(reading);
     if (!reader->lent)
         return sl__row_read(&reading->running, reader->table, 0);
-    if (__builtin_expect(reader->info->json != 0, 0)) {
-        drop_lent(reader);
-        clear_lent(reader);
-    }
     sl__row_lend(&reading->running, reader->info, 0, reader->lent);
     return reader->lent;
 }
@@ -171,8 +160,7 @@ void sl__reading_end(sl__reading *reading)
     if (!reading->begun)
         return;
     reading->begun = false;
-    if (reading->reader.lent && reading->reader.info->json)
-        drop_lent(&reading->reader);
+    drop_lent(&reading->reader);
     sl__run_end(&reading->running);
     sl__session_leave(reading->session);
 }

@@ -36,6 +36,15 @@ bool sl__link_holds(const sl_row *row, const sl__pending *link)
     return !set;
 }
 
+void sl__pending_drop(sl_row *row, unsigned column)
+{
+    sl__pending **link = &row->pending;
+    while (*link && (*link)->column != column)
+        link = &(*link)->next;
+    if (*link)
+        *link = (*link)->next;
+}
+
 void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *node)
 {
     unsigned column = sl__column_of(node);
@@ -59,11 +68,7 @@ void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const v
     unsigned column = sl__column_of(node);
     sl__model_info *info = sl__model_info_of(site, row->model);
     sl_row *target = (sl_row *)object;
-    for (sl__pending **link = &row->pending; *link; link = &(*link)->next)
-        if ((*link)->column == column) {
-            *link = (*link)->next;
-            break;
-        }
+    sl__pending_drop(row, column);
     uint64_t bit = UINT64_C(1) << column;
     if (!target) {
         memset((char *)row + info->all[column].offset, 0, row->model->columns[column].size);
@@ -144,6 +149,8 @@ typedef struct batch {
 
 static void add_row(batch *b, sl_row *row)
 {
+    if (!row)
+        return;
     if (b->count == b->size) {
         b->size = b->size ? 2 * b->size : 64;
         sl_row **rows = sl_alloc(b->size * sizeof *rows);
@@ -230,8 +237,14 @@ void sl__preload_all(const sl_site *site, sl_session *session, const sl_selectio
                                                    "sl_preload needs a transaction to keep its objects in"),
                                      "ask in a request's handler or inside sl_transact"));
     batch b = {.site = site, .session = session};
-    for (size_t i = 0; i < count; i++)
-        add_row(&b, rows[i]);
+    for (size_t i = 0; i < count; i++) {
+        const sl_model *model = rows[i]->model;
+        if (!model->result)
+            add_row(&b, rows[i]);
+        for (unsigned j = 0; model->result && j < model->column_count; j++)
+            if (model->columns[j].kind == SL_KIND_ROW)
+                add_row(&b, *(sl_row *const *)((const char *)rows[i] + model->columns[j].offset));
+    }
     for (uint32_t i = 0; i < selection->preload_count; i++)
         preload_column(&b, selection->preloads[i]);
 }

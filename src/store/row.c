@@ -71,12 +71,14 @@ void sl__kept_drop(sl_transaction *t)
         json_decref(kept->json);
 }
 
-void sl__json_drop(const sl_row *row)
+void sl__json_drop(sl_row *row)
 {
     const sl__model_info *info = row->model->info;
-    for (unsigned i = 0; info->json && i < row->model->column_count; i++)
-        if (info->json >> i & 1)
-            json_decref(*(json_t *const *)((const char *)row + info->all[i].offset));
+    for (uint64_t left = info->json; left; left &= left - 1) {
+        json_t **member = (json_t **)((char *)row + info->all[__builtin_ctzll(left)].offset);
+        json_decref(*member);
+        *member = NULL;
+    }
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------- */
@@ -112,11 +114,6 @@ static void read_into(sl__running *running, const sl__model_info *info, unsigned
         fail_reading(running, error);
 }
 
-void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row)
-{
-    read_into(running, info, first, row, /* arena= */ NULL);
-}
-
 /* Lazy columns are read again when they are asked for. */
 static void forget_lazy(const sl__model_info *info, sl_row *row)
 {
@@ -125,6 +122,13 @@ static void forget_lazy(const sl__model_info *info, sl_row *row)
         if (info->lazy >> i & 1)
             memset((char *)row + info->all[i].offset, 0, row->model->columns[i].size);
     *sl__nulls_of(row) |= info->lazy;
+}
+
+void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row)
+{
+    read_into(running, info, first, row, /* arena= */ NULL);
+    if (__builtin_expect(info->lazy != 0, 0)) /* what was asked for of the one before */
+        forget_lazy(info, row);
 }
 
 static void loaded(sl_session *session, sl_row *row)
@@ -189,6 +193,12 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
     return there;
 }
 
+void sl__row_gone(sl_session *session, sl_row *row)
+{
+    sl__map_remove(session, row);
+    row->state = SL__ROW_GONE;
+}
+
 bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row)
 {
     sl_key_part key[SL__KEY_PARTS];
@@ -198,6 +208,7 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
     sl__statement statement = table->get;
     statement.values = values;
     statement.site = site;
+    const void *snapshot = row->snapshot;
     sl__running running SL_CLEANUP(sl__run_end);
     bool found = false;
     sl_error *error = sl__run_begin(session, &statement, &running);
@@ -205,6 +216,8 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         error = sl__run_step(&running, &found);
     if (error)
         sl__session_fail(site, session, error);
+    if (row->state != SL__ROW_STORED || row->snapshot != snapshot) /* it was edited or removed meanwhile */
+        return row->state == SL__ROW_STORED;
     sl__touch(session, row, /* inserted= */ false); /* what is read may be undone */
     row->snapshot = NULL;
     row->pending = NULL;
@@ -214,23 +227,9 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         read_into(&running, table->info, 0, row, session->arena);
         loaded(session, row);
     } else {
-        sl__map_remove(session, row);
-        row->state = SL__ROW_GONE;
+        sl__row_gone(session, row);
     }
     return found;
-}
-
-void sl__session_refresh(const sl_site *site, sl_session *session, const sl__table *table)
-{
-    /* Those that go are taken out of the map meanwhile: first note who is there. */
-    sl_row **rows = sl_arena_alloc(session->arena, (session->map_count + 1) * sizeof *rows);
-    size_t count = 0;
-    uint32_t position = 0;
-    for (sl_row *row; (row = sl__map_next(session, &position));)
-        if (row->state == SL__ROW_STORED && row->model->index == table->model->index)
-            rows[count++] = row;
-    for (size_t i = 0; i < count; i++)
-        sl__row_refresh(site, session, table, rows[i]);
 }
 
 /* ---- What an object is called -------------------------------------------------------------------------- */

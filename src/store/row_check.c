@@ -1,5 +1,6 @@
 /* row_check.c: what of an object differs from what was read, and what is wrong with it. */
 #include "store/answer.h"
+#include "core/task.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -132,11 +133,11 @@ static const char *wrong_value(const sl_column *column, const sl_value *value)
                    ? sl_printf("has more than %d digits after the point, or is too large", column->scale)
                    : NULL;
     }
-    case SL_KIND_DATE:
-        return value->date.year < 1 || value->date.month < 1 || value->date.month > 12 ||
-                       value->date.day < 1 || value->date.day > 31
-                   ? "is no date"
-                   : NULL;
+    case SL_KIND_DATE: { /* what cannot be read back */
+        char text[SL_DATE_SIZE];
+        sl_date date;
+        return sl_date_parse(sl_date_text(value->date, text), &date) < 0 ? "is no date" : NULL;
+    }
     default:
         return NULL;
     }
@@ -155,6 +156,22 @@ static bool has_name(const sl_column *column, const sl_row *row)
     return choice >= 0 && (size_t)choice < column->names->count;
 }
 
+/* What a validator has rewritten. It may have allocated for the task, and the object may live longer. */
+static sl_error *put_rewritten(sl_row *row, unsigned i, const sl_value *before, const sl_value *value)
+{
+    const sl__model_info *info = row->model->info;
+    if (value->kind == SL_KIND_JSON && !value->null) {
+        *(json_t **)((char *)row + info->all[i].offset) = value->json;
+        return NULL;
+    }
+    bool same_text = (value->kind == SL_KIND_TEXT || value->kind == SL_KIND_BYTES) && !value->null &&
+                     value->text.data == before->text.data && value->text.size == before->text.size;
+    if (same_text)
+        return NULL;
+    sl_transaction *t = sl_transaction_current();
+    return sl__field_from_value(&info->all[i], value, row, sl__nulls_of(row), t ? t->arena : sl_task_arena());
+}
+
 static const char *wrong_column(sl_row *row, unsigned i)
 {
     const sl_column *column = &row->model->columns[i];
@@ -167,11 +184,12 @@ static const char *wrong_column(sl_row *row, unsigned i)
         return (info->required >> i & 1) && !given ? "is missing" : NULL;
     if (column->kind == SL_KIND_ENUM && !has_name(column, row))
         return "is no value of its kind";
-    sl_value value;
-    sl__value_from_field(&info->all[i], row, *nulls, &value);
+    sl_value before, value;
+    sl__value_from_field(&info->all[i], row, *nulls, &before);
+    value = before;
     const char *wrong = sl__value_check(column, &value);
     if (!wrong && column->validate) {
-        sl_error *error = sl__field_from_value(&info->all[i], &value, row, nulls, /* arena= */ NULL);
+        sl_error *error = put_rewritten(row, i, &before, &value);
         if (error) {
             wrong = sl_strdup(error->message);
             sl_error_unref(error);

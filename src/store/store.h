@@ -139,10 +139,13 @@ typedef struct sl__participant {
     void *saved; /* of the savepoint at hand */
 } sl__participant;
 
-/* Where sl_savepoint began. */
+/* Where sl_savepoint began. In the transaction's memory: tasks that were started inside may outlive it. */
 typedef struct sl__point {
+    sl_transaction *transaction;
     struct sl__point *outer;
-    unsigned number;
+    const sl_site *site;
+    unsigned number; /* how many are around it, and it */
+    bool over;
     sl_error *cause; /* why it can only be undone, or NULL */
     sl__hook **last_hook;
 } sl__point;
@@ -162,7 +165,9 @@ struct sl_transaction {
     sl_error *cause;   /* why it is doomed, or NULL */
     sl_session *first; /* in order of first use */
     sl__participant *participants;
-    sl__point *savepoint; /* the innermost */
+    sl__point *savepoint; /* the innermost, whose task ends it before others begin one */
+    sl_task *switcher;     /* who begins or ends one just now, or NULL */
+    sl_deferred *switched; /* for who waits to begin or end one; or NULL */
     sl__hook *hooks, **last_hook;
     uint64_t deadline;              /* sl_loop_now; 0: none */
     uint64_t statements, waited_ns; /* of the budget */
@@ -186,8 +191,10 @@ static inline bool sl__transaction_is_over(const sl_transaction *transaction)
 sl_error *sl__transaction_over(const sl_site *site, const sl_transaction *transaction); /* the error then */
 /* Fails (by exit) unless work can be done in it. */
 void sl__transaction_check(const sl_site *site, sl_transaction *transaction);
-/* What a failure in it makes of it: its savepoint, or itself, can only be undone. */
+/* What a failure in it makes of it: the savepoint that the task works in, or itself, can only be undone. */
 void sl__transaction_failed(sl_transaction *transaction, const sl_error *error);
+/* savepoint.c: the innermost savepoint that the work here was begun in, and that is open; or NULL */
+sl__point *sl__point_here(const sl_transaction *transaction);
 
 /* ---- Sessions: session.c ------------------------------------------------------------------------------- */
 
@@ -226,6 +233,7 @@ struct sl_session {
     sl_row **map; /* identity: map_size slots, and their hashes behind them */
     uint32_t *map_hashes;
     uint32_t map_size, map_count;
+    uint32_t map_added; /* so many came into it so far */
     sl_row **todo;
     uint32_t todo_count, todo_size;
     sl__touched *touched; /* kept while there is a savepoint */
@@ -233,8 +241,10 @@ struct sl_session {
     uint32_t generation; /* raised when objects may not say what is stored any more */
     bool wrote;
     bool prepared; /* its part of a two-phase commit waits in the database */
-    bool connecting; /* a task takes the connection or the writer's place just now, */
+    sl_task *connecting; /* takes the connection or the writer's place just now; or NULL */
     sl_deferred *connected; /* for others of the transaction, who wait for that; or NULL */
+    unsigned points;        /* savepoints on the connection, */
+    bool unready;           /* which makes them, and is not the others' yet */
     sl_row *spare; /* memory for one more object of its model */
 };
 
@@ -248,6 +258,8 @@ sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, s
 
 /* Waits for another task that takes the connection just now. May suspend. */
 sl_error *sl__session_wait(sl_session *session, const sl_site *site);
+/* Makes the savepoints that are open and not on the connection yet. May suspend. */
+sl_error *sl__session_points(sl_session *session, const sl_site *site);
 /* Takes the connection, and the writer's place, without a statement. By exit. */
 void sl__session_connect(const sl_site *site, sl_session *session);
 
@@ -305,14 +317,16 @@ sl_row *sl__row_read_new(sl__running *running, const sl__table *table);
 void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row);
 /* References to JSON that an object holds are released with the session's memory. */
 void sl__json_keep(sl_session *session, const sl_row *row);
-void sl__json_drop(const sl_row *row);
+void sl__json_drop(sl_row *row); /* at once; the fields are NULL then */
 void sl__kept_drop(sl_transaction *transaction);
-/* Reads an object anew, in place. False where it is gone. By exit. */
 /* Whether a link that is to be filled in still counts. */
 bool sl__link_holds(const sl_row *row, const sl__pending *link);
+/* What was to be filled into a column is not any more. */
+void sl__pending_drop(sl_row *row, unsigned column);
+/* Reads an object anew, in place, unless another task edits it meanwhile. False where it is gone. By exit. */
 bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row);
-/* Reads anew all objects of a table, or of all (NULL), that were read before. By exit. */
-void sl__session_refresh(const sl_site *site, sl_session *session, const sl__table *table);
+/* It is not stored any more. */
+void sl__row_gone(sl_session *session, sl_row *row);
 sl__table *sl__row_table(const sl_site *site, const sl_row *row); /* by exit */
 /* "message 7", "membership (3, 5)", "a new message": for errors. In the task's arena. */
 const char *sl__row_named(const sl_row *row);
@@ -324,6 +338,8 @@ void sl__touch(sl_session *session, sl_row *row, bool inserted);
 /* ---- Writing: flush.c, order.c, statement.c ------------------------------------------------------------ */
 
 void sl__session_flush(const sl_site *site, sl_session *session); /* by exit */
+/* Fills in the links whose objects' keys are known; `last`: fails where one is not. */
+void sl__row_fill_links(const sl_site *site, sl_row *row, bool last);
 /* Gives a new object its UUID, if that is its key and it has none. */
 void sl__row_new_key(sl_row *row);
 /* Before a question that could see what was not written yet. */
@@ -362,7 +378,7 @@ size_t sl__rows_together(const sl_session *session, const sl__write *writes, siz
  * written. An error: another failure. */
 sl_error *sl__rows_insert(sl_session *session, const sl__write *writes, size_t count, const sl_row *before,
                           sl_value *values, bool *ret_written);
-/* check.c: what is wrong with the columns; in the task's arena, NULL: nothing. */
+/* row_check.c: what is wrong with the columns; in the task's arena, NULL: nothing. */
 sl_errors *sl__row_check(sl_row *row, uint64_t columns);
 SL_NORETURN void sl__errors_fail(const sl_site *site, const sl_row *row, const sl_errors *errors);
 /* A text, bytes or JSON that is the NULL pointer is NULL; another field that is not 0 is not NULL. */
@@ -370,9 +386,9 @@ void sl__row_normalise(sl_row *row);
 uint64_t sl__row_changes(const sl_row *row); /* columns that differ from the snapshot */
 bool sl__field_equal(const sl__field *field, const void *a, uint64_t a_nulls, const void *b,
                      uint64_t b_nulls);
-/* bulk.c: one column of one object is set to what the database computes. By exit. */
-void sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl_node *column,
-                    const sl_node *expression);
+/* bulk.c: what the database computes for an object (its expressions), and its version raised. False where it is
+ * not there, or not in its version. By exit. */
+bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl__pending *pending);
 /* json.c */
 struct json_t *sl__fields_to_json(const sl_model *model, const void *object);
 /* Given back with the root's stores: tracer.c, patch.c. */

@@ -1,0 +1,274 @@
+/* corners.c: what is met rarely: lent objects with JSON and lazy columns, expressions that meet versions,
+ * links of what is stored at once, a flush that failed half way. */
+#include "world.h"
+
+#include <jansson.h>
+
+/* A test whose body runs in a transaction. */
+#define TRANSACTION(name)                                                                                    \
+    static void *name##_inside(void *data);                                                                  \
+    TEST(name)                                                                                               \
+    {                                                                                                        \
+        sl_transact(name##_inside, NULL);                                                                    \
+    }                                                                                                        \
+    static void *name##_inside(void *data)
+
+#define NOTE(F) F(name, text) F(extra, json) F(who, row(person))
+SL_RESULT(note, NOTE);
+
+/* ---- Lent objects -------------------------------------------------------------------------------------- */
+
+static void *add_with_extra(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 3; i++) {
+        json_t *extra = json_pack("{s:i}", "a", i);
+        sl_defer((sl_free_fn *)json_decref, extra);
+        sl_add(
+            sl_new(person, .name = sl_printf("p%d", i), .extra = extra, .photo = {"12345", (size_t)i + 1}));
+    }
+    return NULL;
+}
+
+/* That nothing leaks is seen by the sanitizer. */
+TEST(json_of_lent_results_is_given_back)
+{
+    sl_transact(add_with_extra, NULL);
+    int round = 0;
+    SL_EACH(n, sl_select(note, person_,
+                         SL_AS(.name = person_.name, .extra = person_.extra, .who = sl_whole(person_)),
+                         sl_ascending(person_.name)))
+    {
+        assert_int_equal(json_integer_value(json_object_get(n->extra, "a")), round);
+        assert_int_equal(json_integer_value(json_object_get(n->who->extra, "a")), round);
+        round++;
+    }
+    assert_int_equal(round, 3);
+}
+
+TEST(lazy_columns_of_lent_objects_are_their_own)
+{
+    sl_transact(add_with_extra, NULL);
+    size_t round = 0;
+    SL_EACH(p, sl_find(person, sl_ascending(person_.name)))
+    assert_int_equal(sl_lazy(person, p, photo).size, ++round);
+    assert_int_equal(round, 3);
+}
+
+static void *rows_of_nonsense(void *data)
+{
+    (void)data;
+    json_decref(sl_rows(sl_find(person, sl_sql("nonsense(1)"))));
+    return NULL;
+}
+
+TEST(rows_that_fail_leak_nothing)
+{
+    assert_non_null(error_of(rows_of_nonsense, NULL));
+}
+
+/* ---- Expressions --------------------------------------------------------------------------------------- */
+
+TRANSACTION(the_last_expression_counts)
+{
+    (void)data;
+    struct person *p = sl_add(sl_new(person, .name = "Ann", .age = 1));
+    sl_save();
+    sl_set_expression(person, p, age, sl_plus(person_.age, 1));
+    sl_set_expression(person, p, age, sl_plus(person_.age, 100));
+    sl_save();
+    assert_int_equal(p->age, 101);
+    return NULL;
+}
+
+static void *append_and_save(void *page)
+{
+    struct page *p = page;
+    sl_set_expression(page, p, title, sl_concatenated(page_.title, "!"));
+    sl_save();
+    return NULL;
+}
+
+TRANSACTION(expressions_raise_the_version)
+{
+    (void)data;
+    struct page *p = sl_add(sl_new(page, .title = "a"));
+    sl_save();
+    append_and_save(p);
+    assert_string_equal(p->title, "a!");
+    assert_int_equal(p->version, 2);
+    p = sl_edit(page, p);
+    sl_set(p, title, "b");
+    append_and_save(p);
+    assert_string_equal(p->title, "b!");
+    assert_int_equal(p->version, 4);
+    return NULL;
+}
+
+static void *append_to_changed(void *data)
+{
+    (void)data;
+    struct page *p = sl_add(sl_new(page, .title = "a"));
+    sl_save();
+    sl_execute(NULL, "UPDATE page SET version = 7");
+    p->version = 1; /* as it was read before */
+    p->sl__row.generation++;
+    return append_and_save(p);
+}
+
+static void *conflict(void *data)
+{
+    return sl_transact(append_to_changed, data);
+}
+
+TEST(expressions_mind_the_version)
+{
+    assert_error(error_of(conflict, NULL), SL_ECONFLICT, "somebody else has changed it");
+}
+
+/* ---- What is stored at once ---------------------------------------------------------------------------- */
+
+TRANSACTION(what_is_stored_at_once_keeps_its_links)
+{
+    (void)data;
+    struct company *c = sl_new(company, .name = "Works");
+    struct person *p = sl_new(person, .name = "Ann", .badge = "1"), *q = sl_new(person, .name = "Bob");
+    sl_link(person, p, employer, c);
+    const struct person *stored = sl_add_unless(p, person_.badge);
+    assert_true(c->id > 0);
+    assert_int_equal(stored->employer, c->id);
+    struct company *other = sl_new(company, .name = "Mill");
+    sl_link(person, q, employer, other);
+    sl_add_many(person, &q, 1);
+    assert_int_equal(sl_count(sl_referring(person, employer, other)), 1);
+    return NULL;
+}
+
+TRANSACTION(others_are_not_read_anew_for_what_is_stored_at_once)
+{
+    (void)data;
+    const struct person *p = sl_add(sl_new(person, .name = "Ann"));
+    sl_put(sl_new(person, .name = "Bob", .badge = "1"), person_.badge);
+    const struct person *bob = sl_put(sl_new(person, .name = "Bert", .badge = "1"), person_.badge);
+    const sl_captured *seen = sl_capture();
+    assert_ptr_equal(sl_load(person, p->id), p);
+    assert_ptr_equal(sl_load(person, bob->id), bob);
+    assert_int_equal(seen->count, 0);
+    assert_string_equal(bob->name, "Bert");
+    return NULL;
+}
+
+/* ---- Preloading and bulk changes ----------------------------------------------------------------------- */
+
+TRANSACTION(preload_begins_at_whole_objects_too)
+{
+    (void)data;
+    for (int i = 0; i < 5; i++) {
+        struct person *p = sl_add(sl_new(person, .name = "Ann"));
+        sl_link(person, p, employer, sl_new(company, .name = sl_printf("c%d", i)));
+    }
+    sl_save();
+    sl_execute(NULL, "UPDATE company SET parent = NULL"); /* what is there is read anew */
+    const sl_captured *seen = sl_capture();
+    struct note_list list = sl_list(sl_select(
+        note, person_, SL_AS(.name = person_.name, .extra = person_.extra, .who = sl_whole(person_)),
+        sl_preload(person, employer)));
+    for (size_t i = 0; i < list.count; i++)
+        assert_non_null(sl_follow(person, list.items[i]->who, employer));
+    assert_true(list.count == 5 && seen->count <= 7);
+    return NULL;
+}
+
+TRANSACTION(bulk_changes_ask_once_for_the_objects_that_are_there)
+{
+    (void)data;
+    for (int i = 0; i < 50; i++)
+        sl_add(sl_new(person, .name = "Ann", .age = i));
+    struct person_list list = sl_list(sl_find(person, sl_ascending(person_.age)));
+    const sl_captured *seen = sl_capture();
+    sl_update(sl_find(person, sl_lt(person_.age, 25)), sl_to(person_.age, 7));
+    for (size_t i = 0; i < list.count; i++)
+        assert_int_equal(list.items[i]->age, i < 25 ? 7 : i);
+    sl_delete(sl_find(person, sl_eq(person_.age, 7)));
+    for (size_t i = 0; i < list.count; i++)
+        assert_int_equal(sl_load(person, list.items[i]->id) != NULL, i >= 25);
+    assert_int_equal(seen->count, 2 + 2 + 25); /* who is gone is asked for again */
+    return NULL;
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------------- */
+
+static void *save(void *data)
+{
+    sl_save();
+    return data;
+}
+
+static void *save_again(void *data)
+{
+    (void)data;
+    sl_add(sl_new(person, .name = "Ann", .badge = "1"));
+    sl_save();
+    sl_add(sl_new(company, .name = "Works"));
+    sl_add(sl_new(person, .name = "Bob", .badge = "1"));
+    assert_error(error_of(save, NULL), SL_EEXIST, "badge");
+    return save(NULL);
+}
+
+static void *fail_twice(void *data)
+{
+    return sl_transact(save_again, data);
+}
+
+TEST(a_flush_that_failed_half_way_is_not_begun_anew)
+{
+    assert_non_null(error_of(fail_twice, NULL));
+}
+
+static void *add_born(void *data)
+{
+    sl_add(sl_new(person, .name = "Ann", .born = *(sl_date *)data));
+    return save(NULL);
+}
+
+static void *transact_born(void *data)
+{
+    return sl_transact(add_born, data);
+}
+
+TEST(what_is_no_day_is_not_stored)
+{
+    assert_error(error_of(transact_born, &(sl_date){2026, 2, 30}), SL_EINVALID, "is no date");
+    assert_error(error_of(transact_born, &(sl_date){10000, 1, 1}), SL_EINVALID, "is no date");
+    assert_null(error_of(transact_born, &(sl_date){2024, 2, 29}));
+}
+
+TRANSACTION(a_default_gives_way_to_null)
+{
+    (void)data;
+    struct person *p = sl_add(sl_new(person, .name = "Ann", .null.awake = 1, .null.age = 1));
+    sl_save();
+    assert_true(p->null.awake && p->null.age);
+    assert_int_equal(sl_count(sl_find(person, sl_is_null(person_.awake))), 1);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        IN_BOTH(json_of_lent_results_is_given_back),
+        IN_BOTH(lazy_columns_of_lent_objects_are_their_own),
+        IN_BOTH(rows_that_fail_leak_nothing),
+        IN_BOTH(the_last_expression_counts),
+        IN_BOTH(expressions_raise_the_version),
+        IN_BOTH(expressions_mind_the_version),
+        IN_BOTH(what_is_stored_at_once_keeps_its_links),
+        IN_BOTH(others_are_not_read_anew_for_what_is_stored_at_once),
+        IN_BOTH(preload_begins_at_whole_objects_too),
+        IN_BOTH(bulk_changes_ask_once_for_the_objects_that_are_there),
+        IN_BOTH(a_flush_that_failed_half_way_is_not_begun_anew),
+        IN_BOTH(what_is_no_day_is_not_stored),
+        IN_BOTH(a_default_gives_way_to_null),
+    };
+    return world_main(argc, argv, tests, sl_array_size(tests));
+}
