@@ -27,17 +27,22 @@ typedef struct flush {
 
 /* ---- One task at a time -------------------------------------------------------------------------------- */
 
-/* False where the calling task writes already: a hook asked something. */
-static bool enter(sl_transaction *t, const sl_site *site)
+void sl__flush_wait(const sl_site *site, sl_transaction *t)
 {
-    while (t->flusher) {
-        if (t->flusher == sl_task_current())
-            return false;
+    while (t->flusher && t->flusher != sl_task_current()) {
         if (!t->flushed)
             t->flushed = sl_deferred_new(NULL, NULL);
         sl__await(site, sl_deferred_ref(t->flushed), NULL);
         sl__transaction_check(site, t);
     }
+}
+
+/* False where the calling task writes already: a hook asked something. */
+static bool enter(sl_transaction *t, const sl_site *site)
+{
+    sl__flush_wait(site, t);
+    if (t->flusher)
+        return false;
     t->flusher = sl_task_current();
     return true;
 }

@@ -126,6 +126,11 @@ static sl_session *session_of(const sl_site *site, const sl_row *row, bool write
     sl_session *session = sl__session_for(site, row->model, writes, &table);
     if (session != row->session)
         not_ours(site, row, verb);
+    if (__builtin_expect(writes && row->position && session->transaction->flusher, 0)) {
+        sl__flush_wait(site, session->transaction);
+        if (row->state != SL__ROW_STORED && row->state != SL__ROW_ADDED)
+            not_ours(site, row, verb);
+    }
     return session;
 }
 

@@ -338,6 +338,8 @@ void sl__touch(sl_session *session, sl_row *row, bool inserted);
 /* ---- Writing: flush.c, order.c, statement.c ------------------------------------------------------------ */
 
 void sl__session_flush(const sl_site *site, sl_session *session); /* by exit */
+/* Waits until no other task writes: what is being written must not change meanwhile. */
+void sl__flush_wait(const sl_site *site, sl_transaction *transaction);
 /* Fills in the links whose objects' keys are known; `last`: fails where one is not. */
 void sl__row_fill_links(const sl_site *site, sl_row *row, bool last);
 /* Gives a new object its UUID, if that is its key and it has none. */

@@ -225,6 +225,47 @@ TEST(a_flush_that_failed_half_way_is_not_begun_anew)
     assert_non_null(error_of(fail_twice, NULL));
 }
 
+/* Two tasks in one transaction: the second changes what the first is writing. */
+static struct person *shared;
+
+static void *edit_shared(void *data)
+{
+    (void)data;
+    sl_yield();
+    shared = sl_edit(person, shared);
+    shared->age = 77;
+    return NULL;
+}
+
+static void *remove_shared(void *data)
+{
+    (void)data;
+    sl_yield();
+    sl_remove(shared);
+    return NULL;
+}
+
+static void save_beside(sl_task_fn *fn)
+{
+    shared = sl_add(sl_new(person, .name = "Ann", .age = 1));
+    sl_save();
+    shared = sl_edit(person, shared);
+    shared->age = 5;
+    sl_deferred *saved = sl_spawn(save, NULL), *changed = sl_spawn(fn, NULL);
+    sl_await(changed);
+    sl_await(saved);
+}
+
+TRANSACTION(what_changes_while_it_is_written_is_written_again)
+{
+    (void)data;
+    save_beside(edit_shared);
+    assert_int_equal(sl_count(sl_find(person, sl_eq(person_.age, 77))), 1);
+    save_beside(remove_shared);
+    assert_int_equal(sl_count(sl_find(person)), 1);
+    return NULL;
+}
+
 static void *add_born(void *data)
 {
     sl_add(sl_new(person, .name = "Ann", .born = *(sl_date *)data));
@@ -267,6 +308,7 @@ int main(int argc, char **argv)
         IN_BOTH(preload_begins_at_whole_objects_too),
         IN_BOTH(bulk_changes_ask_once_for_the_objects_that_are_there),
         IN_BOTH(a_flush_that_failed_half_way_is_not_begun_anew),
+        IN_BOTH(what_changes_while_it_is_written_is_written_again),
         IN_BOTH(what_is_no_day_is_not_stored),
         IN_BOTH(a_default_gives_way_to_null),
     };
