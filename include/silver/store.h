@@ -131,7 +131,9 @@ typedef struct sl__named {
     sl__add_many(SL_HERE, model##_model(),                                                                   \
                  (sl_row *const *)_Generic((objects), struct model **: (objects), struct model *const *: (objects)), (count))
 /* The object, to be written to: struct person *. What it was is kept beside, and changes are found by comparison.
- * Fails for what was read without a transaction or in another. Never suspends. */
+ * That holds until they are written (a query may do that, and sl_save): what is assigned afterwards, also to what
+ * was added, is lost unless sl_edit is called again. Fails for what was read without a transaction or in another.
+ * Suspends only where it must be read anew (after sl_execute, sl_lend, sl_delete), or another task writes it. */
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */
 #define sl_set(object, column, value)                                                                        \
@@ -171,8 +173,8 @@ static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
                 uint64_t bits;                                                                               \
             }){.columns.which = 1}.bits))
 /* Sets a field to what the database computes, when the object is written: it is read back then. Until then the field
- * is as it was, and what is assigned to it does not count.
- * sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
+ * is as it was, and what is assigned to it does not count. Of two for one column the last counts. The expression must
+ * live until it is written. sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
 #define sl_set_expression(model, object, column, expression)                                                 \
     sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node, SL__OPERAND(model##_.column, expression))
 /* Deletes it when the transaction writes. Never suspends. */
