@@ -262,7 +262,10 @@ static outcome decode_json(const sl__pg_cell *cell, json_t **ret_json)
     outcome o = decode_text(cell, &text);
     if (o != FITS)
         return o;
-    *ret_json = json_loadb(text.data, text.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    *ret_json = json_loadb(text.data, text.size, flags, NULL);
+    if (!*ret_json) /* jsonb gives 1e20 back as a whole number, which is beyond 64 bits */
+        *ret_json = json_loadb(text.data, text.size, flags | JSON_DECODE_INT_AS_REAL, NULL);
     return *ret_json ? FITS : LOST; /* a number beyond what ours can hold */
 }
 

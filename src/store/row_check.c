@@ -120,6 +120,8 @@ static const char *wrong_value(const sl_column *column, const sl_value *value)
     case SL_KIND_TEXT:
         if (!sl_utf8_valid(value->text.data, value->text.size))
             return "is not UTF-8";
+        if (memchr(value->text.data, '\0', value->text.size))
+            return "has a NUL in it";
         if (column->max && value->text.size > column->max && characters(value->text) > column->max)
             return sl_printf("is too long: %zu characters at most", column->max);
         return NULL;

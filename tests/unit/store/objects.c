@@ -1,6 +1,8 @@
 /* objects.c: objects are made, read, edited and removed, and there is one for each key. */
 #include "world.h"
 
+#include <jansson.h>
+
 static int64_t ann_id;
 
 static void *add_ann(void *data)
@@ -479,9 +481,26 @@ TEST(preloading_needs_one_query_for_each_level)
     sl_transact(preload, NULL);
 }
 
+static void *store_large_numbers(void *data)
+{
+    json_t *large = json_pack("[f, f]", 1e20, 1.5);
+    sl_add(sl_new(person, .name = "large", .extra = large));
+    sl_save();
+    json_decref(large);
+    return data;
+}
+
+TEST(json_keeps_large_numbers)
+{
+    sl_transact(store_large_numbers, NULL);
+    const struct person *p = sl_one(sl_find(person, sl_eq(person_.name, "large")));
+    assert_true(json_number_value(json_array_get(p->extra, 0)) == 1e20);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        IN_BOTH(json_keeps_large_numbers),
         IN_BOTH(an_object_comes_back_as_it_was),
         IN_BOTH(new_objects_have_defaults_and_nulls),
         IN_BOTH(changes_are_found_by_comparison),
