@@ -268,9 +268,13 @@ SL_API void *sl__transact(const sl_site *site, const char *name, sl_task_fn *fn,
                           const sl_transact_options *options);
 /* Runs fn(data) so that it may fail alone: then what it did is undone, up to here, *ret_error (NULL: the failure is
  * raised again) says why, and the transaction goes on. *ret_error is NULL on success and belongs to the task. In
- * a transaction only. */
-#define sl_savepoint(fn, data, ret_error) sl__savepoint(SL_HERE, #fn, (fn), (data), (ret_error))
-SL_API void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_error **ret_error);
+ * a transaction only.
+ *
+ * Where several tasks share the transaction their savepoints come one after the other: a task waits until another's
+ * has ended, unless it was started inside it. So do not await, in a savepoint, a task that was started before it and
+ * wants one too. What other tasks do in the transaction meanwhile is undone with it. */
+#define sl_savepoint(fn, data, ret_error) sl__savepoint(SL_HERE, (fn), (data), (ret_error))
+SL_API void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error);
 
 /* The transaction that holds here, or NULL. Never suspends, as all that follow. */
 SL_API sl_transaction *sl_transaction_current(void);

@@ -2,7 +2,12 @@
  *
  * In each database it is an SQL savepoint. What objects went through meanwhile is kept in each session's list
  * of what was touched; undoing puts them back: those inserted belong to nobody again, the others are read
- * anew. Hooks registered meanwhile are dropped, and those who joined meanwhile leave. */
+ * anew. Hooks registered meanwhile are dropped, and those who joined meanwhile leave.
+ *
+ * The databases have one stack of them for a transaction, whatever its tasks: the last that was begun is the
+ * first to end. So a task waits with its own until those of others, in which it does not work, have ended,
+ * and ends it when those that its children have begun in it have. In which one a task works the context says.
+ */
 #include "store/commit.h"
 #include "core/task.h"
 
@@ -17,30 +22,120 @@ typedef struct memory_of {
 typedef struct inner {
     const sl_site *site;
     sl_transaction *t;
-    sl__point point;
+    sl__point *point;
     sl_task_fn *fn;
     void *data, *value;
     memory_of *memories; /* of those who took part before */
     size_t memory_count;
+    uint32_t *touched; /* how much had been in each session; those that begin later begin with nothing */
+    unsigned touched_count;
 } inner;
 
-static void run_in_all(inner *in, const char *what)
+/* ---- Whose turn it is ---------------------------------------------------------------------------------- */
+
+static void show_point(void *value, sl_buffer *out)
 {
-    char sql[64];
-    snprintf(sql, sizeof sql, "%s s%u", what, in->point.number);
-    for (sl_session *s = in->t->first; s; s = s->next) {
-        if (!s->connection)
-            continue;
-        sl_error *error = sl__run_plain(s, sql);
-        if (error)
-            sl__session_fail(in->site, s, error);
+    const sl__point *point = value;
+    sl_buffer_printf(out, "%u, of %s:%d", point->number, point->site->file, point->site->line);
+}
+
+static SL_KEY(savepoint, SL_CAPTURED, .show = show_point);
+
+static sl__point *open_one(sl__point *point)
+{
+    while (point && point->over)
+        point = point->outer;
+    return point;
+}
+
+sl__point *sl__point_here(const sl_transaction *t)
+{
+    sl__point *point = sl_get(&savepoint);
+    return point && point->transaction == t ? open_one(point) : NULL;
+}
+
+/* The innermost is the one that this task works in. */
+static bool is_my_turn(const sl_transaction *t)
+{
+    return !t->switcher && t->savepoint == sl__point_here(t);
+}
+
+static void wait_for_turn(const sl_site *site, sl_transaction *t)
+{
+    if (t->switcher == sl_task_current())
+        sl__fail(site, SL_EINVAL,
+                 "sl_savepoint cannot be called while another is begun or undone, by its hooks");
+    while (!is_my_turn(t)) {
+        if (!t->switched)
+            t->switched = sl_deferred_new(NULL, NULL);
+        sl__await(site, sl_deferred_ref(t->switched), NULL);
+        if (sl__transaction_is_over(t))
+            sl__fail_error(site, sl__transaction_over(site, t));
     }
 }
 
-static void flush_all(const inner *in)
+static void wake_all(sl_transaction *t)
 {
-    for (sl_session *s = in->t->first; s; s = s->next)
-        sl__session_flush(in->site, s);
+    sl_deferred *switched = t->switched;
+    t->switched = NULL;
+    if (switched) {
+        sl_fire(switched, NULL, NULL);
+        sl_forget(switched);
+    }
+}
+
+static void end_switch(sl_transaction **t)
+{
+    (*t)->switcher = NULL;
+    wake_all(*t);
+}
+
+static sl_transaction *begin_switch(sl_transaction *t)
+{
+    t->switcher = sl_task_current();
+    return t;
+}
+
+/* One around it may be over already, where that could not wait. */
+static void leave_point(inner *in)
+{
+    in->point->over = true;
+    in->t->savepoint = open_one(in->t->savepoint);
+}
+
+static void run_in(const inner *in, sl_session *s, const char *what)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "%s s%u", what, in->point->number);
+    sl_error *error = sl__run_plain(s, sql);
+    if (error)
+        sl__session_fail(in->site, s, error);
+}
+
+/* Those whose connections have it, also such as came meanwhile. */
+static void end_in_all(const inner *in, bool undone)
+{
+    for (sl_session *s = in->t->first; s; s = s->next) {
+        sl_error *error = s->unready ? sl__session_wait(s, in->site) : NULL;
+        if (error)
+            sl__session_fail(in->site, s, error);
+        if (!s->connection || s->points < in->point->number)
+            continue;
+        if (undone)
+            run_in(in, s, "ROLLBACK TO SAVEPOINT");
+        run_in(in, s, "RELEASE SAVEPOINT");
+        s->points = in->point->number - 1;
+    }
+}
+
+/* What was put down before belongs to what is around it. */
+static void flush_in_turn(const inner *in)
+{
+    do {
+        wait_for_turn(in->site, in->t);
+        for (sl_session *s = in->t->first; s; s = s->next)
+            sl__session_flush(in->site, s);
+    } while (!is_my_turn(in->t));
 }
 
 static void let_remember(inner *in)
@@ -164,11 +259,16 @@ static void undo_participants(inner *in)
 static void *undo(void *data)
 {
     inner *in = data;
-    in->t->savepoint = in->point.outer;
-    run_in_all(in, "ROLLBACK TO SAVEPOINT");
-    run_in_all(in, "RELEASE SAVEPOINT");
-    sl__hooks_undo(in->t, in->point.last_hook);
+    SL_WITH(&savepoint, in->point);
+    wait_for_turn(in->site, in->t);
+    sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(in->t);
+    leave_point(in);
+    end_in_all(in, /* undone= */ true);
+    sl__hooks_undo(t, in->point->last_hook);
     undo_participants(in);
+    unsigned i = 0;
+    for (sl_session *s = t->first; s; s = s->next, i++)
+        undo_session(in->site, s, i < in->touched_count ? in->touched[i] : 0);
     return NULL;
 }
 
@@ -177,31 +277,62 @@ static void *undo(void *data)
 static void *run_inside(void *data)
 {
     inner *in = data;
+    SL_WITH(&savepoint, in->point);
     in->value = in->fn(in->data);
     sl__transaction_check(in->site, in->t); /* a swallowed failure is one all the same */
-    flush_all(in);
+    flush_in_turn(in);
+    sl__transaction_check(in->site, in->t); /* nor may a child of it have failed meanwhile */
     return NULL;
+}
+
+static void make_point(inner *in)
+{
+    sl_transaction *t = in->t;
+    in->point = sl_arena_alloc(t->arena, sizeof *in->point);
+    *in->point = (sl__point){.transaction = t,
+                             .outer = t->savepoint,
+                             .site = in->site,
+                             .number = t->savepoint ? t->savepoint->number + 1 : 1,
+                             .last_hook = t->last_hook};
+    for (sl_session *s = t->first; s; s = s->next)
+        in->touched_count++;
+    in->touched = sl_arena_zalloc(t->arena, (in->touched_count + 1) * sizeof *in->touched);
+    t->savepoint = in->point;
 }
 
 static void begin(inner *in)
 {
-    sl_transaction *t = in->t;
-    flush_all(in);
+    flush_in_turn(in);
+    sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(in->t);
     let_remember(in);
-    in->point.number = t->savepoint ? t->savepoint->number + 1 : 1;
-    run_in_all(in, "SAVEPOINT");
-    in->point.outer = t->savepoint;
-    in->point.last_hook = t->last_hook;
-    t->savepoint = &in->point;
+    make_point(in);
+    unsigned i = 0;
+    for (sl_session *s = t->first; s; s = s->next, i++) {
+        sl_error *error = sl__session_points(s, in->site);
+        if (error) {
+            leave_point(in);
+            sl__session_fail(in->site, s, error);
+        }
+        if (i < in->touched_count)
+            in->touched[i] = s->touched_count;
+    }
 }
 
 static void end_well(inner *in)
 {
-    in->t->savepoint = in->point.outer;
-    run_in_all(in, "RELEASE SAVEPOINT");
-    if (!in->t->savepoint)
-        for (sl_session *s = in->t->first; s; s = s->next)
+    sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(in->t);
+    leave_point(in);
+    end_in_all(in, /* undone= */ false);
+    if (!t->savepoint)
+        for (sl_session *s = t->first; s; s = s->next)
             s->touched_count = 0;
+}
+
+static void drop_cause(const inner *in)
+{
+    sl_error_unref(in->point ? in->point->cause : NULL);
+    if (in->point)
+        in->point->cause = NULL;
 }
 
 static void drop_error(void *error)
@@ -209,38 +340,30 @@ static void drop_error(void *error)
     sl_error_unref(error);
 }
 
-static void undo_all(inner *in, sl_error *error, const uint32_t *since, unsigned since_count)
+static void undo_all(inner *in, sl_error *error)
 {
-    unsigned i = 0;
     sl_error *failed = sl__catch(undo, in, NULL);
-    for (sl_session *s = in->t->first; s && !failed; s = s->next, i++)
-        undo_session(in->site, s, i < since_count ? since[i] : 0);
     if (!failed)
         return;
-    /* Cancelled, or without a connection: then nothing but the whole can be undone. */
+    /* Cancelled, or without a connection: then nothing but what is around it can be undone. */
     sl_error_unref(failed);
-    in->t->savepoint = in->point.outer;
+    leave_point(in);
+    wake_all(in->t);
     sl__transaction_failed(in->t, error);
     sl__fail_error(in->site, sl_error_ref(error));
 }
 
-void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void *data, sl_error **ret_error)
+void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error)
 {
-    (void)name;
     sl_transaction *t = sl_transaction_current();
     if (!t)
         sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
                                                          "there is no transaction here to save a point of"),
                                            "call it in a request's handler or inside sl_transact"));
+    SL_CLEANUP(drop_cause) inner in = {.site = site, .t = t, .fn = fn, .data = data};
+    wait_for_turn(site, t); /* another's savepoint may be doomed: that is not ours */
     sl__transaction_check(site, t);
-    inner in = {.site = site, .t = t, .fn = fn, .data = data};
     begin(&in);
-    enum { SESSIONS_MAX = 16 };
-    uint32_t since[SESSIONS_MAX] = {0}; /* sessions that begin later begin with nothing touched */
-    unsigned i = 0;
-    for (sl_session *s = t->first; s && i < SESSIONS_MAX; s = s->next)
-        since[i++] = s->touched_count;
-
     sl_error *error = sl__catch(run_inside, &in, NULL);
     if (!error) {
         end_well(&in);
@@ -248,13 +371,13 @@ void *sl__savepoint(const sl_site *site, const char *name, sl_task_fn *fn, void 
             *ret_error = NULL;
         return in.value;
     }
-    if (in.point.cause && in.point.cause != error && error->code == SL_EDOOMED) {
+    sl_error *cause = in.point->cause;
+    if (cause && cause != error && error->code == SL_EDOOMED) {
         sl_error_unref(error);
-        error = sl_error_ref(in.point.cause);
+        error = sl_error_ref(cause);
     }
-    sl_error_unref(in.point.cause);
     sl_defer(drop_error, error); /* the task's from now on: undoing may fail as well */
-    undo_all(&in, error, since, SESSIONS_MAX);
+    undo_all(&in, error);
     if (!ret_error)
         sl__fail_error(site, sl_error_ref(error));
     *ret_error = error;

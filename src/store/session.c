@@ -88,15 +88,24 @@ SL_NORETURN void sl__session_fail(const sl_site *site, sl_session *session, sl_e
 
 /* ---- The connection ------------------------------------------------------------------------------------ */
 
-/* Those that were made before this store was used. */
-static sl_error *make_savepoints(sl_session *session, const sl__point *point)
+/* Others may come and go meanwhile. */
+static sl_error *make_points(sl_session *session)
 {
-    if (!point)
-        return NULL;
-    sl_error *error = make_savepoints(session, point->outer);
-    char sql[32];
-    snprintf(sql, sizeof sql, "SAVEPOINT s%u", point->number);
-    return error ? error : sl__run_plain(session, sql);
+    sl_error *error = NULL;
+    const sl_transaction *t = session->transaction;
+    while (!error && t->savepoint && session->points < t->savepoint->number) {
+        char sql[32];
+        snprintf(sql, sizeof sql, "SAVEPOINT s%u", session->points + 1);
+        error = sl__run_plain(session, sql);
+        session->points += !error;
+    }
+    return error;
+}
+
+sl_error *sl__session_points(sl_session *session, const sl_site *site)
+{
+    sl_error *error = session->unready ? sl__session_wait(session, site) : NULL;
+    return error || !session->connection ? error : make_points(session);
 }
 
 /* The transaction may end while its connection is waited for: then nobody else would give that back. */
@@ -123,9 +132,12 @@ static sl_error *take_connection(sl_session *session, const sl__statement *state
     } else {
         how.read_only = how.single = true;
     }
+    session->unready = true;
     sl_error *error = session->store->driver->begin(session->store, &how, &session->connection);
-    error = unless_over(session, statement, error);
-    return error || !t ? error : make_savepoints(session, t->savepoint);
+    if (!error && t && !sl__transaction_is_over(t))
+        error = make_points(session);
+    session->unready = false;
+    return unless_over(session, statement, error);
 }
 
 static sl_error *become_writer(sl_session *session, const sl__statement *statement)
@@ -150,7 +162,7 @@ sl_error *sl__session_wait(sl_session *session, const sl_site *site)
 static void connecting_over(sl_session *session)
 {
     sl_deferred *connected = session->connected;
-    session->connecting = false;
+    session->connecting = NULL;
     session->connected = NULL;
     if (connected) {
         sl_fire(connected, NULL, NULL);
@@ -160,7 +172,8 @@ static void connecting_over(sl_session *session)
 
 static bool is_connected(const sl_session *session, bool writes)
 {
-    return session->connection && (!writes || session->connection->writer);
+    return session->connection && (!writes || session->connection->writer) &&
+           (!session->unready || session->connecting == sl_task_current());
 }
 
 /* Several tasks of a transaction may be the first to ask, or to write: it has one connection all the same. */
@@ -172,7 +185,7 @@ static sl_error *connect_session(sl_session *session, const sl__statement *state
         return error;
     if (t && sl__transaction_is_over(t))
         return sl__transaction_over(statement->site, t);
-    session->connecting = true;
+    session->connecting = sl_task_current();
     if (!session->connection)
         error = take_connection(session, statement);
     if (!error && !is_connected(session, statement->writes))

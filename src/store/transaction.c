@@ -88,9 +88,12 @@ static void doom_with(sl_transaction *t, const sl_error *error)
 
 void sl__transaction_failed(sl_transaction *t, const sl_error *error)
 {
-    if (t->savepoint && !t->savepoint->cause)
-        t->savepoint->cause = sl_error_ref((sl_error *)error);
-    else if (!t->savepoint)
+    sl__point *mine = sl__point_here(t);
+    sl__point *const points[] = {mine, t->savepoint}; /* the database goes on when the innermost is undone */
+    for (size_t i = 0; i < sl_array_size(points); i++)
+        if (points[i] && !points[i]->cause)
+            points[i]->cause = sl_error_ref((sl_error *)error);
+    if (!mine)
         doom_with(t, error);
 }
 
@@ -123,7 +126,9 @@ void sl__transaction_check(const sl_site *site, sl_transaction *t)
 {
     if (sl__transaction_is_over(t))
         sl__fail_error(site, sl__transaction_over(site, t));
-    const sl_error *cause = t->savepoint && t->savepoint->cause ? t->savepoint->cause : t->cause;
+    const sl_error *cause = t->cause;
+    for (const sl__point *p = t->savepoint; p && !cause; p = p->outer)
+        cause = p->cause;
     if (!cause)
         return;
     sl_error *error =

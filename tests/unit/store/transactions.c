@@ -214,6 +214,48 @@ TEST(savepoints_fail_alone)
     assert_string_equal(all.items[2]->name, "outer");
 }
 
+static void *fail_within(void *data)
+{
+    add_named("undone");
+    sl_fail(SL_EFAILED, "within");
+}
+
+static void *add_around(void *data)
+{
+    struct company *c = add_named("around");
+    sl_error *error;
+    sl_savepoint(fail_within, data, &error);
+    assert_error(error, SL_EFAILED, "within");
+    assert_ptr_equal(sl_load(company, c->id), c);
+    assert_string_equal(c->name, "around");
+    return NULL;
+}
+
+/* The store that is written to is the last of many. */
+static void *with_many_stores(void *data)
+{
+    (void)data;
+    enum { MANY = 20 };
+    for (int i = 0; i < MANY; i++) {
+        sl_error *error = NULL;
+        const char *name = sl_printf("store-%d", i);
+        assert_int_equal(sl_store_declare(sl_root_current(), name, "sqlite::memory:", &error), 0);
+        sl__session_of(SL_HERE, sl_store_open(name), /* writes= */ false);
+    }
+    sl_error *error;
+    sl_savepoint(add_around, NULL, &error);
+    if (error)
+        fail_msg("%s", error->message);
+    return NULL;
+}
+
+TEST(savepoints_hold_in_any_number_of_stores)
+{
+    assert_int_equal(companies(), 0); /* it is known in which store they are */
+    sl_transact(with_many_stores, NULL);
+    assert_int_equal(companies(), 1);
+}
+
 /* ---- Hooks, resources, events -------------------------------------------------------------------------- */
 
 static char calls[512];
@@ -834,6 +876,7 @@ int main(int argc, char **argv)
         IN_BOTH(a_failed_statement_cannot_be_committed_by_forgetting_it),
         IN_BOTH(read_only_transactions_do_not_write),
         IN_BOTH(savepoints_fail_alone),
+        IN_BOTH(savepoints_hold_in_any_number_of_stores),
         IN_BOTH(hooks_are_called_once_and_belong_to_their_savepoint),
         IN_BOTH(resources_take_part),
         IN_BOTH(a_file_is_moved_with_the_commit),
