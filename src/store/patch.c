@@ -114,23 +114,42 @@ static void tell(const applying *a, const char *line)
 
 /* ---- One patch ---- */
 
+/* Whether no patch was ever applied to the store. */
+static bool is_first(const applying *a)
+{
+    const sl__step *step = a->plan->items;
+    while (step->store != a->step->store)
+        step++;
+    return step == a->step;
+}
+
+/* The first patch meets the tables of the models, or makes too few for a database that has nothing. */
+static const char *what_to_do(const applying *a, const sl_error *cause)
+{
+    static const char *const now[] = {
+        [SL__SQLITE] = "strftime('%s', 'now') * 1000000", [SL__POSTGRES] = "now()"};
+    const sl__step *step = a->step;
+    if (cause->code != SL_EDATABASE || !is_first(a))
+        return sl_printf("nothing of it was applied; what comes before it is%s%s", cause->hint ? ". " : "",
+                         cause->hint ? cause->hint : "");
+    if (!a->plan->from_models)
+        return "nothing of it was applied. Where there are patches, they alone make the tables of a new "
+               "database: "
+               "let the first make all that it relies on, as `silver db schema` prints them";
+    return sl_printf(
+        "nothing of it was applied. The tables were made from the models, before there were patches: "
+        "begin with an empty database, or, if this patch only makes what is there, write it down as "
+        "done: INSERT INTO " SL__PATCH_TABLE " VALUES (%u, '%s', '%s', %s)",
+        step->number, step->summary, step->checksum, now[a->store->dialect]);
+}
+
 /* What went wrong, at its place. */
 static SL_NORETURN void fail_at(const applying *a, const char *place, sl_error *cause)
 {
     sl_error *error = sl__error_new(a->site, cause->code, "%s: %s", place, cause->message);
     if (cause->detail)
         sl_error_detail(error, cause->detail, strlen(cause->detail));
-    if (a->plan->from_models)
-        sl_error_hint(
-            error,
-            "nothing of it was applied. The tables were made from the models, before there were patches: "
-            "begin "
-            "with an empty database, or, if this patch only makes what is there, write it down as done: "
-            "INSERT INTO " SL__PATCH_TABLE " VALUES (%u, '%s', '%s', …)",
-            a->step->number, a->step->summary, a->step->checksum);
-    else
-        sl_error_hint(error, "nothing of it was applied; what comes before it is%s%s",
-                      cause->hint ? ". " : "", cause->hint ? cause->hint : "");
+    sl_error_hint(error, "%s", what_to_do(a, cause));
     sl__fail_error(a->site, sl_error_cause(error, cause));
 }
 

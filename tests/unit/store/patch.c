@@ -317,8 +317,22 @@ DATABASE_TEST(a_database_made_from_models_needs_a_decision)
     CHECK(sl_migrate(application) == 1);
     put_notes();
     const sl_error *error = check_migrate_fails(SL_EDATABASE, "schema/001-notes.", NULL);
-    CHECK(strstr(error->hint, "The tables were made from the models") &&
-          strstr(error->hint, "INSERT INTO sl_patch"));
+    CHECK(strstr(error->hint, "The tables were made from the models"));
+    const char *insert = strstr(error->hint, "INSERT INTO sl_patch");
+    CHECK(insert);
+    execute(insert); /* it can be taken as it is */
+    put_patch("002-wrong.sql", "INSERT INTO nothing VALUES (1);");
+    error = check_migrate_fails(SL_EDATABASE, "schema/002-wrong.sql:1", NULL);
+    CHECK(!strstr(error->hint, "models"));
+}
+
+DATABASE_TEST(the_first_patch_makes_all_tables)
+{
+    new_application();
+    sl_models(note_model);
+    put_patch("001-more.sql", "ALTER TABLE note ADD COLUMN more text;");
+    const sl_error *error = check_migrate_fails(SL_EDATABASE, "schema/001-more.sql:1", NULL);
+    CHECK(strstr(error->hint, "let the first make all") && strstr(error->hint, "silver db schema"));
 }
 
 /* ---- In C ---- */
@@ -709,6 +723,7 @@ int main(int argc, char **argv)
         ON_BOTH(what_was_applied_stays_as_it_is),
         ON_BOTH(a_patch_that_comes_too_late_is_refused),
         ON_BOTH(a_database_made_from_models_needs_a_decision),
+        ON_BOTH(the_first_patch_makes_all_tables),
         ON_BOTH(patches_in_c_stand_between_files),
         ON_BOTH(a_patch_in_c_that_fails_leaves_nothing),
         ON_BOTH(numbers_are_of_files_and_c_alike),
