@@ -2,7 +2,12 @@
  *
  * Both gcc and clang write "FILE:LINE:COLUMN: error: MESSAGE", and below it the source line and a marker; the
  * linker writes "FILE:LINE: undefined reference to `NAME'". Everything up to the next such head belongs to an
- * error, notes too. */
+ * error, notes too.
+ *
+ * What is wrong with a macro's argument gcc places where the macro is defined, and then notes each macro on
+ * the way, up to a hundred lines, the same for each time that the argument is mentioned. So the place is
+ * taken from the first note that is in the application, other macros' notes are left out, and an error is
+ * told once. */
 #include "run/runner.h"
 
 #include <stdlib.h>
@@ -10,7 +15,7 @@
 struct head {
     sl_view file, message;
     uint64_t line, column;
-    bool error;
+    bool error, note;
 };
 
 /* Takes ":NUMBER" off the front. */
@@ -55,7 +60,8 @@ static bool read_head(sl_view line, struct head *ret_head)
             head.error = true;
             kind = rest;
         }
-        if (!head.error && !take(&kind, "warning: "))
+        head.note = !head.error && take(&kind, "note: ");
+        if (!head.error && !head.note && !take(&kind, "warning: "))
             continue;
         head.message = kind;
         *ret_head = head;
@@ -72,13 +78,18 @@ static sl_view next_line(const char **rest)
     return line;
 }
 
-static struct complaint *add(struct complaints *complaints, const struct head *head, const char *directory)
+/* The file as the application calls it: without its directory. */
+static sl_view relative(sl_view file, const char *directory)
 {
-    sl_view file = head->file;
     size_t size = strlen(directory);
     if (file.size > size + 1 && memcmp(file.data, directory, size) == 0 && file.data[size] == '/')
-        file = (sl_view){file.data + size + 1, file.size - size - 1};
-    char *name = sl_printf_heap("%.*s", (int)file.size, file.data);
+        return (sl_view){file.data + size + 1, file.size - size - 1};
+    return file;
+}
+
+static struct complaint *add(struct complaints *complaints, const struct head *head)
+{
+    char *name = sl_printf_heap("%.*s", (int)head->file.size, head->file.data);
     struct complaint *complaint = complaints_add(complaints, RUN_BUILD_FAILED, name, (int)head->line, "%.*s",
                                                  (int)head->message.size, head->message.data);
     complaint->column = (int)head->column;
@@ -86,23 +97,86 @@ static struct complaint *add(struct complaints *complaints, const struct head *h
     return complaint;
 }
 
+static bool is_ours(sl_view file)
+{
+    return file.size && file.data[0] != '/';
+}
+
+/* The note of a macro, and the lines below that show it. */
+static bool is_of_macro(const struct head *head)
+{
+    sl_view rest = head->message;
+    return head->note && (take(&rest, "in expansion of macro ") || take(&rest, "in definition of macro "));
+}
+
+/* One error with all that belongs to it. */
+struct one {
+    struct head head;
+    sl_buffer detail;
+    bool moved; /* the note that gives its place was found */
+    bool skips; /* the lines that come show what is left out */
+};
+
+/* A line below an error's head. */
+static void read_line(struct one *one, sl_view line, const char *directory)
+{
+    struct head head;
+    if (read_head(line, &head) && head.note) {
+        one->skips = is_of_macro(&head);
+        head.file = relative(head.file, directory);
+        if (one->skips && !one->moved && is_ours(head.file) && !is_ours(one->head.file)) {
+            one->moved = true;
+            one->skips = false;
+            one->head.file = head.file;
+            one->head.line = head.line;
+            one->head.column = head.column;
+            one->detail.size = 0;
+            return; /* the lines below show the place */
+        }
+    }
+    if (!one->skips)
+        sl_buffer_printf(&one->detail, "%s%.*s", one->detail.size ? "\n" : "", (int)line.size, line.data);
+}
+
+static bool is_told(const struct complaints *complaints, const struct one *one, size_t from)
+{
+    for (size_t i = from; i < complaints->count; i++) {
+        const struct complaint *it = &complaints->items[i];
+        if (it->line == (int)one->head.line && (one->moved || it->column == (int)one->head.column) &&
+            sl_view_equal(one->head.file, sl_view_of(it->file)) &&
+            sl_view_equal(one->head.message, sl_view_of(it->message)))
+            return true;
+    }
+    return false;
+}
+
+static void end(struct one *one, struct complaints *complaints, size_t from)
+{
+    if (one->head.error && !is_told(complaints, one, from)) {
+        struct complaint *complaint = add(complaints, &one->head);
+        if (one->detail.size)
+            complaint->detail = sl_strdup_heap(one->detail.data);
+    }
+    sl_buffer_done(&one->detail);
+    *one = (struct one){0};
+}
+
 void diagnose(const char *output, const char *directory, struct complaints *complaints)
 {
-    struct complaint *current = NULL;
-    const char *body = output;
+    struct one one = {0};
+    size_t from = complaints->count;
     for (const char *rest = output; *rest;) {
-        const char *start = rest;
         sl_view line = next_line(&rest);
         struct head head;
-        bool begins = read_head(line, &head);
-        if (!begins && *rest)
-            continue;
-        const char *stop = begins ? start : rest;
-        if (current && stop > body)
-            current->detail = sl_printf_heap("%.*s", (int)(stop - body - (stop[-1] == '\n')), body);
-        current = begins && head.error ? add(complaints, &head, directory) : NULL;
-        body = rest;
+        if (read_head(line, &head) && !head.note) {
+            end(&one, complaints, from);
+            one.head = head;
+            one.head.file = relative(head.file, directory);
+        } else if (one.head.error) {
+            read_line(&one, line, directory);
+        }
     }
+    end(&one, complaints, from);
 }
 
 size_t count_warnings(const char *output)
@@ -110,7 +184,7 @@ size_t count_warnings(const char *output)
     size_t count = 0;
     for (const char *rest = output; *rest;) {
         struct head head;
-        count += read_head(next_line(&rest), &head) && !head.error;
+        count += read_head(next_line(&rest), &head) && !head.error && !head.note;
     }
     return count;
 }

@@ -278,6 +278,35 @@ static void test_diagnose(void **state)
     assert_int_equal(complaints.count, 0);
 }
 
+/* As gcc tells of sl_eq(product_.stock, "x"): at the macro, and once for each mention of the argument. */
+static void test_diagnose_macros(void **state)
+{
+#define WRONG                                                                                                \
+    "/usr/include/query.h:66:28: error: incompatible type for argument 1 of 'needs_integer'\n"               \
+    "   66 | #define NAME x\n"                                                                               \
+    "/usr/include/query.h:326:39: note: in definition of macro 'list'\n"                                     \
+    "  326 | #define list(found) x\n"                                                                        \
+    "src/a.c:9:5: note: in expansion of macro 'eq'\n"                                                        \
+    "    9 | here\n"                                                                                         \
+    "/usr/include/query.h:110:21: note: in expansion of macro 'COMPARISON'\n"                                \
+    "  110 | #define eq x\n"                                                                                 \
+    "/usr/include/query.h:46:1: note: expected 'integer' but argument is of type 'char *'\n"                 \
+    "   46 | NEEDED\n"
+    diagnose(WRONG WRONG "src/a.c:10:5: error: other\n   10 | there\n", "/srv/app", &complaints);
+    assert_int_equal(complaints.count, 2);
+    assert_string_equal(complaints.items[0].file, "src/a.c");
+    assert_int_equal(complaints.items[0].line, 9);
+    assert_int_equal(complaints.items[0].column, 5);
+    assert_string_equal(complaints.items[0].message, "incompatible type for argument 1 of 'needs_integer'");
+    assert_string_equal(
+        complaints.items[0].detail,
+        "    9 | here\n"
+        "/usr/include/query.h:46:1: note: expected 'integer' but argument is of type 'char *'\n"
+        "   46 | NEEDED");
+    assert_string_equal(complaints.items[1].detail, "   10 | there");
+#undef WRONG
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -288,7 +317,7 @@ int main(void)
         TEST(test_unknown_library), TEST(test_library),
         TEST(test_no_home),         TEST(test_killed_compiler),
         TEST(test_full_disk),       TEST(test_two_at_once),
-        TEST(test_diagnose),
+        TEST(test_diagnose),        TEST(test_diagnose_macros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
