@@ -231,7 +231,7 @@ struct sl_model {
 struct sl_row {
     sl_model *model;
     sl_session *session; /* NULL: none yet */
-    void *snapshot;      /* as it was read; NULL: not edited */
+    void *snapshot;      /* as it is stored, where it was given to be written to; else NULL */
     struct sl__pending *pending; /* what is filled in when it is written: links to new objects, expressions */
     const sl_site *site;         /* where it was last made, edited or removed */
     uint64_t loaded;             /* lazy columns that were read or set */
@@ -239,6 +239,7 @@ struct sl_row {
     uint32_t generation;         /* of the session, when it was read */
     uint32_t hash;               /* of its key, in the identity map */
     uint8_t state;               /* an sl__row_state */
+    bool open;                   /* it was written, and may be changed on */
 };
 
 /* ---- Expressions --------------------------------------------------------------------------------------- */

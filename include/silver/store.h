@@ -131,8 +131,9 @@ typedef struct sl__named {
     sl__add_many(SL_HERE, model##_model(),                                                                   \
                  (sl_row *const *)_Generic((objects), struct model **: (objects), struct model *const *: (objects)), (count))
 /* The object, to be written to: struct person *. What it was is kept beside, and changes are found by comparison.
- * That holds until they are written (a query may do that, and sl_save): what is assigned afterwards, also to what
- * was added, is lost unless sl_edit is called again. Fails for what was read without a transaction or in another.
+ * That holds until the transaction ends, also for what was added: when a query or sl_save has written it meanwhile,
+ * what is assigned afterwards is written by the next one (where more than 1,000 objects were written, by the next
+ * sl_save or the commit). Fails for what was read without a transaction or in another.
  * Suspends only where it must be read anew (after sl_execute, sl_lend, sl_delete), or another task writes it. */
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */

@@ -35,7 +35,7 @@ static void read_anew(const sl_site *site, sl_session *session, const sl_source 
     while (sl__reading_next(&reading))
         ;
     for (size_t i = 0; i < count; i++)
-        if (rows[i]->state == SL__ROW_STORED && rows[i]->generation == old && !rows[i]->snapshot) {
+        if (rows[i]->state == SL__ROW_STORED && rows[i]->generation == old && !sl__row_edited(rows[i])) {
             sl__touch(session, rows[i], /* inserted= */ false);
             sl__row_gone(session, rows[i]);
         }
@@ -50,14 +50,14 @@ static void refresh_all(const sl_site *site, sl_session *session, const sl__tabl
     size_t count = 0;
     uint32_t position = 0;
     for (sl_row *row; (row = sl__map_next(session, &position));)
-        if (row->state == SL__ROW_STORED && row->model->index == table->model->index && !row->snapshot)
+        if (row->state == SL__ROW_STORED && row->model->index == table->model->index && !sl__row_edited(row))
             rows[count++] = row;
     bool single = table->info->key_count == 1;
     for (size_t i = 0, some; i < count; i += some) {
         some = !single ? 1 : count - i < AT_ONCE ? count - i : AT_ONCE;
         if (single && some > 1)
             read_anew(site, session, source, rows + i, some);
-        else if (rows[i]->state == SL__ROW_STORED && !rows[i]->snapshot)
+        else if (rows[i]->state == SL__ROW_STORED && !sl__row_edited(rows[i]))
             sl__row_refresh(site, session, table, rows[i]);
     }
 }
@@ -188,9 +188,7 @@ bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row,
     return sl__run_whole(session, &statement) > 0;
 }
 
-/* ---- Raw SQL
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Raw SQL ----------------------------------------------------------------------------------------- */
 
 int64_t sl__execute(const sl_site *site, const char *name, const char *text, const sl_node *const *values)
 {

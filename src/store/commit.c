@@ -13,9 +13,11 @@ enum { ROUNDS = 100 /* in which hooks and flushes may go on making work for each
 
 static bool has_todo(const sl_transaction *t)
 {
-    for (const sl_session *s = t->first; s; s = s->next)
+    for (sl_session *s = t->first; s; s = s->next) {
+        sl__session_look_again(s, /* all= */ true);
         if (s->todo_count)
             return true;
+    }
     return false;
 }
 
@@ -27,7 +29,7 @@ static void write_everything(sl_transaction *t)
             sl__fail(t->site, SL_ELOOP, "the hooks of %s go on making work for each other", t->name);
         sl__run_hooks(t, SL__BEFORE_COMMIT);
         for (sl_session *s = t->first; s; s = s->next)
-            sl__session_flush(t->site, s);
+            sl__session_save(t->site, s);
         sl__participants_call(t, SL__STAGE_FLUSH);
     } while (has_todo(t) || sl__count_hooks(t, SL__BEFORE_COMMIT));
 }

@@ -132,23 +132,18 @@ static sl__write look_at(const sl_site *site, sl_row *row)
     return write;
 }
 
-static void no_change(sl_row *row)
+/* Of the first `all`: validators may put more down. */
+static sl__write *collect(const sl_site *site, sl_session *session, uint32_t all, size_t *ret_count)
 {
-    row->snapshot = NULL;
-    row->position = 0;
-}
-
-static sl__write *collect(const sl_site *site, sl_session *session, size_t *ret_count)
-{
-    sl__write *writes = sl_arena_alloc(session->arena, (session->todo_count + 1) * sizeof *writes);
+    sl__write *writes = sl_arena_alloc(session->arena, (all + 1) * sizeof *writes);
     size_t count = 0;
-    for (uint32_t i = 0; i < session->todo_count; i++) {
+    for (uint32_t i = 0; i < all; i++) {
         sl_row *row = session->todo[i];
         if (!row || row->position != i + 1) /* written before another one failed */
             continue;
         sl__write write = look_at(site, row);
         if (row->state == SL__ROW_STORED && !write.columns && !row->pending)
-            no_change(row);
+            sl__row_unchanged(session, row);
         else
             writes[count++] = write;
     }
@@ -169,9 +164,7 @@ static bool needs_order(const sl__write *writes, size_t count)
     return false;
 }
 
-/* ---- Values
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Values ------------------------------------------------------------------------------------------ */
 
 static void put_value(const sl__model_info *info, unsigned column, const sl_row *row, sl_value *ret_value)
 {
@@ -289,18 +282,17 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
     sl__touch(session, row, /* inserted= */ false);
     if (row->state == SL__ROW_REMOVED) {
         sl__row_gone(session, row);
-    } else {
-        if (info->version >= 0)
-            ++*(int64_t *)((char *)row + info->all[info->version].offset);
-        for (unsigned i = 0; i < info->key_count; i++)
-            if (write->columns >> info->keys[i] & 1) {
-                sl__map_remove(session, row);
-                sl__map_add(session, table, row);
-                break;
-            }
+        return;
     }
-    row->snapshot = NULL;
-    row->position = 0;
+    if (info->version >= 0)
+        ++*(int64_t *)((char *)row + info->all[info->version].offset);
+    for (unsigned i = 0; i < info->key_count; i++)
+        if (write->columns >> info->keys[i] & 1) {
+            sl__map_remove(session, row);
+            sl__map_add(session, table, row);
+            break;
+        }
+    sl__row_written(session, row);
 }
 
 static sl_error *read_key(flight *f)
@@ -410,7 +402,7 @@ static void apply_expressions(flush *f, sl_row *row)
     if (!sl__row_assign(row->site, f->session, row, pending))
         fail_missing(f, row);
     if (row->position) /* its only change was that */
-        no_change(row);
+        sl__row_unchanged(f->session, row);
     sl__touch(f->session, row, /* inserted= */ false);
     sl__row_refresh(f->site, f->session, sl__table_of(f->site, f->session->store->stores, row->model), row);
 }
@@ -457,6 +449,22 @@ static void send_each(flush *f, const sl__write *writes, size_t count)
     }
 }
 
+static void *call_flushed(void *data)
+{
+    sl_row *row = data;
+    row->model->flushed(row);
+    return NULL;
+}
+
+/* It is written: a hook that fails must not leave half of what was to be done. */
+static void tell_flushed(flush *f, sl_row *row)
+{
+    void *ignored;
+    sl_error *error = sl__catch_exit(call_flushed, row, &ignored);
+    if (error)
+        sl__session_fail(row->site, f->session, error);
+}
+
 static void send_all(flush *f, const sl__write *writes, size_t count)
 {
     make_flights(f, writes, count);
@@ -468,7 +476,7 @@ static void send_all(flush *f, const sl__write *writes, size_t count)
             apply_expressions(f, row);
         row->pending = NULL;
         if (row->model->flushed && row->state == SL__ROW_STORED)
-            row->model->flushed(row);
+            tell_flushed(f, row);
     }
 }
 
@@ -512,7 +520,7 @@ static bool others_may_have_changed(const sl_session *session, const sl__write *
     return false;
 }
 
-void sl__session_flush(const sl_site *site, sl_session *session)
+static void write_changes(const sl_site *site, sl_session *session)
 {
     if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
         return;
@@ -520,7 +528,7 @@ void sl__session_flush(const sl_site *site, sl_session *session)
     call_before_flush(session);
     size_t count;
     uint32_t all = session->todo_count;
-    sl__write *writes = collect(site, session, &count);
+    sl__write *writes = collect(site, session, all, &count);
     if (needs_order(writes, count))
         writes = sl__order(site, session, writes, count, &count);
     flush f = {.site = site, .session = session};
@@ -530,9 +538,21 @@ void sl__session_flush(const sl_site *site, sl_session *session)
     forget(session, all);
 }
 
+void sl__session_flush(const sl_site *site, sl_session *session)
+{
+    sl__session_look_again(session, /* all= */ false);
+    write_changes(site, session);
+}
+
+void sl__session_save(const sl_site *site, sl_session *session)
+{
+    sl__session_look_again(session, /* all= */ true);
+    write_changes(site, session);
+}
+
 void sl__save(const sl_site *site)
 {
     sl_transaction *t = sl_transaction_current();
     for (sl_session *s = t ? t->first : NULL; s; s = s->next)
-        sl__session_flush(site, s);
+        sl__session_save(site, s);
 }

@@ -31,9 +31,8 @@ void sl__row_stored(sl_session *session, const sl__table *table, sl_row *row)
     row->state = SL__ROW_STORED;
     row->generation = session->generation;
     row->loaded = table->info->lazy;
-    row->snapshot = NULL;
-    row->position = 0;
     sl__map_add(session, table, row);
+    sl__row_written(session, row);
 }
 
 /* ---- Which can go together ----------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ static void *load(const sl_site *site, sl_session *session, const sl__table *tab
     }
     if (row->state != SL__ROW_STORED)
         return NULL;
-    if (__builtin_expect(row->generation != session->generation && !row->snapshot, 0) &&
+    if (__builtin_expect(row->generation != session->generation, 0) && !sl__row_edited(row) &&
         !sl__row_refresh(site, session, table, row))
         return NULL;
     return row;
@@ -147,17 +147,15 @@ void *sl__reload(const sl_site *site, const sl_row *const_row)
     return sl__row_refresh(site, session, sl__row_table(site, row), row) ? row : NULL;
 }
 
-/* JSON may be changed in place: what it was is kept whole. */
-static void copy_json(sl_session *session, sl_row *row)
+void sl__json_copy(sl_session *session, sl_row *copy)
 {
-    const sl__model_info *info = row->model->info;
-    sl_row *snapshot = row->snapshot;
-    for (unsigned i = 0; i < row->model->column_count; i++)
+    const sl__model_info *info = copy->model->info;
+    for (unsigned i = 0; i < copy->model->column_count; i++)
         if (info->json >> i & 1) {
-            json_t **member = (json_t **)((char *)snapshot + info->all[i].offset);
+            json_t **member = (json_t **)((char *)copy + info->all[i].offset);
             *member = *member ? json_deep_copy(*member) : NULL;
         }
-    sl__json_keep(session, snapshot);
+    sl__json_keep(session, copy);
 }
 
 void *sl__edit(const sl_site *site, const sl_row *const_row)
@@ -167,16 +165,13 @@ void *sl__edit(const sl_site *site, const sl_row *const_row)
         return row;
     sl_session *session = session_of(site, row, /* writes= */ true, "edited");
     row->site = site;
-    if (row->snapshot || row->state == SL__ROW_ADDED)
+    if (row->position) /* it is edited, or added */
         return row;
-    if (__builtin_expect(row->generation != session->generation, 0) &&
+    if (__builtin_expect(row->generation != session->generation, 0) && !sl__row_edited(row) &&
         !sl__row_refresh(site, session, sl__row_table(site, row), row))
         not_ours(site, row, "edited");
-    if (__builtin_expect(row->snapshot != NULL, 0)) /* another task was faster */
-        return row;
-    row->snapshot = memcpy(sl_arena_alloc(session->arena, row->model->size), row, row->model->size);
-    if (__builtin_expect(row->model->info->json != 0, 0))
-        copy_json(session, row);
+    if (!row->snapshot)
+        sl__row_image(session, row);
     sl__row_todo(site, session, row);
     return row;
 }

@@ -139,6 +139,15 @@ static void loaded(sl_session *session, sl_row *row)
         row->model->loaded(row);
 }
 
+/* An object that was there is as it is stored again. Who got it to write to still may. */
+static void read_again(sl_session *session, sl_row *row)
+{
+    row->generation = session->generation;
+    loaded(session, row);
+    if (row->snapshot)
+        sl__row_written(session, row);
+}
+
 /* Only the key, to see whether the object is there already. Text is lent. */
 static void read_key(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row)
 {
@@ -183,12 +192,11 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
     if (!there)
         return read_new(running, table, first, row, /* kept= */ true);
     session->spare = row;
-    if (there->generation != session->generation && there->state == SL__ROW_STORED && !there->snapshot) {
+    if (there->generation != session->generation && there->state == SL__ROW_STORED && !sl__row_edited(there)) {
         sl__touch(session, there, /* inserted= */ false);
         read_into(running, table->info, first, there, session->arena);
         forget_lazy(table->info, there);
-        there->generation = session->generation;
-        loaded(session, there);
+        read_again(session, there);
     }
     return there;
 }
@@ -208,7 +216,6 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
     sl__statement statement = table->get;
     statement.values = values;
     statement.site = site;
-    const void *snapshot = row->snapshot;
     sl__running running SL_CLEANUP(sl__run_end);
     bool found = false;
     sl_error *error = sl__run_begin(session, &statement, &running);
@@ -216,16 +223,14 @@ bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *
         error = sl__run_step(&running, &found);
     if (error)
         sl__session_fail(site, session, error);
-    if (row->state != SL__ROW_STORED || row->snapshot != snapshot) /* it was edited or removed meanwhile */
+    if (row->state != SL__ROW_STORED || row->position) /* it was edited or removed meanwhile */
         return row->state == SL__ROW_STORED;
     sl__touch(session, row, /* inserted= */ false); /* what is read may be undone */
-    row->snapshot = NULL;
     row->pending = NULL;
     forget_lazy(table->info, row);
-    row->generation = session->generation;
     if (found) {
         read_into(&running, table->info, 0, row, session->arena);
-        loaded(session, row);
+        read_again(session, row);
     } else {
         sl__row_gone(session, row);
     }

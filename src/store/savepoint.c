@@ -134,7 +134,7 @@ static void flush_in_turn(const inner *in)
     do {
         wait_for_turn(in->site, in->t);
         for (sl_session *s = in->t->first; s; s = s->next)
-            sl__session_flush(in->site, s);
+            sl__session_save(in->site, s);
     } while (!is_my_turn(in->t));
 }
 
@@ -196,6 +196,7 @@ static void read_anew(const sl_site *site, sl_session *s, sl_row *row)
 /* What was not written yet: new objects belong to nobody, the others are as they were stored. Gives these. */
 static sl_row **drop_pending(sl_session *s, uint32_t *ret_count)
 {
+    sl__session_look_again(s, /* all= */ true);
     sl_row **changed = sl_arena_alloc(s->arena, (s->todo_count + 1) * sizeof *changed);
     uint32_t count = 0;
     for (uint32_t i = s->todo_count; i-- > 0;) {

@@ -201,7 +201,7 @@ sl__point *sl__point_here(const sl_transaction *transaction);
 typedef enum sl__row_state {
     SL__ROW_NEW,     /* made, and not added */
     SL__ROW_ADDED,   /* to be inserted */
-    SL__ROW_STORED,  /* lives in its session; edited where it has a snapshot */
+    SL__ROW_STORED,  /* lives in its session; has a snapshot where it was given to be written to */
     SL__ROW_REMOVED, /* to be deleted */
     SL__ROW_GONE,    /* deleted */
     SL__ROW_FREE,    /* read by itself, without a transaction; or its transaction has ended */
@@ -238,6 +238,8 @@ struct sl_session {
     uint32_t todo_count, todo_size;
     sl__touched *touched; /* kept while there is a savepoint */
     uint32_t touched_count, touched_size;
+    sl_row **open; /* that were written, and may be changed on */
+    uint32_t open_count, open_size;
     uint32_t generation; /* raised when objects may not say what is stored any more */
     bool wrote;
     bool prepared; /* its part of a two-phase commit waits in the database */
@@ -347,9 +349,24 @@ void sl__row_new_key(sl_row *row);
 /* Before a question that could see what was not written yet. */
 static inline void sl__session_settle(const sl_site *site, sl_session *session)
 {
-    if (__builtin_expect(session->todo_count != 0, 0))
+    if (__builtin_expect(session->todo_count || session->open_count, 0))
         sl__session_flush(site, session);
 }
+/* And with all that was changed after it was written. By exit. */
+void sl__session_save(const sl_site *site, sl_session *session);
+
+/* written.c: takes the image of an object that is as it is stored. */
+void sl__row_image(sl_session *session, sl_row *row);
+/* It is stored as it is now, and stays open to changes; likewise where there was nothing to write. */
+void sl__row_written(sl_session *session, sl_row *row);
+void sl__row_unchanged(sl_session *session, sl_row *row);
+/* Whether it differs from what is stored, or somebody is about to write it. */
+bool sl__row_edited(sl_row *row);
+/* Puts down what was changed since it was written; `all`: also where that takes long. */
+void sl__session_look_again(sl_session *session, bool all);
+/* load.c: JSON may be changed in place: the copy of an object gets its own. */
+void sl__json_copy(sl_session *session, sl_row *copy);
+
 /* The values of columns, in their order, as the statements take them; but for one column (SL_COLUMNS_MAX: none). Gives how
  * many. */
 unsigned sl__row_values(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values);

@@ -246,9 +246,7 @@ TEST(nothing_is_written_without_a_transaction)
     assert_error(error_of(transact_lent, NULL), SL_EINVAL, "lent by SL_EACH");
 }
 
-/* ---- References
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- References -------------------------------------------------------------------------------------- */
 
 static void *link_new(void *data)
 {
@@ -438,9 +436,7 @@ TEST(upserts_and_many_at_once)
     sl_transact(upserts, NULL);
 }
 
-/* ---- Preloading
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- Preloading -------------------------------------------------------------------------------------- */
 
 static void *add_staff(void *data)
 {
@@ -484,9 +480,8 @@ TEST(preloading_needs_one_query_for_each_level)
 static void *store_large_numbers(void *data)
 {
     json_t *large = json_pack("[f, f]", 1e20, 1.5);
+    sl_defer((sl_free_fn *)json_decref, large);
     sl_add(sl_new(person, .name = "large", .extra = large));
-    sl_save();
-    json_decref(large);
     return data;
 }
 
