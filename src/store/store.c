@@ -156,10 +156,8 @@ static void *open_for_all(void *data)
 {
     sl_store *store = data;
     sl_error *error = sl__catch(open_it, store, NULL);
-    if (!error && !store->recovered) {
-        store->recovered = true;
-        error = sl__two_phase_recover(store);
-    }
+    if (!error)
+        sl__two_phase_recover(store);
     opening_over(store, error);
     sl_error_unref(error);
     return NULL;

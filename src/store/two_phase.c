@@ -12,7 +12,8 @@
  * lives, or may live elsewhere and has prepared just now.
  *
  * A name is silver/DECIDER/HOST/PROCESS/NUMBER. DECIDER is a random identity that a database is given with
- * its table, so that two applications in one PostgreSQL do not meddle with each other. */
+ * its table, so that two applications in one PostgreSQL do not meddle with each other. It is given when the
+ * store is opened: were it first written by the transaction that it is to decide, it would be lost with that. */
 #include "store/two_phase.h"
 #include "core/task.h"
 
@@ -34,9 +35,7 @@ static void step(const char *what)
         sl__two_phase_step(what);
 }
 
-/* ---- Who we are
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Who we are -------------------------------------------------------------------------------------- */
 
 /* When a process began, in the clock ticks of /proc/PID/stat; 0: there is none. With its number it is nobody
  * else's. */
@@ -120,6 +119,16 @@ static void take_text(const char *text, void *data)
     *(const char **)data = text;
 }
 
+static void *read_identity(void *data)
+{
+    const char *identity = NULL;
+    sl_session *session = sl__session_of(SL_HERE, data, /* writes= */ false);
+    EACH(session, take_text, &identity, "SELECT decision FROM sl_decision WHERE gid = 'identity'");
+    if (!identity)
+        sl_fail(SL_ENOENT, "store %s has no identity", session->store->name);
+    return NULL;
+}
+
 /* The database's identity; the table is made where it is missing. */
 static const char *identity_of(sl_session *decider)
 {
@@ -133,9 +142,31 @@ static const char *identity_of(sl_session *decider)
     return identity;
 }
 
-/* ---- Committing
- * -----------------------------------------------------------------------------------------------------------------
- */
+static void *make_identity(void *data)
+{
+    identity_of(sl__session_of(SL_HERE, data, /* writes= */ true));
+    return NULL;
+}
+
+static void *transact_identity(void *data)
+{
+    return sl_transact(make_identity, data, .retries = 3);
+}
+
+/* Where it cannot be given the store decides nothing, or will say so when it is to. */
+static void give_identity(sl_store *store)
+{
+    sl_error *error = sl__catch(read_identity, store, NULL);
+    if (!error)
+        return;
+    sl_error_unref(error);
+    error = sl__catch(transact_identity, store, NULL);
+    if (error)
+        sl_debug("store %s was given no identity: %s", store->name, error->message);
+    sl_error_unref(error);
+}
+
+/* ---- Committing -------------------------------------------------------------------------------------- */
 
 static sl_error *commit_one(sl_session *session)
 {
@@ -172,6 +203,8 @@ static sl_session *find_decider(sl_transaction *t)
     return decider;
 }
 
+static void decide_later(sl_store *store, const char *gid);
+
 static void *prepare_all(void *data)
 {
     parties *p = data;
@@ -189,6 +222,8 @@ static void *prepare_all(void *data)
         sl__connection *connection = s->connection;
         s->connection = NULL;
         sl_error *error = s->store->driver->prepare(connection, p->gid);
+        if (error && error->code == SL_EDISCONNECTED) /* it may be prepared all the same, and hold locks */
+            decide_later(s->store, p->gid);
         if (error)
             sl_fail_error(error);
         s->prepared = true;
@@ -196,8 +231,6 @@ static void *prepare_all(void *data)
     step("prepared");
     return NULL;
 }
-
-static void decide_later(sl_store *store, const char *gid);
 
 /* The decision has fallen. What cannot be told now is told later: nothing is lost but time. */
 static void tell(sl_session *session, const char *gid, bool commit)
@@ -264,9 +297,7 @@ typedef struct done {
     char gid[GID_SIZE];
 } done;
 
-/* ---- Forgetting decisions
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Forgetting decisions ---------------------------------------------------------------------------- */
 
 static void *forget_decision(void *data)
 {
@@ -292,9 +323,7 @@ void sl__decision_done(sl_store *store, const char *gid)
     sl_background(forget_in_transaction, d);
 }
 
-/* ---- Recovery
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Recovery ---------------------------------------------------------------------------------------- */
 
 typedef struct found {
     const char **gids;
@@ -387,18 +416,6 @@ static void decide_one(sl_store *store, const char *gid)
     }
 }
 
-static void *recover(void *data)
-{
-    sl_store *store = data;
-    found f = {0};
-    sl_transact(find_prepared, ((void *[]){store, &f}), .read_only = true);
-    for (size_t i = 0; i < f.count; i++)
-        if (!is_alive(f.gids[i]))
-            decide_one(store, f.gids[i]);
-    return NULL;
-}
-
-/* One of our own that could not be told: again and again, until it is. */
 static void *decide_it(void *data)
 {
     done *d = data;
@@ -406,18 +423,46 @@ static void *decide_it(void *data)
     return NULL;
 }
 
-static void *try_to_decide(void *data)
+/* What cannot be decided keeps nobody else waiting. */
+static void *recover(void *data)
 {
-    sl_defer(free, data);
+    sl_store *store = data;
+    found f = {0};
+    sl_error *failed = NULL;
+    sl_transact(find_prepared, ((void *[]){store, &f}), .read_only = true);
+    for (size_t i = 0; i < f.count; i++) {
+        done d = {.store = store};
+        snprintf(d.gid, sizeof d.gid, "%s", f.gids[i]);
+        sl_error *error = is_alive(d.gid) ? NULL : sl__catch(decide_it, &d, NULL);
+        if (failed)
+            sl_error_unref(error);
+        else
+            failed = error;
+    }
+    if (failed)
+        sl_fail_error(failed);
+    return NULL;
+}
+
+static void try_until_done(sl_task_fn *fn, void *data)
+{
     for (uint64_t ms = AGAIN_MS;; ms = 2 * ms < AGAIN_MAX_MS ? 2 * ms : AGAIN_MAX_MS)
         SL_SCRATCH()
         {
             sl_await(sl_sleep(ms));
-            sl_error *error = sl__catch(decide_it, data, NULL);
+            sl_error *error = sl__catch(fn, data, NULL);
             if (!error)
-                return NULL;
+                return;
             sl_error_unref(error);
         }
+}
+
+/* One of our own that could not be told: again and again, until it is. */
+static void *try_to_decide(void *data)
+{
+    sl_defer(free, data);
+    try_until_done(decide_it, data);
+    return NULL;
 }
 
 static void decide_later(sl_store *store, const char *gid)
@@ -428,7 +473,22 @@ static void decide_later(sl_store *store, const char *gid)
     sl_background(try_to_decide, d);
 }
 
-sl_error *sl__two_phase_recover(sl_store *store)
+static void *try_to_recover(void *data)
 {
-    return store->driver->prepare ? sl__catch(recover, store, NULL) : NULL;
+    try_until_done(recover, data);
+    return NULL;
+}
+
+void sl__two_phase_recover(sl_store *store)
+{
+    if (store->stores->first->next) /* it may be committed with another */
+        give_identity(store);
+    sl_error *error = store->driver->prepare ? sl__catch(recover, store, NULL) : NULL;
+    if (!error)
+        return;
+    sl_warning("store %s: not all that an earlier process left prepared could be decided yet (%s): it is "
+               "tried again",
+               store->name, error->message);
+    sl_error_unref(error);
+    sl_background(try_to_recover, store);
 }

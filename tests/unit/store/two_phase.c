@@ -1,5 +1,6 @@
 /* two_phase.c: what is written to several stores is committed in all or in none, also after kill -9 at each
  * step. */
+#include "postgres_server.h"
 #include "world.h"
 #include "store/two_phase.h"
 
@@ -176,6 +177,98 @@ static void two_files_are_refused(void **state)
     assert_int_equal(run_apart(two_files, &urls), 0);
 }
 
+/* ---- What is not heard --------------------------------------------------------------------------------- */
+
+static sl__driver deaf; /* PostgreSQL, whose answers are lost where a test says so */
+static int lost;
+
+static sl_error *lose_answer(void)
+{
+    lost--;
+    return sl_error_new(SL_EDISCONNECTED, "the answer was lost");
+}
+
+static sl_error *prepare_unheard(sl__connection *connection, const char *gid)
+{
+    sl_error *error = sl__postgres_driver.prepare(connection, gid);
+    return error || !lost ? error : lose_answer();
+}
+
+static sl_error *decide_unheard(sl_store *store, const char *gid, bool commit)
+{
+    return lost ? lose_answer() : sl__postgres_driver.decide(store, gid, commit);
+}
+
+static void declare_deaf(const pair *urls)
+{
+    declare(urls);
+    deaf = sl__postgres_driver;
+    deaf.prepare = prepare_unheard;
+    deaf.decide = decide_unheard;
+    for (sl_store *store = sl__stores_here(false)->first; store; store = store->next)
+        if (strcmp(store->name, "far") == 0)
+            store->driver = &deaf;
+}
+
+static bool is_anything_prepared(void)
+{
+    return strcmp(postgres_server_psql("SELECT count(*) FROM pg_prepared_xacts"), "0") != 0;
+}
+
+/* Nothing prepared is left after a while, and both have so many rows. */
+static void assert_settled(int64_t rows)
+{
+    for (int i = 0; i < 50 && is_anything_prepared(); i++)
+        sl_await(sl_sleep(100));
+    assert_false(is_anything_prepared());
+    assert_int_equal(sl_count(sl_find(near)), rows);
+    assert_int_equal(sl_count(sl_find(far)), rows);
+}
+
+static void *lose_prepare(void *data)
+{
+    declare_deaf(data);
+    lost = 1;
+    assert_error(error_of(transact_again, "x"), SL_EDISCONNECTED, "the answer was lost");
+    assert_settled(0);
+    sl_transact(write_both, "x");
+    return "good";
+}
+
+static void what_may_be_prepared_is_told_to_abort(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    run_apart(make_tables, &urls);
+    assert_int_equal(run_apart(lose_prepare, &urls), 0);
+}
+
+static void *recover_unheard(void *data)
+{
+    declare_deaf(data);
+    lost = 1;
+    assert_int_equal(sl_count(sl_find(far)), 0); /* it can be used meanwhile */
+    assert_int_equal(lost, 0);
+    assert_settled(0);
+    return "good";
+}
+
+static void recovery_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    run_apart(make_tables, &urls);
+    steps_left = 1;
+    snprintf(text, sizeof text, "left prepared");
+    assert_int_equal(run_apart(write_and_die, &urls), 128 + SIGKILL);
+    assert_true(is_anything_prepared());
+    assert_int_equal(run_apart(recover_unheard, &urls), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +276,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_files_are_refused),
         cmocka_unit_test(sqlite_and_postgres),
         cmocka_unit_test(postgres_alone),
+        cmocka_unit_test(what_may_be_prepared_is_told_to_abort),
+        cmocka_unit_test(recovery_that_fails_is_tried_again),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
