@@ -200,11 +200,15 @@ static void on_notice(void *data, const PGresult *result)
 static const char *hint_of(const char *said)
 {
     if (strstr(said, "password") || strstr(said, "authentication") || strstr(said, "pg_hba.conf"))
-        return "check the user and the password in the URL, and pg_hba.conf of the server";
+        return "check the user and the password in the URL (or CONFIG_PG_…), and pg_hba.conf of the server";
     if (strstr(said, "No such file") || strstr(said, "refused"))
-        return "is the server running there? Check the host and the port in the URL";
+        return "is the server running there? Check the host and the port in the URL (or CONFIG_PG_…)";
+    if (strstr(said, "role") && strstr(said, "does not exist"))
+        return "make the user (createuser), or correct its name in the URL (or CONFIG_PG_USER)";
     if (strstr(said, "database") && strstr(said, "does not exist"))
-        return "make the database (createdb), or correct its name in the URL";
+        return "make the database (createdb), or correct its name in the URL (or CONFIG_PG_DBNAME)";
+    if (strstr(said, "starting up") || strstr(said, "shutting down") || strstr(said, "not yet accepting"))
+        return "the server starts or stops: try again in a moment";
     if (strstr(said, "too many"))
         return "raise max_connections of the server, or lower the option connections";
     return "check the URL, and what the server's log says";

@@ -292,9 +292,7 @@ STORE_TEST(a_failed_transaction_is_not_prepared, 3)
     CHECK(read_number(store, "SELECT count(*) FROM pg_prepared_xacts") == 0);
 }
 
-/* ---- The pool
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- The pool ---------------------------------------------------------------------------------------- */
 
 typedef struct turn {
     sl_store *store;
@@ -529,13 +527,16 @@ STORE_TEST(closing_ends_what_is_open, 3)
 
 /* ---- Connecting ---------------------------------------------------------------------------------------- */
 
+static const char *cannot_open_hint = "";
+
 static void cannot_open(const char *url, int code, const char *text)
 {
     sl_store store = test_store(NULL);
     store.url = (char *)url;
     sl_error *error = driver->open(&store);
     char *all = error ? sl_error_text(error) : NULL;
-    CHECK(error && error->code == code && strstr(error->message, text) && error->hint);
+    CHECK(error && error->code == code && strstr(error->message, text) && error->hint &&
+          strstr(error->hint, cannot_open_hint));
     CHECK(!strstr(all, "geheim"));
     CHECK(!store.data);
     free(all);
@@ -554,6 +555,10 @@ static void *connecting_task(void *data)
     cannot_open("hots=x", SL_EINVAL, "invalid connection option \"hots\"");
     snprintf(url, sizeof url, "host=%s user=postgres dbname=nonesuch", postgres_server_directory());
     cannot_open(url, SL_EDATABASE, "\"nonesuch\" does not exist");
+    snprintf(url, sizeof url, "host=%s user=nonesuch dbname=postgres", postgres_server_directory());
+    cannot_open_hint = "CONFIG_PG_USER";
+    cannot_open(url, SL_EDATABASE, "role \"nonesuch\" does not exist");
+    cannot_open_hint = "";
 
     /* Of several hosts the first that answers is taken; a name among them is looked up by us. */
     snprintf(url, sizeof url, "host=localhost,%s port=1,5432 user=postgres dbname=postgres",
