@@ -52,8 +52,7 @@ SL_API int sl_loop_post(sl_loop *loop, sl_callback *callback, void *data);
 typedef void *sl_task_fn(void *data);
 SL_API int sl_run(const char *name, sl_task_fn *main, void *data, void **ret_value);
 
-/* ---- Context: what is true of the work being done now ---------------------------------------------------
- */
+/* ---- Context: what is true of the work being done now ------------------------------------------------ */
 
 typedef enum sl_key_kind {
     SL_CAPTURED, /* follows the work: into tasks, links, timers and listeners (request, user, transaction) */

@@ -96,8 +96,7 @@ SL_API bool sl_app_development(sl_app *app);
  * environment in which the instance started; NULL if there is none. */
 SL_API const char *sl_config(sl_app *app, const char *name);
 
-/* ---- Parameters, forms, cookies -------------------------------------------------------------------------
- */
+/* ---- Parameters, forms, cookies ---------------------------------------------------------------------- */
 /* Names and values are decoded and are well-formed UTF-8 without NULs: anything else is refused with
  * SL_HTTP(400). */
 

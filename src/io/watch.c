@@ -111,8 +111,7 @@ sl_deferred *sl_watch_next(sl_watch *watch)
     return watch->waiting;
 }
 
-/* ---- Spots: the directories that are watched --------------------------------------------------------------
- */
+/* ---- Spots: the directories that are watched --------------------------------------------------------- */
 
 static void watch_unref(sl_watch *watch)
 {

@@ -4,9 +4,7 @@
 
 #include <jansson.h>
 
-/* ---- One object
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- One object -------------------------------------------------------------------------------------- */
 
 static sl_row *read_one(const sl_site *site, const sl_selection *selection, sl__what what, unsigned most,
                         bool *ret_more)
@@ -63,9 +61,7 @@ void *sl__one(const sl_site *site, const sl_selection *selection)
     return row;
 }
 
-/* ---- All of them
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- All of them ------------------------------------------------------------------------------------- */
 
 typedef struct list {
     size_t count;
@@ -137,9 +133,7 @@ json_t *sl__row_to_json(const sl_row *row)
     return sl__fields_to_json(row->model, row);
 }
 
-/* ---- One value
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- One value --------------------------------------------------------------------------------------- */
 
 /* The first column of the first row, as `field` says. True if there is a row. */
 static bool read_value(const sl_site *site, const sl_selection *selection, sl__what what, const sl_node *node,

@@ -16,9 +16,7 @@
 #define UNDEFINED_OBJECT "42704"
 #define GID_MAX 199 /* PostgreSQL's GIDSIZE, without the NUL */
 
-/* ---- Life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Life -------------------------------------------------------------------------------------------- */
 
 static sl__pg_transaction *transaction_new(sl__postgres *pool, const sl__begin *how)
 {
@@ -227,9 +225,7 @@ static sl_error *run(sl__connection *connection, const sl__statement *statement,
     return NULL;
 }
 
-/* ---- Ends
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Ends -------------------------------------------------------------------------------------------- */
 
 static void rollback(sl__connection *connection)
 {

@@ -40,8 +40,7 @@ static uint16_t get16(const char *data)
     return be16toh(value);
 }
 
-/* ---- numeric ----------------------------------------------------------------------------------------------
- */
+/* ---- numeric ----------------------------------------------------------------------------------------- */
 
 typedef struct numeric {
     int count, weight, sign;
@@ -111,8 +110,7 @@ static outcome numeric_real(const sl__pg_cell *cell, double *ret_real)
     return isinf(*ret_real) ? LOST : FITS;
 }
 
-/* ---- Kinds ------------------------------------------------------------------------------------------------
- */
+/* ---- Kinds ------------------------------------------------------------------------------------------- */
 
 static int size_of_integer(Oid type)
 {
@@ -269,8 +267,7 @@ static outcome decode_json(const sl__pg_cell *cell, json_t **ret_json)
     return *ret_json ? FITS : LOST; /* a number beyond what ours can hold */
 }
 
-/* ---- Errors -----------------------------------------------------------------------------------------------
- */
+/* ---- Errors ------------------------------------------------------------------------------------------ */
 
 static const char *type_name(Oid type, char out[static 40])
 {

@@ -22,8 +22,7 @@ static void reserve(sl__pg_parameters *p, unsigned count)
     p->capacity = more;
 }
 
-/* ---- Dates ------------------------------------------------------------------------------------------------
- */
+/* ---- Dates ------------------------------------------------------------------------------------------- */
 /* Howard Hinnant, "chrono-compatible low-level date algorithms": days_from_civil and civil_from_days. */
 
 int64_t sl__pg_days_of(int64_t year, unsigned month, unsigned day)
@@ -60,8 +59,7 @@ bool sl__pg_date_valid(sl_date date)
     return day == date.day;
 }
 
-/* ---- Numbers ----------------------------------------------------------------------------------------------
- */
+/* ---- Numbers ----------------------------------------------------------------------------------------- */
 
 static void put16(char *out, int16_t value)
 {

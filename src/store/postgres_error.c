@@ -50,8 +50,7 @@ const char *sl__pg_sqlstate(const sl__postgres *pool, const PGresult *result)
     return state ? state : "";
 }
 
-/* ---- Codes ------------------------------------------------------------------------------------------------
- */
+/* ---- Codes ------------------------------------------------------------------------------------------- */
 
 static int code_of(const char *state, bool cancelled)
 {

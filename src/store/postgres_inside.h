@@ -33,8 +33,7 @@ typedef struct sl__pg_line sl__pg_line;
 typedef struct sl__pg_transaction sl__pg_transaction;
 typedef struct sl__pg_cursor sl__pg_cursor;
 
-/* ---- Waiting: postgres_wait.c ----------------------------------------------------------------------------
- */
+/* ---- Waiting: postgres_wait.c ------------------------------------------------------------------------ */
 
 /* Calls `ring` once when the time has come. Many statements have deadlines that are far away and few ever
  * pass, so all of a store share one timer. */
@@ -57,8 +56,7 @@ typedef struct sl__pg_wait {
 sl_error *sl__pg_wait_for(sl__postgres *pool, sl__pg_wait *wait, uint64_t deadline, const sl_site *site);
 void sl__pg_wake(sl__pg_wait *wait);
 
-/* ---- Prepared statements: postgres_prepared.c -------------------------------------------------------------
- */
+/* ---- Prepared statements: postgres_prepared.c -------------------------------------------------------- */
 
 #define SL__PG_PREPARED_MAX 256
 #define SL__PG_BUCKETS 256 /* a power of two */

@@ -115,9 +115,7 @@ sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data)
     return error ? sl_error_ref(error) : NULL;
 }
 
-/* ---- COPY
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- COPY -------------------------------------------------------------------------------------------- */
 
 typedef struct copy {
     sl__pg_transaction *t;

@@ -78,8 +78,7 @@ void sl__pg_alarm_stop(sl__pg_alarm *alarm)
         unlink_alarm(alarm);
 }
 
-/* ---- Tasks ------------------------------------------------------------------------------------------------
- */
+/* ---- Tasks ------------------------------------------------------------------------------------------- */
 
 static sl_cancelled cancel_wait(sl_deferred *deferred, void *data)
 {

@@ -106,9 +106,7 @@ static sl_row *read_result(sl__reading *reading)
     return row;
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ----------------------------------------------------------------------------------------- */
 
 void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__what what, int64_t limit,
                        bool lent, sl__reading *reading)

@@ -131,9 +131,7 @@ sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_
     return sl__find(site, source, &condition, 1);
 }
 
-/* ---- Preloading
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Preloading -------------------------------------------------------------------------------------- */
 /* For each column named, one query (for each AT_ONCE keys) reads what is referred to and is not there yet.
  * The objects go into the identity map, where sl_follow finds them. Columns of a model that an earlier one
  * brought are looked at in what that brought. */

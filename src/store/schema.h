@@ -13,8 +13,7 @@
 #include "store/sql_split.h"
 #include "store/store.h"
 
-/* ---- What is wanted: schema_models.c, schema_want.c -----------------------------------------------------
- */
+/* ---- What is wanted: schema_models.c, schema_want.c -------------------------------------------------- */
 
 typedef struct sl__wanted {
     sl_model *model;
@@ -60,8 +59,7 @@ const char *sl__check_name(const sl__wanted *wanted, unsigned column); /* in the
 /* All of it. In the task's arena. */
 const char *sl__wanted_sql(const sl_site *site, const sl_store *store);
 
-/* ---- What is there: schema_look.c -----------------------------------------------------------------------
- */
+/* ---- What is there: schema_look.c -------------------------------------------------------------------- */
 
 typedef struct sl__seen_column {
     const char *name, *type;
@@ -120,8 +118,7 @@ typedef void sl__asked_fn(const sl__asked *row, void *data);
 void sl__ask(const sl_site *site, sl_store *store, const char *sql, const char *parameter, unsigned texts,
              unsigned numbers, sl__asked_fn *fn, void *data);
 
-/* ---- The difference: schema_diff.c ----------------------------------------------------------------------
- */
+/* ---- The difference: schema_diff.c ------------------------------------------------------------------- */
 
 typedef struct sl__difference {
     const char *line; /* "table person: column born is missing" */
@@ -152,8 +149,7 @@ sl__differences sl__differences_of(const sl_site *site, sl_store *store);
 /* Whether the database has one of the models' tables. By exit. May suspend. */
 bool sl__wanted_begun(const sl_site *site, sl_store *store);
 
-/* ---- Patches: patch_file.c ------------------------------------------------------------------------------
- */
+/* ---- Patches: patch_file.c --------------------------------------------------------------------------- */
 
 #define SL__PATCH_FILE_MAX (16 << 20)
 #define SL__PATCH_CHECKSUM_SIZE 65
@@ -184,8 +180,7 @@ void sl__patch_checksum(const void *data, size_t size, char out[static SL__PATCH
  * May suspend. */
 sl__patch_files sl__patch_files_read(const sl_site *site, const char *directory);
 
-/* ---- Patches: patch_plan.c ------------------------------------------------------------------------------
- */
+/* ---- Patches: patch_plan.c --------------------------------------------------------------------------- */
 
 /* One that the application has declared with sl_patch. */
 struct sl__patch_entry {
@@ -229,8 +224,7 @@ size_t sl__plan_missing(const sl__plan *plan, const sl_store *store);
 /* Whether a store has models. */
 bool sl__store_has_models(const sl_stores *stores, const sl_store *store);
 
-/* ---- Patches: patch.c -----------------------------------------------------------------------------------
- */
+/* ---- Patches: patch.c -------------------------------------------------------------------------------- */
 
 /* Is told each thing that was done, as a line. */
 typedef void sl__told_fn(const char *line, void *data);
@@ -243,8 +237,7 @@ void sl__plan_wait(const sl_site *site, sl_stores *stores, const sl__plan *plan,
 /* sl_migrate, telling what it does. */
 SL_API size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data);
 
-/* ---- For those who start applications: schema.c ---------------------------------------------------------
- */
+/* ---- For those who start applications: schema.c ------------------------------------------------------ */
 
 /* After SL_APPLICATION: where the root has stores and models or patches, applies what is missing in
  * development, or to an empty database; compares; and fails (by exit) where something is different. May

@@ -187,8 +187,7 @@ sl_error *sl__sqlite_begin(sl_store *store, const sl__begin *how, sl__connection
     return error;
 }
 
-/* ---- Readers that turn writers
- * ----------------------------------------------------------------------------- */
+/* ---- Readers that turn writers ----------------------------------------------------------------------- */
 
 /* The transaction that it has reads; from here on it may write. */
 static sl_error *turn_writer(sl__sqlite_transaction *t, const sl__begin *how)

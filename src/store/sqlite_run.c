@@ -121,8 +121,7 @@ sl_error *sl__sqlite_cursor_gone(const sl__sqlite_cursor *cursor)
                          "end reading before the transaction ends");
 }
 
-/* ---- Queries: steps that may take long
- * --------------------------------------------------------------------- */
+/* ---- Queries: steps that may take long --------------------------------------------------------------- */
 
 static int step_limited(sl__sqlite_cursor *cursor)
 {
@@ -246,8 +245,7 @@ static sl_error *next_row(sl__sqlite_cursor *cursor)
     return take(cursor, cursor->limited ? step_limited(cursor) : sqlite3_step(cursor->statement));
 }
 
-/* ---- The driver's functions
- * --------------------------------------------------------------------------------- */
+/* ---- The driver's functions -------------------------------------------------------------------------- */
 
 static sl_error *begin_to_run(sl__sqlite_cursor *cursor, const sl__statement *statement)
 {

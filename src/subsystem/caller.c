@@ -298,8 +298,7 @@ static sl_deferred *manager_room(struct sl_caller *caller, const sl_site *site, 
     return waiter->deferred = sl__deferred_new(site, cancel_waiter, waiter);
 }
 
-/* ---- The facet ------------------------------------------------------------------------------------------
- */
+/* ---- The facet --------------------------------------------------------------------------------------- */
 
 void sl__caller_init(struct sl_caller *caller)
 {

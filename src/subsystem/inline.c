@@ -43,8 +43,7 @@ typedef struct call {
     sl_arena *result_arena;
 } call;
 
-/* ---- Values ---------------------------------------------------------------------------------------------
- */
+/* ---- Values ------------------------------------------------------------------------------------------ */
 
 static int copy_files(sl_files *files)
 {
@@ -83,8 +82,7 @@ static int copy_value(const offered *of, const sl_record *record, const void *va
     return code;
 }
 
-/* ---- Opening and closing --------------------------------------------------------------------------------
- */
+/* ---- Opening and closing ----------------------------------------------------------------------------- */
 
 static void *close_offer(void *data)
 {
@@ -104,8 +102,7 @@ static void inliner_end(inliner *owner)
     free(owner);
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------
- */
+/* ---- Running ----------------------------------------------------------------------------------------- */
 
 static void start(offered *of);
 
@@ -224,8 +221,7 @@ static void start(offered *of)
     }
 }
 
-/* ---- Calling --------------------------------------------------------------------------------------------
- */
+/* ---- Calling ----------------------------------------------------------------------------------------- */
 
 static void drop_waiting(call *dropped)
 {
@@ -342,8 +338,7 @@ static sl_deferred *room(struct sl_caller *caller, const sl_site *site, const sl
     return sl__fired(site, sl_ok(NULL)); /* any number may wait */
 }
 
-/* ---- The caller -----------------------------------------------------------------------------------------
- */
+/* ---- The caller -------------------------------------------------------------------------------------- */
 
 struct sl_caller *sl_inline_new(const sl_offer *const *offers, size_t count)
 {

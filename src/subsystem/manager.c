@@ -344,8 +344,7 @@ void sl_manager_withdraw(sl_manager *manager, const char *name)
     sl__manager_leave(manager);
 }
 
-/* ---- The manager ----------------------------------------------------------------------------------------
- */
+/* ---- The manager ------------------------------------------------------------------------------------- */
 
 static char **copy_strings(char *const *strings)
 {

@@ -37,8 +37,7 @@ void sl__count_end(sl__served *served, sl__outcome outcome, uint64_t ns)
     served->counts.ended[outcome]++;
 }
 
-/* ---- JSON -----------------------------------------------------------------------------------------------
- */
+/* ---- JSON -------------------------------------------------------------------------------------------- */
 
 static json_t *number(uint64_t value)
 {
@@ -108,8 +107,7 @@ json_t *sl_manager_stats(sl_manager *manager)
     return all;
 }
 
-/* ---- Prometheus ------------------------------------------------------------------------------------------
- */
+/* ---- Prometheus -------------------------------------------------------------------------------------- */
 
 static void describe(sl_buffer *out, const char *name, const char *type, const char *help)
 {

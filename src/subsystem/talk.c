@@ -56,8 +56,7 @@ static void wake(sl_deferred **place)
         sl_fire(deferred, NULL, NULL);
 }
 
-/* ---- What the errand tells ------------------------------------------------------------------------------
- */
+/* ---- What the errand tells --------------------------------------------------------------------------- */
 
 static void free_piece(piece *freed)
 {
@@ -149,8 +148,7 @@ bool sl__talk_has_sent(const sl__talk *talk)
     return talk->has_sent;
 }
 
-/* ---- Beginning and ending -------------------------------------------------------------------------------
- */
+/* ---- Beginning and ending ---------------------------------------------------------------------------- */
 
 static void cancel_talk(sl__talk *talk, uint64_t patience_ms)
 {
@@ -260,8 +258,7 @@ int sl__talk_pid(const sl__talk *talk)
     return talk->pid;
 }
 
-/* ---- Taking ----------------------------------------------------------------------------------------------
- */
+/* ---- Taking ------------------------------------------------------------------------------------------ */
 
 static void put(sl__talk *talk, sl__packet_kind kind, uint16_t word, const void *data, size_t size)
 {
@@ -334,8 +331,7 @@ bool sl__talk_next_within(sl__talk *talk, uint64_t ms, sl__packet *ret_packet, b
     return *ret_silent || take(talk, ret_packet);
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------------------
- */
+/* ---- Sending ----------------------------------------------------------------------------------------- */
 
 /* Whether it may send so much: what the window holds, and more only when nothing of it is used. */
 static bool may_send(const sl__talk *talk, size_t size)

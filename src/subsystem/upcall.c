@@ -93,8 +93,7 @@ static sl_result failed(sl_result result, void *data)
     return sl_ok(NULL);
 }
 
-/* ---- Calls ----------------------------------------------------------------------------------------------
- */
+/* ---- Calls ------------------------------------------------------------------------------------------- */
 
 static void make(sl__upcalls *upcalls, uint64_t number, sl_deferred *deferred, sl_link_fn *gave)
 {
@@ -217,8 +216,7 @@ static void cancel(sl__upcalls *upcalls, uint64_t number)
         leave(made);
 }
 
-/* ---- The whole ------------------------------------------------------------------------------------------
- */
+/* ---- The whole --------------------------------------------------------------------------------------- */
 
 const void *sl__upcalls_read(sl__upcalls *upcalls, const sl__packet *packet, const sl_record *record)
 {

@@ -28,8 +28,7 @@ static void *make_stack(void (*entry)(void *), void *argument)
     return sl__switch_prepare(bottom, bottom + STACK_SIZE, entry, argument);
 }
 
-/* ---- Arguments, and going back and forth -----------------------------------------------------------------
- */
+/* ---- Arguments, and going back and forth ------------------------------------------------------------- */
 
 static void count_up(void *argument)
 {
@@ -46,8 +45,7 @@ static void goes_back_and_forth(void)
     check("a stack goes on where it left off", count == 999);
 }
 
-/* ---- What a call keeps must be kept by a switch
- * ------------------------------------------------------------- */
+/* ---- What a call keeps must be kept by a switch ------------------------------------------------------ */
 
 /* Enough integers and doubles alive across the switch that the compiler has to use all the registers that a
  * call keeps. */
@@ -101,8 +99,7 @@ static void keeps_registers(void)
     check("a stack's registers outlive switches to its caller", of_task == seven);
 }
 
-/* ---- Alignment and exits
- * ----------------------------------------------------------------------------------- */
+/* ---- Alignment and exits ----------------------------------------------------------------------------- */
 
 static void look_at_alignment(void *argument)
 {

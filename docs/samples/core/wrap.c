@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- A library that knows nothing of us: an oracle that thinks in a thread of its own ---------------------
- */
+/* ---- A library that knows nothing of us: an oracle that thinks in a thread of its own ---------------- */
 
 typedef struct oracle_question oracle_question;
 typedef void oracle_answered(int answer,

@@ -55,8 +55,7 @@ TASK_TEST(hundreds_at_once)
     return NULL;
 }
 
-/* ---- Cancelling: a connection on which nothing ever comes
- * ------------------------------------------------------ */
+/* ---- Cancelling: a connection on which nothing ever comes -------------------------------------------- */
 
 static GSocketConnection *silent_connection(int *ret_other)
 {

@@ -99,8 +99,7 @@ static void test_both_ways(void **state)
     assert_int_equal(in_directory(both_ways), 0);
 }
 
-/* ---- Who has joined misses nothing ----------------------------------------------------------------------
- */
+/* ---- Who has joined misses nothing ------------------------------------------------------------------- */
 
 static void *newcomers(void *data)
 {
@@ -251,8 +250,7 @@ static void test_death(void **state)
     scratch_remove(directory);
 }
 
-/* ---- One that does not keep up ---------------------------------------------------------------------------
- */
+/* ---- One that does not keep up ----------------------------------------------------------------------- */
 
 static void *laggard(void *data)
 {

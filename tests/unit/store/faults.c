@@ -91,9 +91,7 @@ static void for_every_n(int (*arm)(int n), int limit)
     }
 }
 
-/* ---- Statements
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Statements -------------------------------------------------------------------------------------- */
 
 static int statements_left;
 static const sl__driver *real_driver;
@@ -156,9 +154,7 @@ TEST(the_nth_allocation_of_sqlite_fails)
     for_every_n(arm_allocations, 2000);
 }
 
-/* ---- SQLite's disk
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- SQLite's disk ----------------------------------------------------------------------------------- */
 
 static int writes_left, syncs_left;
 static int disk_code = SQLITE_IOERR_WRITE;
@@ -258,9 +254,7 @@ static void prepare_sqlite(void)
     sqlite3_vfs_register(&vfs, /* as the default= */ 1);
 }
 
-/* ---- kill -9
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- kill -9 ----------------------------------------------------------------------------------------- */
 
 static int to_parent, round_now;
 

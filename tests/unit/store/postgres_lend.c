@@ -170,9 +170,7 @@ STORE_TEST(a_lent_session_is_tidied_up, 1)
     CHECK(!pool_of(store)->nameless && pool_of(store)->counts.connects == 1);
 }
 
-/* ---- COPY
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- COPY -------------------------------------------------------------------------------------------- */
 
 static const char copy_sql[] = "COPY copied (n, r, t, b, f, ti, d, de, u, j) FROM STDIN";
 enum { COLUMNS = 10 };
