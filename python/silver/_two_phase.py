@@ -99,16 +99,22 @@ def _sweep(sqlite, identity, needed):
 
 
 def _commit_both(sqlite, postgres):
-    global _swept
+    global _recovered, _swept
     old = len(_done)
     gid = _write_decision(sqlite, postgres)
-    postgres._prepare(gid)
+    try:
+        postgres._prepare(gid)
+    except BaseException:
+        _recovered = False  # where the answer was lost it may be prepared all the same
+        raise
     try:
         sqlite._commit()
     except BaseException:
-        if sqlite.in_transaction:  # else nobody knows what became of it; who recovers will
+        if sqlite.in_transaction:
             sqlite._rollback()
             _finish(postgres, "ROLLBACK", gid)
+        else:
+            _recovered = False  # nobody knows what became of it; who recovers will
         raise
     _swept = True
     del _done[:old]
@@ -178,7 +184,10 @@ def recover():
     sqlite = _sqlite.connect()
     try:
         identity = _identity(sqlite)
-        if identity is None:
+        if identity is None:  # nothing was ever decided; the first that is would take a new identity with it when it fails
+            sqlite._run("BEGIN IMMEDIATE")
+            _make_table(sqlite)
+            sqlite._run("COMMIT")
             return set()
         postgres = _postgres.connect()
         try:

@@ -174,6 +174,18 @@ TWO_PHASE = """
             silver.transaction.on_commit(die)
         if step == ["fail"]:
             raise KeyError
+        if step == ["unheard"]:
+            def lose(connection, gid):
+                _postgres.Connection._prepare = prepare
+                prepare(connection, gid)
+                raise OSError("the answer was lost")
+            prepare, _postgres.Connection._prepare = _postgres.Connection._prepare, lose
+        if step == ["unknown"]:
+            def fail(connection):
+                _sqlite.Connection._commit = commit
+                connection._rollback()
+                raise OSError("disk")
+            commit, _sqlite.Connection._commit = _sqlite.Connection._commit, fail
         if step == ["dangling"]:
             def fail(connection):
                 raise OSError("disk")
@@ -216,6 +228,15 @@ def test_two_databases_are_committed_together(serve, tmp_path):
     assert site.get("/one?3").status == 200 and look() == b"([1, 3], [1])"
     assert site.get("/both?2").status == 200 and look() == b"([1, 2, 3], [1, 2])"
     assert site.get("/left").body == b"(0, 1)"  # the row of the one before has gone
+
+
+@pytest.mark.parametrize("step", ["unheard", "unknown"])
+def test_what_may_be_prepared_is_looked_after(serve, tmp_path, step):
+    site = serve(postgres_app(tmp_path / "app", TWO_PHASE, ("postgres", "sqlite")), "--production")
+    assert site.get(f"/both?1,{step}").status == 500
+    eventually(lambda: site.get("/left").body.startswith(b"(0, "))
+    assert site.get("/look").body == b"([], [])"
+    assert site.get("/both?1").body == b"both"
 
 
 def test_kill_9_at_each_step_of_two_phases(serve, tmp_path):
