@@ -258,12 +258,12 @@ sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl_
 {
     *running = (sl__running){.session = session, .statement = *statement};
     sl_error *error = NULL;
-    if (session->transaction && (error = spend(session, &running->statement)))
-        return error;
     if (is_timed(session, statement))
         running->started_ns = sl_monotonic_ns();
     if (session->store->stores->tracers)
         sl__trace(session->store->stores, running, NULL, /* before= */ true);
+    if (session->transaction && (error = spend(session, &running->statement)))
+        return failed(running, error);
     if (!is_connected(session, statement->writes))
         error = connect_session(session, &running->statement);
     if (!error)

@@ -60,7 +60,7 @@ void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *er
                         .site = statement->site,
                         .error = error,
                         .rows = running->rows};
-    if (!before)
+    if (!before && running->started_ns) /* else it began before there was a tracer */
         traced.duration_us = (sl_monotonic_ns() - running->started_ns) / 1000;
     for (sl__tracer_link *link = stores->tracers, *next; link; link = next) {
         next = link->next;

@@ -866,6 +866,45 @@ TEST(a_deadline_that_passes_between_tries_holds)
     assert_true(sl_monotonic_ns() - began < UINT64_C(2900000000));
 }
 
+/* ---- Tracers -------------------------------------------------------------------------------------------- */
+
+static uint64_t traced_us;
+static unsigned refused;
+
+static void see(sl_tracer *tracer, const sl_traced *statement)
+{
+    (void)tracer;
+    traced_us = statement->duration_us;
+    refused += statement->error && statement->error->code == SL_EBUDGET;
+}
+
+static void *ask_past_budget(void *data)
+{
+    (void)data;
+    sl_budget(.statements = 1);
+    companies();
+    companies();
+    return NULL;
+}
+
+static void *transact_past_budget(void *data)
+{
+    return sl_transact(ask_past_budget, data);
+}
+
+TEST(tracers_see_what_is_refused_and_what_had_begun)
+{
+    sl_tracer tracer = {.after = see};
+    traced_us = 1;
+    sl_transact(add_named, "one");
+    SL_EACH(c, sl_find(company))
+        sl_tracer_add(sl_root_current(), &tracer);
+    assert_true(traced_us < 10000000);
+    assert_error(error_of(transact_past_budget, NULL), SL_EBUDGET, "more than");
+    assert_int_equal(refused, 1);
+    sl_tracer_remove(sl_root_current(), &tracer);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -892,6 +931,7 @@ int main(int argc, char **argv)
         IN_BOTH(tasks_of_a_transaction_share_it),
         IN_BOTH(many_transactions_at_once),
         IN_SQLITE(a_deadline_that_passes_between_tries_holds),
+        IN_BOTH(tracers_see_what_is_refused_and_what_had_begun),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
