@@ -80,7 +80,7 @@ struct sl_store {
     sl__dialect dialect;
     const sl_store_options *options;
     void *data; /* the driver's */
-    bool opened, recovered;
+    bool opened;
     sl_deferred *opening; /* for who waits meanwhile */
     sl_store *next;
 };
