@@ -288,7 +288,8 @@ SL_API bool sl_doomed(void);
 /* Calls fn(data) at points of the transaction's life, in order of registration. Before the commit it may work in
  * the transaction, and fail it; before the abort nothing can be written. After the commit or abort failures are
  * logged, and the store is used anew (each by itself). Those registered inside sl_savepoint are dropped when that
- * fails (its abort ones are called). `data` must live as long as the transaction's task. */
+ * fails (its abort ones are called). Those after the end and before the abort, and `finish` and `abort` of an
+ * sl_resource, may await for 10 s each also where the task was cancelled. `data` must live as long as the transaction's task. */
 typedef void sl_transaction_fn(void *data);
 #define sl_before_commit(fn, data) sl__transaction_hook(SL_HERE, SL__BEFORE_COMMIT, (fn), (data))
 #define sl_after_commit(fn, data) sl__transaction_hook(SL_HERE, SL__AFTER_COMMIT, (fn), (data))

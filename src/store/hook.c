@@ -26,7 +26,10 @@ void sl__transaction_hook(const sl_site *site, sl__hook_kind kind, sl_transactio
 static void *call_hook(void *data)
 {
     sl__hook *hook = data;
-    hook->fn(hook->data);
+    SL_SHIELD(.deadline_ms = SL__TOLD_MS)
+    {
+        hook->fn(hook->data);
+    }
     return NULL;
 }
 

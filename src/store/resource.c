@@ -71,7 +71,10 @@ typedef struct stage_call {
 static void *call_stage(void *data)
 {
     stage_call *call = data;
-    call->fn(call->data);
+    SL_SHIELD(.deadline_ms = SL__TOLD_MS)
+    {
+        call->fn(call->data);
+    }
     return NULL;
 }
 

@@ -866,6 +866,40 @@ TEST(a_deadline_that_passes_between_tries_holds)
     assert_true(sl_monotonic_ns() - began < UINT64_C(2900000000));
 }
 
+/* ---- Cancelled ----------------------------------------------------------------------------------------- */
+
+static void await_and_note(void *data)
+{
+    sl_await(sl_sleep(1));
+    note(data);
+}
+
+static const sl_resource awaiting = {.name = "awaiting", .abort = await_and_note};
+
+static void *hook_and_be_cancelled(void *data)
+{
+    (void)data;
+    sl_before_abort(await_and_note, "before");
+    sl_after_abort(await_and_note, "after");
+    sl_join_transaction(&awaiting, "abort");
+    sl_await(sl_sleep(5000));
+    return NULL;
+}
+
+static void *transact_cancelled(void *data)
+{
+    return sl_transact(hook_and_be_cancelled, data, .deadline_ms = 5000);
+}
+
+TEST(who_is_told_of_the_end_may_await_in_a_cancelled_task)
+{
+    calls[0] = '\0';
+    sl_error *error = NULL;
+    sl_try(sl_timeout(sl_spawn(transact_cancelled, NULL), 5), &error);
+    sl_await(sl_sleep(50));
+    assert_string_equal(calls, "before abort after ");
+}
+
 /* ---- Tracers -------------------------------------------------------------------------------------------- */
 
 static uint64_t traced_us;
@@ -931,6 +965,7 @@ int main(int argc, char **argv)
         IN_BOTH(tasks_of_a_transaction_share_it),
         IN_BOTH(many_transactions_at_once),
         IN_SQLITE(a_deadline_that_passes_between_tries_holds),
+        IN_BOTH(who_is_told_of_the_end_may_await_in_a_cancelled_task),
         IN_BOTH(tracers_see_what_is_refused_and_what_had_begun),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
