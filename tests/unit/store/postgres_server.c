@@ -60,7 +60,9 @@ static const struct passwd *other_user(void)
     return geteuid() != 0 ? NULL : user ? user : &nobody;
 }
 
-static pid_t run(const char *program, char *const arguments[])
+/* The programs look for each other in the directory that the first argument says: it becomes the whole path.
+ */
+static pid_t run(const char *program, char *arguments[])
 {
     char path[320];
     pid_t parent = getpid(), pid = fork();
@@ -80,6 +82,7 @@ static pid_t run(const char *program, char *const arguments[])
     setenv("LC_ALL", "C.UTF-8", 1);
     unsetenv("LD_PRELOAD");
     snprintf(path, sizeof path, "%s/%s", programs, program);
+    arguments[0] = path;
     execv(path, arguments);
     _exit(127);
 }
