@@ -325,7 +325,8 @@ typedef struct sl_resource {
 /* Joins the current transaction; the same pair a second time does nothing. Both live as long as it does. */
 #define sl_join_transaction(resource, data) sl__join_transaction(SL_HERE, (resource), (data))
 SL_API void sl__join_transaction(const sl_site *site, const sl_resource *resource, void *data);
-/* A file beside its place until the commit, which moves it there. Both on one file system. */
+/* A file beside its place until the commit, which brings it to the disk and moves it there. Both on one file system.
+ * Where the transaction fails the file is removed. */
 #define sl_move_on_commit(from, to) sl__move_on_commit(SL_HERE, (from), (to))
 SL_API void sl__move_on_commit(const sl_site *site, const char *from, const char *to);
 

@@ -19,6 +19,7 @@ int application_open(struct instance *instance)
 void application_start(struct instance *instance)
 {
     sl_error *error = NULL;
+    sl__app_need_stores(instance->app);
     if (plugins_load(&instance->plugins, instance->manifest, instance->root, instance->manager, &error) < 0)
         sl_fail_error(error);
     if (instance->loaded.start)

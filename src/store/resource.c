@@ -2,6 +2,8 @@
 #include "store/commit.h"
 #include "core/task.h"
 
+#include <silver/io.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -112,12 +114,25 @@ typedef struct move {
     char *from, *to, *beside;
 } move;
 
+static sl_result sync_file(void *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int code = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return code == 0 ? sl_ok(NULL)
+                     : sl_failed(sl_error_new(code, "%s cannot be brought to the disk: %s", (char *)path,
+                                              sl_code_message(code)));
+}
+
+/* What the stores say of the file must not be true before the file is there. */
 static void check_move(void *data)
 {
     move *m = data;
     unlink(m->beside);
     if (link(m->from, m->beside) < 0)
         sl_fail(-errno, "%s cannot be moved to %s: %s", m->from, m->to, sl_code_message(-errno));
+    sl_await(sl_in_thread(sync_file, sl_strdup_heap(m->from), free));
 }
 
 static void sync_directory(const char *path)

@@ -35,30 +35,33 @@ static sl_table *read_config(void)
     return config;
 }
 
-/* The databases that the configuration names: SQLITE_PATH is the store sqlite, SQLITE_ARCHIVE_PATH is archive, PG_… is
- * postgres. They are opened when they are first used. */
-static void declare_store(sl_root *root, const char *name, const char *url)
+/* The databases that the configuration names: SQLITE_PATH is the store sqlite, SQLITE_ARCHIVE_PATH is
+ * archive, PG_… is postgres. They are opened when they are first used. */
+static void declare_store(sl_app *app, const char *name, const char *url)
 {
     sl_error *error = NULL;
-    if (sl_store_declare(root, name, url, &error) < 0) {
-        sl_error_log("%s", error->message);
+    if (sl_store_declare(app->root, name, url, &error) == 0)
+        return;
+    if (app->no_stores)
         sl_error_unref(error);
-    }
+    else
+        app->no_stores = error;
 }
 
-static void declare_sqlite(sl_root *root, const char *key, const char *path)
+static void declare_sqlite(sl_app *app, const char *key, const char *path)
 {
     static const char prefix[] = "SQLITE_", suffix[] = "_PATH";
     size_t size = strlen(key);
     char *name = sl_strdup_heap("sqlite");
     if (size > sizeof(prefix) - 1 + sizeof(suffix) - 1) {
         free(name);
-        name = sl_printf_heap("%.*s", (int)(size - (sizeof(prefix) - 1) - (sizeof(suffix) - 1)), key + sizeof(prefix) - 1);
+        name = sl_printf_heap("%.*s", (int)(size - (sizeof(prefix) - 1) - (sizeof(suffix) - 1)),
+                              key + sizeof(prefix) - 1);
         for (char *c = name; *c; c++)
             *c = *c == '_' ? '-' : (char)tolower((unsigned char)*c);
     }
     char *url = sl_printf_heap("sqlite:%s", path);
-    declare_store(root, name, url);
+    declare_store(app, name, url);
     free(url);
     free(name);
 }
@@ -85,7 +88,7 @@ static void declare_stores(sl_app *app)
     while (sl_table_next(app->config, &cursor, &key, &value)) {
         size_t size = strlen(key);
         if (strncmp(key, "SQLITE_", 7) == 0 && size > 5 && strcmp(key + size - 5, "_PATH") == 0)
-            declare_sqlite(app->root, key, value);
+            declare_sqlite(app, key, value);
     }
     if (!sl_config(app, "PG_DBNAME"))
         return;
@@ -95,7 +98,7 @@ static void declare_stores(sl_app *app)
     put_conninfo(&url, "password", sl_config(app, "PG_PASSWORD"));
     put_conninfo(&url, "host", sl_config(app, "PG_HOST"));
     put_conninfo(&url, "port", sl_config(app, "PG_PORT"));
-    declare_store(app->root, "postgres", url.data);
+    declare_store(app, "postgres", url.data);
 }
 
 sl_app *sl__app_new(sl_root *root, const char *directory, bool development)
@@ -126,10 +129,17 @@ sl_app *sl__app_free(sl_app *app)
     sl__router_free(app->router);
     sl_table_free(app->config);
     sl_error_unref(app->broken);
+    sl_error_unref(app->no_stores);
     free(app->directory);
     sl_root_unref(app->root);
     free(app);
     return NULL;
+}
+
+void sl__app_need_stores(const sl_app *app)
+{
+    if (app->no_stores)
+        sl_fail_error(sl_error_ref(app->no_stores));
 }
 
 void sl__app_broken(sl_app *app, sl_error *error)

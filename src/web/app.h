@@ -16,6 +16,8 @@ SL_API sl_response *sl__app_failure(sl_request *req, const sl_error *error);
 /* Makes every request answer with this error's page (status 500): for an application that does not compile.
  * Takes over the reference. */
 SL_API void sl__app_broken(sl_app *app, sl_error *error);
+/* Fails where a store that the services name cannot be declared. */
+SL_API void sl__app_need_stores(const sl_app *app);
 /* The commands that sl_command made, in order; NULL past the last. */
 SL_API const sl_command *sl__app_command_at(const sl_app *app, size_t i);
 /* The application of a root, or NULL. */

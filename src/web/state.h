@@ -24,6 +24,7 @@ struct sl_app {
     sl__tee *tees, *last_tee; /* that no request uses, the one unused for longest first */
     size_t tee_count;
     sl_error *broken;
+    sl_error *no_stores; /* the first that the services name and that cannot be */
     sl__app_command *commands;
 };
 
