@@ -39,7 +39,7 @@ static void show_point(void *value, sl_buffer *out)
     sl_buffer_printf(out, "%u, of %s:%d", point->number, point->site->file, point->site->line);
 }
 
-static SL_KEY(savepoint, SL_CAPTURED, .show = show_point);
+static SL_KEY(savepoint_key, SL_CAPTURED, .show = show_point);
 
 static sl__point *open_one(sl__point *point)
 {
@@ -50,7 +50,7 @@ static sl__point *open_one(sl__point *point)
 
 sl__point *sl__point_here(const sl_transaction *t)
 {
-    sl__point *point = sl_get(&savepoint);
+    sl__point *point = sl_get(&savepoint_key);
     return point && point->transaction == t ? open_one(point) : NULL;
 }
 
@@ -260,7 +260,7 @@ static void undo_participants(inner *in)
 static void *undo(void *data)
 {
     inner *in = data;
-    SL_WITH(&savepoint, in->point);
+    SL_WITH(&savepoint_key, in->point);
     wait_for_turn(in->site, in->t);
     sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(in->t);
     leave_point(in);
@@ -278,7 +278,7 @@ static void *undo(void *data)
 static void *run_inside(void *data)
 {
     inner *in = data;
-    SL_WITH(&savepoint, in->point);
+    SL_WITH(&savepoint_key, in->point);
     in->value = in->fn(in->data);
     sl__transaction_check(in->site, in->t); /* a swallowed failure is one all the same */
     flush_in_turn(in);
