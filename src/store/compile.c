@@ -1,5 +1,6 @@
 /* compile.c: the statement that answers a question about a selection. */
 #include "store/compile.h"
+#include "store/sql_split.h"
 
 #include <strings.h>
 
@@ -221,12 +222,25 @@ static bool begins_with(const char *text, const char *word)
            (text[size] == ' ' || text[size] == '\n' || text[size] == '(');
 }
 
+/* The transaction is the library's: what a COMMIT had written would stay when it fails, and what a ROLLBACK
+ * TO had undone would be there still for the objects. */
+static void check_raw(const sl_site *site, const char *text, sl__dialect dialect)
+{
+    sl__sql_fault fault = sl__sql_look(dialect, sl_view_of(text));
+    if (fault == SL__SQL_TRANSACTIONAL)
+        sl__senseless(site, "use sl_transact and sl_savepoint",
+                      "SQL may not begin or end transactions or savepoints");
+    if (fault == SL__SQL_SEVERAL)
+        sl__senseless(site, "run them one by one", "there is more than one statement in the SQL");
+}
+
 void sl__compile_raw(const sl_site *site, const char *text, const sl_node *const *values, sl__dialect dialect,
                      sl__statement *ret_statement)
 {
     size_t count = 0;
     while (values[count])
         count++;
+    check_raw(site, text, dialect);
     sl__writer w;
     sl__writer_init(&w, dialect, site);
     sl__put_raw(&w, site, text, values, count);

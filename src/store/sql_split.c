@@ -277,14 +277,12 @@ static bool ends(const splitter *s)
     return !s->blocks && !s->parens && (!s->trigger || s->after_end);
 }
 
-/* One token of a statement. */
-static void take(splitter *s, const sl__sql_token *token)
+/* One token of a statement. False: it is the semicolon after it. */
+static bool take(splitter *s, const sl__sql_token *token)
 {
     char sign = token->kind == SL__SQL_SIGN ? *token->text.data : '\0';
-    if (sign == ';' && ends(s)) {
-        add_statement(s, token->text.data);
-        return;
-    }
+    if (sign == ';' && ends(s))
+        return false;
     if (s->in_head && s->words)
         look_at_head(s, token);
     if (s->body)
@@ -296,6 +294,7 @@ static void take(splitter *s, const sl__sql_token *token)
     s->after_end = s->after_semicolon && sl__sql_is(token, "END");
     s->after_semicolon = sign == ';';
     s->words++;
+    return true;
 }
 
 static const char *what_broke(const sl__sql_token *token)
@@ -333,7 +332,8 @@ sl_error *sl__sql_split(sl__dialect dialect, sl_view text, sl_arena *arena, sl__
             return error;
         if (!s.begin)
             begin_statement(&s, &token);
-        take(&s, &token);
+        if (!take(&s, &token))
+            add_statement(&s, token.text.data);
     }
     if (s.begin && s.trigger && !s.after_end)
         return sl_error_hint(sl_error_new(SL_EPARSE, "a trigger that begins here does not end"),
@@ -347,4 +347,43 @@ sl_error *sl__sql_split(sl__dialect dialect, sl_view text, sl_arena *arena, sl__
         add_statement(&s, s.reader.end);
     *ret_parts = s.parts;
     return NULL;
+}
+
+/* ---- One statement ------------------------------------------------------------------------------------- */
+
+/* What begins, ends or divides a transaction. Of PREPARE only the second word says whether it does. */
+static bool is_transactional(const sl__sql_reader *after, const sl__sql_token *token)
+{
+    sl__sql_reader ahead = *after;
+    for (size_t i = 0; i < sl_array_size(transactions); i++)
+        if (sl__sql_is(token, transactions[i]))
+            return true;
+    if (sl__sql_is(token, "SAVEPOINT") || sl__sql_is(token, "RELEASE"))
+        return true;
+    sl__sql_token next = sl__sql_is(token, "PREPARE") ? sl__sql_next(&ahead) : *token;
+    return sl__sql_is(&next, "TRANSACTION");
+}
+
+sl__sql_fault sl__sql_look(sl__dialect dialect, sl_view text)
+{
+    splitter s = {.reader = sl__sql_read(dialect, text)};
+    bool several = memchr(text.data, ';', text.size), found = false;
+    for (;;) {
+        sl__sql_token token = sl__sql_next(&s.reader);
+        if (token.kind == SL__SQL_END || token.kind == SL__SQL_BROKEN) /* which the database tells */
+            return SL__SQL_FINE;
+        if (!s.begin && token.kind == SL__SQL_SIGN && *token.text.data == ';')
+            continue;
+        if (!s.begin && is_transactional(&s.reader, &token))
+            return SL__SQL_TRANSACTIONAL;
+        if (!s.begin && found)
+            return SL__SQL_SEVERAL;
+        if (!several)
+            return SL__SQL_FINE;
+        found = true;
+        if (!s.begin)
+            begin_statement(&s, &token);
+        if (!take(&s, &token))
+            s.begin = NULL;
+    }
 }

@@ -49,3 +49,11 @@ typedef struct sl__sql_parts {
  * in, and what never ends: the error (SL_EPARSE) has no place, but *ret_line. */
 sl_error *sl__sql_split(sl__dialect dialect, sl_view text, sl_arena *arena, sl__sql_parts *ret_parts,
                         unsigned *ret_line);
+
+typedef enum sl__sql_fault {
+    SL__SQL_FINE,
+    SL__SQL_TRANSACTIONAL, /* a statement begins, ends or divides a transaction */
+    SL__SQL_SEVERAL,       /* there is more than one */
+} sl__sql_fault;
+/* What is wrong with SQL that is to run as one statement in a transaction that is not its own. */
+sl__sql_fault sl__sql_look(sl__dialect dialect, sl_view text);
