@@ -27,8 +27,8 @@
 #include <silver/record.h>
 #include <silver/core.h>
 
-/* What C forbids and compilers of old only warn of does not compile where models are used: a number for a text, an object
- * of another model, and writing to what was only read. */
+/* What C forbids and compilers of old only warn of does not compile where models are used: a number for a
+ * text, an object of another model, and writing to what was only read. */
 #pragma GCC diagnostic error "-Wint-conversion"
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
 #if !defined(__clang__) /* there it is part of the one before */
@@ -94,8 +94,8 @@ SL_API char *sl_uuid_text(sl_uuid uuid, char out[static SL_UUID_SIZE]);
 SL_API char *sl_time_text(int64_t us, char out[static SL_TIME_SIZE]); /* "2026-11-29T12:00:00.000000Z" */
 /* The same number with another scale: 0; SL_EINVAL where digits would be lost, or it does not fit. */
 SL_API int sl_decimal_rescale(sl_decimal decimal, int scale, sl_decimal *ret_decimal);
-SL_API sl_uuid sl_uuid_new(void);  /* version 7: later ones are larger (RFC 9562, 5.7) */
-SL_API int64_t sl_time_now(void);  /* microseconds since 1970 */
+SL_API sl_uuid sl_uuid_new(void);   /* version 7: later ones are larger (RFC 9562, 5.7) */
+SL_API int64_t sl_time_now(void);   /* microseconds since 1970 */
 SL_API sl_date sl_date_today(void); /* in UTC */
 
 typedef enum sl_kind {
@@ -135,8 +135,8 @@ typedef struct sl_value {
     };
 } sl_value;
 
-/* SL_ENUM(colour, COLOURS); with `#define COLOURS(V) V(RED, "red") V(GREEN, "green")` gives `enum colour {RED,
- * GREEN}`. The database has the texts. */
+/* SL_ENUM(colour, COLOURS); with `#define COLOURS(V) V(RED, "red") V(GREEN, "green")` gives `enum colour
+ * {RED, GREEN}`. The database has the texts. */
 typedef struct sl_enum_names {
     const char *name;
     size_t count;
@@ -155,8 +155,8 @@ typedef struct sl_enum_names {
 /* ---- Columns ------------------------------------------------------------------------------------------- */
 
 /* Looks at a value that a user sets, which it may rewrite: NULL, or what is wrong with it as a sentence
- * ("is no address"). Runs when an object is written, for columns that were set, and for bulk updates; never on
- * what is read. NULL values do not come here. What it allocates must live as long as the task. */
+ * ("is no address"). Runs when an object is written, for columns that were set, and for bulk updates; never
+ * on what is read. NULL values do not come here. What it allocates must live as long as the task. */
 typedef const char *sl_validator(sl_value *value);
 
 typedef enum sl_on_delete {
@@ -171,11 +171,11 @@ struct sl_column {
     uint16_t offset, size; /* in the struct */
     uint8_t scale;         /* of decimals */
     bool primary_key;
-    bool required;  /* NOT NULL; a primary key is so anyway */
+    bool required; /* NOT NULL; a primary key is so anyway */
     bool unique;
-    bool version;   /* an integer that each UPDATE checks and raises: optimistic locking */
-    bool lazy;      /* not read with the object, but by sl_lazy */
-    size_t max;     /* of text in characters, of bytes in bytes; 0: none */
+    bool version;         /* an integer that each UPDATE checks and raises: optimistic locking */
+    bool lazy;            /* not read with the object, but by sl_lazy */
+    size_t max;           /* of text in characters, of bytes in bytes; 0: none */
     const char *standard; /* for new objects that do not set it, as text; of time and date also "now" */
     sl_validator *validate;
     sl_model_fn *refers;
@@ -200,8 +200,14 @@ typedef struct sl_index {
 } sl_index;
 #define SL_TOGETHER(names) .indexes = {{.columns = "" names, .unique = true}}
 #define SL_INDEXES(...) .indexes = {__VA_ARGS__}
-#define SL_INDEX(names) {.columns = "" names}
-#define SL_UNIQUE_INDEX(names) {.columns = "" names, .unique = true}
+#define SL_INDEX(names)                                                                                      \
+    {                                                                                                        \
+        .columns = "" names                                                                                  \
+    }
+#define SL_UNIQUE_INDEX(names)                                                                               \
+    {                                                                                                        \
+        .columns = "" names, .unique = true                                                                  \
+    }
 
 #define SL_INDEXES_MAX 8
 #define SL_COLUMNS_MAX 64
@@ -217,11 +223,11 @@ struct sl_model {
     bool result; /* made by SL_RESULT: no table */
     sl_index indexes[SL_INDEXES_MAX];
     /* Called in the task that works with the object; each may be NULL. */
-    sl_row_hook *loaded;      /* after it was read */
+    sl_row_hook *loaded;       /* after it was read */
     sl_row_hook *before_flush; /* before it is written: may change it */
-    sl_row_hook *flushed;     /* after it was written */
-    sl_row_hook *invalidated; /* its transaction was rolled back, wholly or to a savepoint: it says no longer
-                                 what is stored */
+    sl_row_hook *flushed;      /* after it was written */
+    sl_row_hook *invalidated;  /* its transaction was rolled back, wholly or to a savepoint: it says no longer
+                                  what is stored */
     /* The library's own: both are made at the first use. */
     unsigned index; /* the same for all of one name */
     struct sl__model_info *info;
@@ -230,8 +236,8 @@ struct sl_model {
 /* What each object begins with. The library's own. */
 struct sl_row {
     sl_model *model;
-    sl_session *session; /* NULL: none yet */
-    void *snapshot;      /* as it is stored, where it was given to be written to; else NULL */
+    sl_session *session;         /* NULL: none yet */
+    void *snapshot;              /* as it is stored, where it was given to be written to; else NULL */
     struct sl__pending *pending; /* what is filled in when it is written: links to new objects, expressions */
     const sl_site *site;         /* where it was last made, edited or removed */
     uint64_t loaded;             /* lazy columns that were read or set */
@@ -447,6 +453,6 @@ struct sl__refers_to_nothing;
     SL__MODEL(identifier, COLUMNS, __VA_ARGS__);                                                             \
     SL__COLUMNS(identifier, COLUMNS)
 /* What a query gives that is no table: SL_RESULT(busy, BUSY) with BUSY(F) F(room, text) F(count, integer).
- * Beside the types of columns a result has row(m), a whole object of a model: `const struct m *`, NULL where a
- * left join found none. */
+ * Beside the types of columns a result has row(m), a whole object of a model: `const struct m *`, NULL where
+ * a left join found none. */
 #define SL_RESULT(identifier, COLUMNS) SL__MODEL(identifier, COLUMNS, .result = true)

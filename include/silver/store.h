@@ -13,9 +13,9 @@
  * removed is written when a query could see it, at sl_flush, and at the commit. Without a transaction what is
  * read is read by itself, and nothing can be written.
  *
- * All functions here work in tasks, may suspend unless they say otherwise, and fail by ending the task. Objects
- * live as long as the task that began the transaction, or, without one, the task (SL_SCRATCH) that read them;
- * they may be looked at after the transaction's end. */
+ * All functions here work in tasks, may suspend unless they say otherwise, and fail by ending the task.
+ * Objects live as long as the task that began the transaction, or, without one, the task (SL_SCRATCH) that
+ * read them; they may be looked at after the transaction's end. */
 #pragma once
 
 #include <silver/query.h>
@@ -29,14 +29,15 @@ typedef struct sl_transaction sl_transaction;
  * where there are several the model says which (`.store = "postgres"`). */
 
 /* Declares a store of a root; it is opened at the first use. `url` is "sqlite:PATH" or what libpq takes
- * ("postgres://user@host/db", "host=/run/pg dbname=app"); copied. 0; SL_EEXIST where there is one of this name;
- * SL_EINVAL for another kind of URL. Never suspends. */
+ * ("postgres://user@host/db", "host=/run/pg dbname=app"); copied. 0; SL_EEXIST where there is one of this
+ * name; SL_EINVAL for another kind of URL. Never suspends. */
 SL_API int sl_store_declare(sl_root *root, const char *name, const char *url, sl_error **ret_error);
 /* How a root's stores are used; what is 0 stays as it is. */
 #define SL_STORE_OPTIONS(X)                                                                                  \
     X(connections, 8, "connections", "of an instance to PostgreSQL at once, and readers of SQLite")          \
-    X(statements, 1000, "statements", "of a request; past it the request fails, SL_EBUDGET") \
-    X(database_ms, 10000, "ms", "that a request waits for the database, likewise; the statement is cancelled") \
+    X(statements, 1000, "statements", "of a request; past it the request fails, SL_EBUDGET")                 \
+    X(database_ms, 10000, "ms",                                                                              \
+      "that a request waits for the database, likewise; the statement is cancelled")                         \
     X(slow_ms, 200, "ms", "a statement that takes longer is logged, with its place")                         \
     X(busy_ms, 5000, "ms", "that a writer of SQLite waits for other processes")
 typedef struct sl_store_options {
@@ -45,25 +46,24 @@ typedef struct sl_store_options {
 #undef SL__STORE_OPTION
 } sl_store_options;
 SL_API void sl_store_configure(sl_root *root, const sl_store_options *options);
-/* Opens the store if need be (may suspend; fails with SL_EDATABASE, naming the database and what to do). NULL: the
- * only one. */
+/* Opens the store if need be (may suspend; fails with SL_EDATABASE, naming the database and what to do).
+ * NULL: the only one. */
 #define sl_store_open(name) sl__store_open(SL_HERE, (name))
 SL_API sl_store *sl__store_open(const sl_site *site, const char *name);
 SL_API const char *sl_store_name(const sl_store *store);
 
 /* ---- Objects ------------------------------------------------------------------------------------------- */
 
-/* sl_load(person, 5): the object with this primary key, or NULL; sl_load(membership, 3, 5) with one of several
- * columns, in their order. In a transaction that has it already no SQL runs. sl_need fails with SL_HTTP(404)
- * where there is none. Keys have the types of the key's columns: whole numbers, texts, UUIDs. */
+/* sl_load(person, 5): the object with this primary key, or NULL; sl_load(membership, 3, 5) with one of
+ * several columns, in their order. In a transaction that has it already no SQL runs. sl_need fails with
+ * SL_HTTP(404) where there is none. Keys have the types of the key's columns: whole numbers, texts, UUIDs. */
 #define sl_load(model, ...) ((const struct model *)sl__load(SL_HERE, model##_model(), SL__KEYS(__VA_ARGS__)))
 #define sl_need(model, ...) ((const struct model *)sl__need(SL_HERE, model##_model(), SL__KEYS(__VA_ARGS__)))
-/* The same, read from the database in any case: what others committed since is seen where the isolation allows,
- * and edits that were not written yet are dropped. NULL where it is gone. */
-#define sl_reload(model, object)                                                                             \
-    ((const struct model *)sl__reload(SL_HERE, &SL__A(model, object)->sl__row))
-/* The same, and holds the row until the transaction's end, so that nobody else changes it (FOR UPDATE; in SQLite
- * the transaction becomes the writer). */
+/* The same, read from the database in any case: what others committed since is seen where the isolation
+ * allows, and edits that were not written yet are dropped. NULL where it is gone. */
+#define sl_reload(model, object) ((const struct model *)sl__reload(SL_HERE, &SL__A(model, object)->sl__row))
+/* The same, and holds the row until the transaction's end, so that nobody else changes it (FOR UPDATE; in
+ * SQLite the transaction becomes the writer). */
 #define sl_load_locked(model, ...)                                                                           \
     ((const struct model *)sl__load_locked(SL_HERE, model##_model(), SL__KEYS(__VA_ARGS__)))
 #define SL__KEYS(...) (const sl_key_part[]){SL__MAP(SL__KEY_PART, , __VA_ARGS__)}, SL__COUNT(__VA_ARGS__)
@@ -99,9 +99,9 @@ SL_API void *sl__need(const sl_site *site, sl_model *model, const sl_key_part *k
 SL_API void *sl__load_locked(const sl_site *site, sl_model *model, const sl_key_part *key, size_t count);
 SL_API void *sl__reload(const sl_site *site, const sl_row *row);
 
-/* Makes an object, `struct person *`, that is not stored yet: sl_new(person, .name = "Ann", .age = 0). Fields are
- * named; those that are not have their default, or are NULL. What fields point to is not copied and must live as
- * long as the transaction. Never suspends. */
+/* Makes an object, `struct person *`, that is not stored yet: sl_new(person, .name = "Ann", .age = 0). Fields
+ * are named; those that are not have their default, or are NULL. What fields point to is not copied and must
+ * live as long as the transaction. Never suspends. */
 #define sl_new(model, ...)                                                                                   \
     ((struct model *)sl__new(SL_HERE, model##_model(), &(const struct model){__VA_ARGS__},                   \
                              SL__NAMED("" #__VA_ARGS__)))
@@ -116,8 +116,8 @@ typedef struct sl__named {
         static sl__named sl__named_here = {.text = its_text};                                                \
         &sl__named_here;                                                                                     \
     }))
-/* Stores it when the transaction writes. Gives the object; its key is there after the flush where the database
- * gives it. Never suspends. */
+/* Stores it when the transaction writes. Gives the object; its key is there after the flush where the
+ * database gives it. Never suspends. */
 #define sl_add(object) ((__typeof__(object))sl__add(SL_HERE, &(object)->sl__row))
 /* Stores it at once unless there is one with the same values in these columns (of a unique index): then NULL;
  * sl_put changes that one instead. sl_add_unless(m, message_.room, message_.nonce). Gives what is stored. */
@@ -130,11 +130,12 @@ typedef struct sl__named {
 #define sl_add_many(model, objects, count)                                                                   \
     sl__add_many(SL_HERE, model##_model(),                                                                   \
                  (sl_row *const *)_Generic((objects), struct model **: (objects), struct model *const *: (objects)), (count))
-/* The object, to be written to: struct person *. What it was is kept beside, and changes are found by comparison.
- * That holds until the transaction ends, also for what was added: when a query or sl_save has written it meanwhile,
- * what is assigned afterwards is written by the next one (where more than 1,000 objects were written, by the next
- * sl_save or the commit). Fails for what was read without a transaction or in another.
- * Suspends only where it must be read anew (after sl_execute, sl_lend, sl_delete), or another task writes it. */
+/* The object, to be written to: struct person *. What it was is kept beside, and changes are found by
+ * comparison. That holds until the transaction ends, also for what was added: when a query or sl_save has
+ * written it meanwhile, what is assigned afterwards is written by the next one (where more than 1,000 objects
+ * were written, by the next sl_save or the commit). Fails for what was read without a transaction or in
+ * another. Suspends only where it must be read anew (after sl_execute, sl_lend, sl_delete), or another task
+ * writes it. */
 #define sl_edit(model, object) ((struct model *)sl__edit(SL_HERE, &SL__A(model, object)->sl__row))
 /* Sets a field of an object that is edited or new, also to 0; sl_set_null makes it NULL. */
 #define sl_set(object, column, value)                                                                        \
@@ -170,25 +171,30 @@ static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
 /* What is set is known, also where it is lazy and was not read. */
 #define SL__SURELY(object, which)                                                                            \
     ((void)((object)->sl__row.loaded |= (union {                                                             \
-                __typeof__((object)->null) columns;                                                          \
-                uint64_t bits;                                                                               \
-            }){.columns.which = 1}.bits))
-/* Sets a field to what the database computes, when the object is written: it is read back then. Until then the field
- * is as it was, and what is assigned to it does not count. Of two for one column the last counts. The expression must
- * live until it is written. sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
+                                            __typeof__((object)->null) columns;                              \
+                                            uint64_t bits;                                                   \
+                                        }){.columns.which = 1}                                               \
+                                            .bits))
+/* Sets a field to what the database computes, when the object is written: it is read back then. Until then
+ * the field is as it was, and what is assigned to it does not count. Of two for one column the last counts.
+ * The expression must live until it is written. sl_set_expression(person, p, visits, sl_plus(person_.visits,
+ * 1)). */
 #define sl_set_expression(model, object, column, expression)                                                 \
-    sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node, SL__OPERAND(model##_.column, expression))
+    sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node,                        \
+                       SL__OPERAND(model##_.column, expression))
 /* Deletes it when the transaction writes. Never suspends. */
 #define sl_remove(object) sl__remove(SL_HERE, &(object)->sl__row)
 /* The value of a lazy column, read at its first use: sl_lazy(person, p, photo). */
 #define sl_lazy(model, object, column)                                                                       \
-    (*(const __typeof__(((struct model *)0)->column) *)sl__lazy(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node))
+    (*(const __typeof__(((struct model *)0)->column) *)sl__lazy(SL_HERE, &SL__A(model, object)->sl__row,     \
+                                                                model##_.column.node))
 SL_API void *sl__new(const sl_site *site, sl_model *model, const void *values, sl__named *named);
 SL_API void *sl__add(const sl_site *site, sl_row *row);
 SL_API void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns);
 SL_API void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, size_t count);
 SL_API void *sl__edit(const sl_site *site, const sl_row *row);
-SL_API void sl__set_expression(const sl_site *site, const sl_row *row, const sl_node *column, const sl_node *expression);
+SL_API void sl__set_expression(const sl_site *site, const sl_row *row, const sl_node *column,
+                               const sl_node *expression);
 SL_API void sl__remove(const sl_site *site, const sl_row *row);
 SL_API const void *sl__lazy(const sl_site *site, const sl_row *row, const sl_node *column);
 
@@ -200,31 +206,32 @@ typedef struct sl_errors {
     size_t count;
     sl_wrong *items; /* in the order of the columns, one for each field */
 } sl_errors;
-/* Checks a new or edited object, and lets validators rewrite: NULL if all is well. A flush does the same and fails
- * with SL_EINVALID, whose message and detail name each field. Never suspends. */
+/* Checks a new or edited object, and lets validators rewrite: NULL if all is well. A flush does the same and
+ * fails with SL_EINVALID, whose message and detail name each field. Never suspends. */
 #define sl_validate(object) sl__validate(&(object)->sl__row)
 SL_API sl_errors *sl__validate(sl_row *row);
 SL_API const char *sl_error_of(const sl_errors *errors, const char *field); /* or NULL; takes NULL */
 
-/* Writes what was added, edited and removed in this transaction, in all stores. Errors name the object and the line
- * that changed it. Without a transaction it does nothing. */
+/* Writes what was added, edited and removed in this transaction, in all stores. Errors name the object and
+ * the line that changed it. Without a transaction it does nothing. */
 #define sl_save() sl__save(SL_HERE)
 SL_API void sl__save(const sl_site *site);
 
 /* ---- References ---------------------------------------------------------------------------------------- */
 
-/* sl_follow(person, p, employer): what a column refers to, `const struct company *`; NULL where it is NULL. */
+/* sl_follow(person, p, employer): what a column refers to, `const struct company *`; NULL where it is NULL.
+ */
 #define sl_follow(model, object, column)                                                                     \
     ((SL__SEEN(model, column))(SL__REFERS(model, column),                                                    \
                                sl__follow(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node)))
-/* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none. Never
- * suspends. */
+/* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none.
+ * Never suspends. */
 #define sl_link(model, object, column, target)                                                               \
     (SL__REFERS(model, column),                                                                              \
      sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,     \
                   SL__TARGET(model, column, target, void *: (target))))
-/* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c: a
- * selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
+/* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c:
+ * a selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
 #define sl_referring(model, column, target)                                                                  \
     ((struct model##_found *)sl__referring(SL_HERE, &model##__source, model##_.column.node,                  \
                                            SL__TARGET(model, column, target)))
@@ -239,8 +246,9 @@ SL_API void sl__save(const sl_site *site);
 #define SL__SEEN(model, column) __typeof__(((struct model##__targets *)0)->column.seen)
 #define SL__OWN(model, column) __typeof__(((struct model##__targets *)0)->column.own)
 #define SL__TARGET(model, column, target, ...)                                                               \
-    ((const void *)_Generic((target), SL__SEEN(model, column): (target), SL__OWN(model, column): (target)    \
-                            __VA_OPT__(, ) __VA_ARGS__))
+    ((const void *)_Generic((target), SL__SEEN(model, column)                                                \
+                            : (target), SL__OWN(model, column)                                               \
+                            : (target)__VA_OPT__(, ) __VA_ARGS__))
 SL_API void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *column);
 SL_API void sl__row_link(const sl_site *site, sl_row *row, const sl_node *column, const void *target);
 SL_API sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
@@ -261,19 +269,20 @@ typedef struct sl_transact_options {
     bool serializable;    /* PostgreSQL: SERIALIZABLE instead of its default; SQLite always is */
 } sl_transact_options;
 
-/* Runs fn(data) in a transaction and commits it; gives what fn returned. What fails in it rolls back and fails the
- * caller. Inside another transaction it joins that: success does nothing, failure dooms the whole. */
+/* Runs fn(data) in a transaction and commits it; gives what fn returned. What fails in it rolls back and
+ * fails the caller. Inside another transaction it joins that: success does nothing, failure dooms the whole.
+ */
 #define sl_transact(fn, data, ...)                                                                           \
     sl__transact(SL_HERE, #fn, (fn), (data), &(sl_transact_options){__VA_ARGS__})
 SL_API void *sl__transact(const sl_site *site, const char *name, sl_task_fn *fn, void *data,
                           const sl_transact_options *options);
-/* Runs fn(data) so that it may fail alone: then what it did is undone, up to here, *ret_error (NULL: the failure is
- * raised again) says why, and the transaction goes on. *ret_error is NULL on success and belongs to the task. In
- * a transaction only.
+/* Runs fn(data) so that it may fail alone: then what it did is undone, up to here, *ret_error (NULL: the
+ * failure is raised again) says why, and the transaction goes on. *ret_error is NULL on success and belongs
+ * to the task. In a transaction only.
  *
- * Where several tasks share the transaction their savepoints come one after the other: a task waits until another's
- * has ended, unless it was started inside it. So do not await, in a savepoint, a task that was started before it and
- * wants one too. What other tasks do in the transaction meanwhile is undone with it. */
+ * Where several tasks share the transaction their savepoints come one after the other: a task waits until
+ * another's has ended, unless it was started inside it. So do not await, in a savepoint, a task that was
+ * started before it and wants one too. What other tasks do in the transaction meanwhile is undone with it. */
 #define sl_savepoint(fn, data, ret_error) sl__savepoint(SL_HERE, (fn), (data), (ret_error))
 SL_API void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error);
 
@@ -285,11 +294,12 @@ SL_API sl_transaction *sl_transaction_current(void);
 SL_API void sl__doom(const sl_site *site, const char *format, ...) SL_PRINTF(2, 3);
 SL_API bool sl_doomed(void);
 
-/* Calls fn(data) at points of the transaction's life, in order of registration. Before the commit it may work in
- * the transaction, and fail it; before the abort nothing can be written. After the commit or abort failures are
- * logged, and the store is used anew (each by itself). Those registered inside sl_savepoint are dropped when that
- * fails (its abort ones are called). Those after the end and before the abort, and `finish` and `abort` of an
- * sl_resource, may await for 10 s each also where the task was cancelled. `data` must live as long as the transaction's task. */
+/* Calls fn(data) at points of the transaction's life, in order of registration. Before the commit it may work
+ * in the transaction, and fail it; before the abort nothing can be written. After the commit or abort
+ * failures are logged, and the store is used anew (each by itself). Those registered inside sl_savepoint are
+ * dropped when that fails (its abort ones are called). Those after the end and before the abort, and `finish`
+ * and `abort` of an sl_resource, may await for 10 s each also where the task was cancelled. `data` must live
+ * as long as the transaction's task. */
 typedef void sl_transaction_fn(void *data);
 #define sl_before_commit(fn, data) sl__transaction_hook(SL_HERE, SL__BEFORE_COMMIT, (fn), (data))
 #define sl_after_commit(fn, data) sl__transaction_hook(SL_HERE, SL__AFTER_COMMIT, (fn), (data))
@@ -305,41 +315,45 @@ SL_API void sl__transaction_hook(const sl_site *site, sl__hook_kind kind, sl_tra
 /* sl_emit_safely once the transaction is committed; at once where there is none. Takes over the reference. */
 #define sl_emit_on_commit(channel, event, payload)                                                           \
     sl__emit_on_commit(SL_HERE, sl_channel_name(channel), (event), (payload))
-SL_API void sl__emit_on_commit(const sl_site *site, const char *channel, const sl_event *event, struct json_t *payload);
+SL_API void sl__emit_on_commit(const sl_site *site, const char *channel, const sl_event *event,
+                               struct json_t *payload);
 
 /* Whatever else takes part in a transaction: a file that is moved, a mail, another library. Called in the
  * transaction's task, in order of `order` and then of joining; each function may be NULL. A failure of begin,
  * flush, prepare or vote aborts all. */
 typedef struct sl_resource {
-    const char *name; /* for messages */
-    int order;        /* stores have 0 */
-    void (*begin)(void *data);   /* when it joins */
-    void (*flush)(void *data);   /* before the commit, while all can still work */
-    void (*prepare)(void *data); /* the commit has begun: make it so that finish cannot fail */
-    void (*vote)(void *data);    /* the last chance to fail */
-    void (*finish)(void *data);  /* the stores are committed; a failure is logged, and undoes nothing */
-    void (*abort)(void *data);   /* undo, whatever was reached; failures are logged */
-    void *(*savepoint)(void *data);             /* remember; NULL: takes part in no sl_savepoint, which then fails */
+    const char *name;               /* for messages */
+    int order;                      /* stores have 0 */
+    void (*begin)(void *data);      /* when it joins */
+    void (*flush)(void *data);      /* before the commit, while all can still work */
+    void (*prepare)(void *data);    /* the commit has begun: make it so that finish cannot fail */
+    void (*vote)(void *data);       /* the last chance to fail */
+    void (*finish)(void *data);     /* the stores are committed; a failure is logged, and undoes nothing */
+    void (*abort)(void *data);      /* undo, whatever was reached; failures are logged */
+    void *(*savepoint)(void *data); /* remember; NULL: takes part in no sl_savepoint, which then fails */
     void (*roll_back)(void *data, void *saved); /* to what savepoint gave */
 } sl_resource;
 /* Joins the current transaction; the same pair a second time does nothing. Both live as long as it does. */
 #define sl_join_transaction(resource, data) sl__join_transaction(SL_HERE, (resource), (data))
 SL_API void sl__join_transaction(const sl_site *site, const sl_resource *resource, void *data);
-/* A file beside its place until the commit, which brings it to the disk and moves it there. Both on one file system.
- * Where the transaction fails the file is removed. */
+/* A file beside its place until the commit, which brings it to the disk and moves it there. Both on one file
+ * system. Where the transaction fails the file is removed. */
 #define sl_move_on_commit(from, to) sl__move_on_commit(SL_HERE, (from), (to))
 SL_API void sl__move_on_commit(const sl_site *site, const char *from, const char *to);
 
 /* ---- SQL of one's own, and other libraries ------------------------------------------------------------- */
 
-/* Runs a statement, a literal, in the transaction, with parameters as in sl_sql. Gives the number of rows changed. */
+/* Runs a statement, a literal, in the transaction, with parameters as in sl_sql. Gives the number of rows
+ * changed. */
 #define sl_execute(store, text, ...)                                                                         \
     sl__execute(SL_HERE, (store), "" text "", (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-SL_API int64_t sl__execute(const sl_site *site, const char *store, const char *text, const sl_node *const *values);
+SL_API int64_t sl__execute(const sl_site *site, const char *store, const char *text,
+                           const sl_node *const *values);
 /* Lends the connection of the current transaction to another library: everything is written first, then
- * fn(connection, data) is called, where it is an sqlite3 * or a PGconn * (blocking, outside pipeline mode), with the
- * transaction open, and what it changes is committed or rolled back with the rest. It must not end the transaction
- * (that dooms it). Runs on the loop: what takes long blocks it. The transaction's objects are read anew after it. */
+ * fn(connection, data) is called, where it is an sqlite3 * or a PGconn * (blocking, outside pipeline mode),
+ * with the transaction open, and what it changes is committed or rolled back with the rest. It must not end
+ * the transaction (that dooms it). Runs on the loop: what takes long blocks it. The transaction's objects are
+ * read anew after it. */
 #define sl_lend(store, fn, data) sl__lend(SL_HERE, (store), (fn), (data))
 typedef void sl_lend_fn(void *connection, void *data);
 SL_API void sl__lend(const sl_site *site, const char *store, sl_lend_fn *fn, void *data);
@@ -360,7 +374,8 @@ typedef struct sl_tracer {
     void (*before)(struct sl_tracer *tracer, const sl_traced *statement); /* may be NULL */
     void (*after)(struct sl_tracer *tracer, const sl_traced *statement);
 } sl_tracer;
-/* Sees the statements of all stores of the root, until it is removed. It must not suspend. Owned by the caller. */
+/* Sees the statements of all stores of the root, until it is removed. It must not suspend. Owned by the
+ * caller. */
 SL_API void sl_tracer_add(sl_root *root, sl_tracer *tracer);
 SL_API void sl_tracer_remove(sl_root *root, sl_tracer *tracer);
 /* Keeps the statements run until the task ends: for tests, and to look at N + 1. */
@@ -371,7 +386,7 @@ typedef struct sl_captured {
         const sl_site *site;
         uint64_t duration_us;
         int64_t rows;
-    } *items;
+    } * items;
 } sl_captured;
 SL_API const sl_captured *sl_capture(void); /* grows as statements run */
 /* A budget for what follows in this request or transaction; 0 leaves that one as it is (SL_STORE_OPTIONS). */
@@ -383,14 +398,15 @@ SL_API void sl__budget(const sl_budget_options *options);
 
 /* ---- Tables and patches -------------------------------------------------------------------------------- */
 
-/* Says that the root's application keeps these models: they are checked against the database when it starts, and
- * `silver db schema` prints them. sl_models(person_model, company_model); in SL_APPLICATION. Never suspends. */
+/* Says that the root's application keeps these models: they are checked against the database when it starts,
+ * and `silver db schema` prints them. sl_models(person_model, company_model); in SL_APPLICATION. Never
+ * suspends. */
 #define sl_models(...) sl__models((sl_model_fn *const[]){__VA_ARGS__, NULL})
 SL_API void sl__models(sl_model_fn *const *models);
 /* A step from one state of the database to the next, numbered from 1 without gaps, carried out once, in a
- * transaction of its own. As files: schema/001-what-it-does.sql of the application. In C: sl_patch(2, "splits names",
- * split_names); in SL_APPLICATION. Where there are several stores one is named: `.store = "postgres"`; a file does it in
- * its first line, `-- store: postgres`. Never suspends. */
+ * transaction of its own. As files: schema/001-what-it-does.sql of the application. In C: sl_patch(2, "splits
+ * names", split_names); in SL_APPLICATION. Where there are several stores one is named: `.store =
+ * "postgres"`; a file does it in its first line, `-- store: postgres`. Never suspends. */
 #define sl_patch(number, summary, fn, ...)                                                                   \
     sl__patch(SL_HERE, (number), (summary), (fn), &(sl_patch_options){__VA_ARGS__})
 typedef void sl_patch_fn(void);
@@ -400,17 +416,18 @@ typedef struct sl_patch_options {
 SL_API void sl__patch(const sl_site *site, unsigned number, const char *summary, sl_patch_fn *fn,
                       const sl_patch_options *options);
 
-/* Applies the patches that are missing, in order: each in its transaction, with its number, summary and checksum
- * written to the table sl_patch. An unknown or altered patch fails with SL_ESCHEMA before anything. Where there are
- * no patches at all and the database has none of the models' tables, the tables are made from the models. Gives
- * how many were applied. Several processes at once wait for each other. `directory`: the application's. */
+/* Applies the patches that are missing, in order: each in its transaction, with its number, summary and
+ * checksum written to the table sl_patch. An unknown or altered patch fails with SL_ESCHEMA before anything.
+ * Where there are no patches at all and the database has none of the models' tables, the tables are made from
+ * the models. Gives how many were applied. Several processes at once wait for each other. `directory`: the
+ * application's. */
 #define sl_migrate(directory) sl__migrate(SL_HERE, (directory))
 SL_API size_t sl__migrate(const sl_site *site, const char *directory);
-/* Compares patches and models with the database: NULL if all is as it should be, or SL_ESCHEMA, each difference a
- * line of the detail, and in the hint what to do. The error is the task's. */
+/* Compares patches and models with the database: NULL if all is as it should be, or SL_ESCHEMA, each
+ * difference a line of the detail, and in the hint what to do. The error is the task's. */
 #define sl_schema_check(directory) sl__schema_check(SL_HERE, (directory))
 SL_API sl_error *sl__schema_check(const sl_site *site, const char *directory);
-/* SQL that makes the models' tables in a store, and SQL that brings the database there (what cannot be told, such as
- * a renamed column, is a comment). In the task's arena. */
+/* SQL that makes the models' tables in a store, and SQL that brings the database there (what cannot be told,
+ * such as a renamed column, is a comment). In the task's arena. */
 SL_API const char *sl_schema_wanted(const char *store);
 SL_API const char *sl_schema_difference(const char *store);

@@ -34,7 +34,8 @@ static void write_everything(sl_transaction *t)
     } while (has_todo(t) || sl__count_hooks(t, SL__BEFORE_COMMIT));
 }
 
-/* What was put down and not written is nobody's. What is stored knows by its session that the transaction has ended. */
+/* What was put down and not written is nobody's. What is stored knows by its session that the transaction has
+ * ended. */
 static void let_go(sl_transaction *t)
 {
     for (sl_session *s = t->first; s; s = s->next) {

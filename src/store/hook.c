@@ -68,7 +68,8 @@ unsigned sl__count_hooks(const sl_transaction *t, sl__hook_kind kind)
     return count;
 }
 
-/* Those that hooks before the commit register have their turn in the next round: so the rounds are counted. */
+/* Those that hooks before the commit register have their turn in the next round: so the rounds are counted.
+ */
 void sl__run_hooks(sl_transaction *t, sl__hook_kind kind)
 {
     unsigned left = kind == SL__BEFORE_COMMIT ? sl__count_hooks(t, kind) : UINT_MAX;

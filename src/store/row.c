@@ -192,7 +192,8 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
     if (!there)
         return read_new(running, table, first, row, /* kept= */ true);
     session->spare = row;
-    if (there->generation != session->generation && there->state == SL__ROW_STORED && !sl__row_edited(there)) {
+    if (there->generation != session->generation && there->state == SL__ROW_STORED &&
+        !sl__row_edited(there)) {
         sl__touch(session, there, /* inserted= */ false);
         read_into(running, table->info, first, there, session->arena);
         forget_lazy(table->info, there);

@@ -165,16 +165,16 @@ struct sl_transaction {
     sl_error *cause;   /* why it is doomed, or NULL */
     sl_session *first; /* in order of first use */
     sl__participant *participants;
-    sl__point *savepoint; /* the innermost, whose task ends it before others begin one */
+    sl__point *savepoint;  /* the innermost, whose task ends it before others begin one */
     sl_task *switcher;     /* who begins or ends one just now, or NULL */
     sl_deferred *switched; /* for who waits to begin or end one; or NULL */
     sl__hook *hooks, **last_hook;
-    uint64_t deadline;              /* sl_loop_now; 0: none */
-    uint64_t statements, waited_ns; /* of the budget */
+    uint64_t deadline;               /* sl_loop_now; 0: none */
+    uint64_t statements, waited_ns;  /* of the budget */
     uint64_t statements_max, ms_max; /* 0: none */
-    sl_task *flusher;      /* who writes just now, or NULL */
-    sl_deferred *flushed;  /* for who waits for that */
-    struct sl__kept *kept; /* references to JSON */
+    sl_task *flusher;                /* who writes just now, or NULL */
+    sl_deferred *flushed;            /* for who waits for that */
+    struct sl__kept *kept;           /* references to JSON */
 };
 
 extern sl_key sl__transaction_key;
@@ -242,12 +242,12 @@ struct sl_session {
     uint32_t open_count, open_size;
     uint32_t generation; /* raised when objects may not say what is stored any more */
     bool wrote;
-    bool prepared; /* its part of a two-phase commit waits in the database */
-    sl_task *connecting; /* takes the connection or the writer's place just now; or NULL */
+    bool prepared;          /* its part of a two-phase commit waits in the database */
+    sl_task *connecting;    /* takes the connection or the writer's place just now; or NULL */
     sl_deferred *connected; /* for others of the transaction, who wait for that; or NULL */
     unsigned points;        /* savepoints on the connection, */
     bool unready;           /* which makes them, and is not the others' yet */
-    sl_row *spare; /* memory for one more object of its model */
+    sl_row *spare;          /* memory for one more object of its model */
 };
 
 /* The session of the transaction here, or one for a single question, in which nothing can be written
@@ -367,8 +367,8 @@ void sl__session_look_again(sl_session *session, bool all);
 /* load.c: JSON may be changed in place: the copy of an object gets its own. */
 void sl__json_copy(sl_session *session, sl_row *copy);
 
-/* The values of columns, in their order, as the statements take them; but for one column (SL_COLUMNS_MAX: none). Gives how
- * many. */
+/* The values of columns, in their order, as the statements take them; but for one column (SL_COLUMNS_MAX:
+ * none). Gives how many. */
 unsigned sl__row_values(const sl_row *row, uint64_t columns, unsigned left_out, sl_value *values);
 /* The INSERT for a row, and the column that it leaves to the database. */
 const sl__statement *sl__insert_of(const sl__table *table, const sl_row *row, unsigned *ret_left_out);
@@ -385,16 +385,18 @@ sl__write *sl__order(const sl_site *site, sl_session *session, const sl__write *
 /* statement.c: the statements of a table. */
 void sl__table_statements(sl__table *table);
 const sl__statement *sl__update_statement(sl__table *table, uint64_t columns);
-const sl__statement *sl__insert_rows_statement(sl__table *table, bool keyed, unsigned rows); /* a power of 2 */
+const sl__statement *sl__insert_rows_statement(sl__table *table, bool keyed,
+                                               unsigned rows); /* a power of 2 */
 /* The database gives it its key, which is 0 so far. */
 bool sl__row_lacks_key(const sl_row *row);
 /* An added row is stored now. */
 void sl__row_stored(sl_session *session, const sl__table *table, sl_row *row);
-/* insert_rows.c: how many of the first writes can go by one statement, the row before them being `before` (NULL: another
- * kind of write); 0: go one by one. */
-size_t sl__rows_together(const sl_session *session, const sl__write *writes, size_t count, const sl_row *before);
-/* Writes so many, with room for their values. False where a constraint is in the way of one of them: nothing was
- * written. An error: another failure. */
+/* insert_rows.c: how many of the first writes can go by one statement, the row before them being `before`
+ * (NULL: another kind of write); 0: go one by one. */
+size_t sl__rows_together(const sl_session *session, const sl__write *writes, size_t count,
+                         const sl_row *before);
+/* Writes so many, with room for their values. False where a constraint is in the way of one of them: nothing
+ * was written. An error: another failure. */
 sl_error *sl__rows_insert(sl_session *session, const sl__write *writes, size_t count, const sl_row *before,
                           sl_value *values, bool *ret_written);
 /* row_check.c: what is wrong with the columns; in the task's arena, NULL: nothing. */
@@ -405,8 +407,8 @@ void sl__row_normalise(sl_row *row);
 uint64_t sl__row_changes(const sl_row *row); /* columns that differ from the snapshot */
 bool sl__field_equal(const sl__field *field, const void *a, uint64_t a_nulls, const void *b,
                      uint64_t b_nulls);
-/* bulk.c: what the database computes for an object (its expressions), and its version raised. False where it is
- * not there, or not in its version. By exit. */
+/* bulk.c: what the database computes for an object (its expressions), and its version raised. False where it
+ * is not there, or not in its version. By exit. */
 bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl__pending *pending);
 /* json.c */
 struct json_t *sl__fields_to_json(const sl_model *model, const void *object);

@@ -3,8 +3,8 @@
 
 #include <silver/store.h>
 
-/* The statements run where this holds, in order, 1000 at most. It may outlive the request in contexts that were captured,
- * so it is counted. */
+/* The statements run where this holds, in order, 1000 at most. It may outlive the request in contexts that
+ * were captured, so it is counted. */
 typedef struct sl__timeline sl__timeline;
 typedef struct sl__timeline_entry {
     uint64_t began_us; /* since the timeline's beginning */

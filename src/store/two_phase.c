@@ -13,7 +13,8 @@
  *
  * A name is silver/DECIDER/HOST/PROCESS/NUMBER. DECIDER is a random identity that a database is given with
  * its table, so that two applications in one PostgreSQL do not meddle with each other. It is given when the
- * store is opened: were it first written by the transaction that it is to decide, it would be lost with that. */
+ * store is opened: were it first written by the transaction that it is to decide, it would be lost with that.
+ */
 #include "store/two_phase.h"
 #include "core/task.h"
 

@@ -237,9 +237,11 @@ static void put_timeline(sl_buffer *out, const sl__timeline *timeline)
     for (size_t i = 0; i < count; i++) {
         const sl__timeline_entry *entry = sl__timeline_at(timeline, i);
         SL_CLEANUP(sl_buffer_done) sl_buffer when = {0}, what = {0};
-        sl_buffer_printf(&when, "%.1f ms, took %.2f ms", (double)entry->began_us / 1000, (double)entry->duration_us / 1000);
-        sl_buffer_printf(&what, "%s %s — %lld rows, %s:%d%s%s", entry->sql, entry->parameters, (long long)entry->rows,
-                         entry->site->file, entry->site->line, entry->error ? ", " : "", entry->error ? entry->error : "");
+        sl_buffer_printf(&when, "%.1f ms, took %.2f ms", (double)entry->began_us / 1000,
+                         (double)entry->duration_us / 1000);
+        sl_buffer_printf(&what, "%s %s — %lld rows, %s:%d%s%s", entry->sql, entry->parameters,
+                         (long long)entry->rows, entry->site->file, entry->site->line,
+                         entry->error ? ", " : "", entry->error ? entry->error : "");
         put_row(out, when.data, what.data);
     }
     sl_buffer_puts(out, "</table>");

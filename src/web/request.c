@@ -59,8 +59,8 @@ static void *call_handler(void *data)
     handling *h = data;
     sl_response *res = h->route->handler(h->req);
     if (!res)
-        sl__fail(h->route->site, SL_EINVAL, "the handler of the route \"%s\" (%s) returned no response", h->route->name,
-                 h->route->pattern);
+        sl__fail(h->route->site, SL_EINVAL, "the handler of the route \"%s\" (%s) returned no response",
+                 h->route->name, h->route->pattern);
     return res;
 }
 

@@ -241,7 +241,8 @@ static void *savepoints_together(void *data)
 /* The last that was begun would not be the first to end. */
 TEST(savepoints_of_several_tasks_come_one_after_the_other)
 {
-    work works[] = {{"a", 1, 5, false}, {"b", 2, 20, false}, {"c", 0, 3, true}, {"d", 3, 0, true}, {"e", 0, 0, false}, {0}};
+    work works[] = {{"a", 1, 5, false}, {"b", 2, 20, false}, {"c", 0, 3, true},
+                    {"d", 3, 0, true},  {"e", 0, 0, false},  {0}};
     sl_transact(savepoints_together, works);
     struct company_list all = sl_list(sl_find(company, sl_ascending(company_.name)));
     assert_int_equal(all.count, 3);
@@ -344,7 +345,8 @@ TEST(who_waits_for_a_savepoint_that_is_cancelled_is_told)
 
 static void *fail_together(void *data)
 {
-    sl_deferred *tasks[] = {sl_spawn(find_all, NULL), sl_spawn(add_named, data), sl_spawn(add_named, "other")};
+    sl_deferred *tasks[] = {sl_spawn(find_all, NULL), sl_spawn(add_named, data),
+                            sl_spawn(add_named, "other")};
     sl_await(sl_all(tasks, sl_array_size(tasks)));
     sl_fail(SL_EFAILED, "together");
 }

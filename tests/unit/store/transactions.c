@@ -363,7 +363,8 @@ static void refuse_vote(void *data)
     }
 NOTE(begin)
 NOTE(flush)
-NOTE(prepare) NOTE(vote) NOTE(finish)
+NOTE(prepare)
+NOTE(vote) NOTE(finish)
     NOTE(abort) static const sl_resource willing = {"willing",    0,           note_begin,  note_flush,
                                                     note_prepare, note_vote,   note_finish, note_abort,
                                                     remember,     roll_back_to};
@@ -843,7 +844,8 @@ TEST(many_transactions_at_once)
     assert_int_equal(companies(), 100);
 }
 
-/* ---- Retries within a deadline -------------------------------------------------------------------------- */
+/* ---- Retries within a deadline --------------------------------------------------------------------------
+ */
 
 static void *conflict_and_dawdle(void *began)
 {
@@ -900,7 +902,8 @@ TEST(who_is_told_of_the_end_may_await_in_a_cancelled_task)
     assert_string_equal(calls, "before abort after ");
 }
 
-/* ---- Tracers -------------------------------------------------------------------------------------------- */
+/* ---- Tracers --------------------------------------------------------------------------------------------
+ */
 
 static uint64_t traced_us;
 static unsigned refused;
@@ -932,7 +935,7 @@ TEST(tracers_see_what_is_refused_and_what_had_begun)
     traced_us = 1;
     sl_transact(add_named, "one");
     SL_EACH(c, sl_find(company))
-        sl_tracer_add(sl_root_current(), &tracer);
+    sl_tracer_add(sl_root_current(), &tracer);
     assert_true(traced_us < 10000000);
     assert_error(error_of(transact_past_budget, NULL), SL_EBUDGET, "more than");
     assert_int_equal(refused, 1);

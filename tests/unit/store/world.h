@@ -90,7 +90,7 @@ const char *world_url(const char *kind);
         (void)state;                                                                                         \
         assert_int_equal(world_run("sqlite", name##_task), 0);                                               \
     }                                                                                                        \
-    __attribute__((unused)) static void name##_in_postgres(void **state)                                                             \
+    __attribute__((unused)) static void name##_in_postgres(void **state)                                     \
     {                                                                                                        \
         (void)state;                                                                                         \
         assert_int_equal(world_run("postgres", name##_task), 0);                                             \
