@@ -364,10 +364,11 @@ static void refuse_vote(void *data)
 NOTE(begin)
 NOTE(flush)
 NOTE(prepare)
-NOTE(vote) NOTE(finish)
-    NOTE(abort) static const sl_resource willing = {"willing",    0,           note_begin,  note_flush,
-                                                    note_prepare, note_vote,   note_finish, note_abort,
-                                                    remember,     roll_back_to};
+NOTE(vote)
+NOTE(finish)
+NOTE(abort)
+static const sl_resource willing = {"willing", 0,           note_begin, note_flush, note_prepare,
+                                    note_vote, note_finish, note_abort, remember,   roll_back_to};
 static const sl_resource unwilling = {.name = "unwilling", .order = 1, .vote = refuse_vote};
 
 static void *fail_now(void *data)
