@@ -306,6 +306,7 @@ struct sl_node {
     uint32_t count;
     uint16_t variant;               /* which function it is, or which kind of LIKE */
     bool aggregate;                 /* it is computed of many rows, or has an operand that is */
+    uint8_t depth;                  /* of what it is made of */
     const sl_source *source;        /* of a column, a join */
     const char *text;               /* of an operator, a function, raw SQL */
     const sl_node *const *operands; /* `count` of them */

@@ -21,6 +21,14 @@
 /* A node in the task's arena with a copy of the list of operands. */
 sl_node *sl__node_new(const sl_site *site, sl__node_kind kind, sl_kind type, const sl_node *const *operands,
                       size_t count);
+/* How deep expressions can be, and how many levels a selection counts for. */
+#define SL__DEPTH_MAX 200
+#define SL__SELECTION_LEVELS 4u
+#define SL__CONDITIONS_MAX 1000000 /* of one sl_and or sl_or */
+/* Notes that it is at least so deep; fails with SL_EINVAL where that is too deep. */
+void sl__node_deepen(sl_node *node, unsigned depth);
+/* What is in parentheses in it. */
+void sl__node_hold(sl_node *node, const sl_selection *selection);
 /* Fails with SL_EINVAL: a query that makes no sense. */
 SL_NORETURN void sl__senseless(const sl_site *site, const char *hint, const char *format, ...)
     SL_PRINTF(3, 4);

@@ -287,6 +287,30 @@ static void put_in(sl__writer *w, const sl_node *node)
 
 /* ---- Conditions of conditions -------------------------------------------------------------------------- */
 
+/* SQLite makes a AND b AND c a tree that leans to the left, which may be 1000 levels deep: a long list is
+ * halved until its parts are short. */
+#define PART_MAX 64
+
+static void put_joined(sl__writer *w, const sl_node *const *nodes, size_t count, const char *between)
+{
+    size_t half = count / 2;
+    if (!is_sqlite(w) || count <= PART_MAX) {
+        for (size_t i = 0; i < count; i++) {
+            if (i)
+                sl__puts(w, between);
+            sl__put_node(w, nodes[i]);
+        }
+        return;
+    }
+    SL__PUT(w, "(");
+    put_joined(w, nodes, half, between);
+    SL__PUT(w, ")");
+    sl__puts(w, between);
+    SL__PUT(w, "(");
+    put_joined(w, nodes + half, count - half, between);
+    SL__PUT(w, ")");
+}
+
 static void put_all_of(sl__writer *w, const sl_node *node, bool in_parentheses)
 {
     bool is_and = node->kind == SL__NODE_AND;
@@ -296,17 +320,17 @@ static void put_all_of(sl__writer *w, const sl_node *node, bool in_parentheses)
     }
     if (in_parentheses)
         SL__PUT(w, "(");
-    for (uint32_t i = 0; i < node->count; i++) {
-        if (i)
-            sl__puts(w, is_and ? " AND " : " OR ");
-        sl__put_node(w, node->operands[i]);
-    }
+    put_joined(w, node->operands, node->count, is_and ? " AND " : " OR ");
     if (in_parentheses)
         SL__PUT(w, ")");
 }
 
 void sl__put_conditions(sl__writer *w, const sl_node *const *conditions, size_t count)
 {
+    if (is_sqlite(w) && count > PART_MAX) {
+        put_joined(w, conditions, count, " AND ");
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         if (i)
             SL__PUT(w, " AND ");

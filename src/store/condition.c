@@ -137,7 +137,7 @@ sl_clause sl__in_found(const sl_site *site, const sl_node *x, const sl_selection
     const sl_node *const operands[] = {x, sl__fit(site, x, column)};
     sl_node *node = sl__node_new(site, SL__NODE_IN, SL_KIND_BOOLEAN, operands, 2);
     node->variant = SL__LIST_FOUND;
-    node->selection = found;
+    sl__node_hold(node, found);
     node->aggregate = x->aggregate; /* an aggregate inside is the sub-select's own */
     return (sl_clause){node};
 }
@@ -145,7 +145,7 @@ sl_clause sl__in_found(const sl_site *site, const sl_node *x, const sl_selection
 sl_clause sl__exists(const sl_site *site, const sl_selection *found)
 {
     sl_node *node = sl__node_new(site, SL__NODE_EXISTS, SL_KIND_BOOLEAN, NULL, 0);
-    node->selection = found;
+    sl__node_hold(node, found);
     return (sl_clause){node};
 }
 
@@ -186,16 +186,99 @@ static const sl_node *need_condition(const sl_site *site, const char *where, siz
     return clause.node;
 }
 
+/* Conditions that are put together in a loop, any = sl_or(any, next), are one long list: what is nested would
+ * be as deep as the loop is long. A long list has room at its end, which the next one made of it takes. */
+typedef struct nodes {
+    uint32_t used, room;
+    const sl_node *items[];
+} nodes;
+
+enum { SHORT = 16 /* up to so many are copied, in their order */ };
+
+static nodes *list_of(const sl_node *node)
+{
+    return node->variant ? (nodes *)((char *)(uintptr_t)node->operands - offsetof(nodes, items)) : NULL;
+}
+
+/* The list of `base`, or a copy, with room for more behind what the node has of it. */
+static nodes *list_with_room(const sl_node *base, uint32_t total)
+{
+    nodes *own = list_of(base);
+    if (own && own->used == base->count && own->room >= total)
+        return own;
+    nodes *copy = sl_alloc(sizeof *copy + 2 * (size_t)total * sizeof(sl_node *));
+    copy->used = base->count;
+    copy->room = 2 * total;
+    memcpy(copy->items, base->operands, base->count * sizeof(sl_node *));
+    return copy;
+}
+
+static void add_to_list(sl_node *made, nodes *list, const sl_node *node)
+{
+    bool same = node->kind == made->kind;
+    const sl_node *const *some = same ? node->operands : &node;
+    for (uint32_t i = 0; i < (same ? node->count : 1); i++)
+        list->items[list->used++] = some[i];
+    made->aggregate |= node->aggregate;
+    sl__node_deepen(made, same ? node->depth : node->depth + 1u);
+}
+
+static sl_clause long_list(const sl_site *site, const sl_node *base, const sl_node *const *some, size_t count,
+                           uint32_t total)
+{
+    sl_node *made = sl__node_new(site, base->kind, SL_KIND_BOOLEAN, NULL, 0);
+    nodes *list = list_with_room(base, total);
+    made->aggregate = base->aggregate;
+    made->depth = base->depth;
+    bool left_out = false;
+    for (size_t i = 0; i < count; i++) {
+        if (some[i] == base && !left_out)
+            left_out = true;
+        else
+            add_to_list(made, list, some[i]);
+    }
+    made->operands = list->items;
+    made->count = list->used;
+    made->variant = 1;
+    return (sl_clause){made};
+}
+
+static sl_clause short_list(const sl_site *site, sl__node_kind kind, const sl_node *const *some, size_t count)
+{
+    const sl_node *flat[SHORT];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool same = some[i]->kind == kind;
+        for (uint32_t k = 0; k < (same ? some[i]->count : 1); k++)
+            flat[used++] = same ? some[i]->operands[k] : some[i];
+    }
+    return used == 1 ? (sl_clause){flat[0]} : condition(site, kind, flat, used);
+}
+
 sl_clause sl__all_of(const sl_site *site, sl__node_kind kind, const sl_clause *conditions, size_t count)
 {
     const char *name = kind == SL__NODE_AND ? "sl_and" : "sl_or";
-    for (size_t i = 0; i < count; i++)
-        need_condition(site, name, i + 1, conditions[i]);
-    if (count == 1)
-        return conditions[0];
+    const sl_node *base = NULL; /* the longest list */
+    size_t total = 0;
     /* A clause is a struct with a node in it, and nothing else. */
     _Static_assert(sizeof(sl_clause) == sizeof(sl_node *), "clauses as nodes");
-    return condition(site, kind, (const sl_node *const *)conditions, count);
+    const sl_node *const *some = (const sl_node *const *)conditions;
+    for (size_t i = 0; i < count; i++) {
+        bool same = need_condition(site, name, i + 1, conditions[i])->kind == kind;
+        total += same ? some[i]->count : 1;
+        if (same && (!base || some[i]->count > base->count))
+            base = some[i];
+    }
+    if (count == 1)
+        return conditions[0];
+    if (!base)
+        return condition(site, kind, some, count);
+    if (total <= SHORT)
+        return short_list(site, kind, some, count);
+    if (total > SL__CONDITIONS_MAX)
+        sl__senseless(site, "ask in several queries", "%s of more than %d conditions", name,
+                      SL__CONDITIONS_MAX);
+    return long_list(site, base, some, count, (uint32_t)total);
 }
 
 sl_clause sl__not(const sl_site *site, sl_clause clause)

@@ -70,7 +70,7 @@ const sl_node *sl__field_of(const sl_site *site, const sl_node *column, const sl
 const sl_node *sl__subselect(const sl_site *site, const sl_selection *found, const sl_node *column)
 {
     sl_node *node = sl__node_new(site, SL__NODE_SUBSELECT, column->type, &column, 1);
-    node->selection = found;
+    sl__node_hold(node, found);
     node->aggregate = false; /* what is inside is its own */
     return node;
 }

@@ -19,8 +19,26 @@ sl_node *sl__node_new(const sl_site *site, sl__node_kind kind, sl_kind type, con
     for (size_t i = 0; i < count; i++) {
         copy[i] = operands[i];
         node->aggregate |= operands[i]->aggregate;
+        sl__node_deepen(node, operands[i]->depth + 1u);
     }
     return node;
+}
+
+/* What goes through an expression calls itself for each level, and tasks have small stacks. */
+void sl__node_deepen(sl_node *node, unsigned depth)
+{
+    if (depth > SL__DEPTH_MAX)
+        sl__senseless(node->site,
+                      "make it of parts that stand beside each other: sl_in, sl_in_array, sl_or(…)",
+                      "an expression of more than %d levels", SL__DEPTH_MAX);
+    if (depth > node->depth)
+        node->depth = (uint8_t)depth;
+}
+
+void sl__node_hold(sl_node *node, const sl_selection *selection)
+{
+    node->selection = selection;
+    sl__node_deepen(node, selection->depth + SL__SELECTION_LEVELS);
 }
 
 void sl__senseless(const sl_site *site, const char *hint, const char *format, ...)

@@ -19,6 +19,7 @@ struct sl_selection {
     const sl_node *having;
     int64_t limit, skip; /* -1: none */
     bool distinct;
+    uint8_t depth;         /* of the deepest node in it */
     const char *operator; /* "UNION", …: of `left` and `right`; NULL: a plain one */
     const sl_selection *left, *right;
     bool none; /* there are surely no rows: no SQL is needed to know it (but an aggregate may still have a

@@ -75,8 +75,14 @@ static void add_having(const sl_site *site, sl_selection *selection, const sl_no
         selection->having = condition;
         return;
     }
-    const sl_node *const both[] = {selection->having, condition};
-    selection->having = sl__node_new(site, SL__NODE_AND, SL_KIND_BOOLEAN, both, 2);
+    const sl_clause both[] = {{selection->having}, {condition}};
+    selection->having = sl__all_of(site, SL__NODE_AND, both, 2).node;
+}
+
+static void deepen(sl_selection *s, const sl_node *node)
+{
+    if (node->depth > s->depth)
+        s->depth = node->depth;
 }
 
 static void add_clauses(const sl_site *site, sl_selection *s, const sl_clause *clauses, size_t count)
@@ -89,6 +95,7 @@ static void add_clauses(const sl_site *site, sl_selection *s, const sl_clause *c
     const sl_node **preloads = longer(s->preloads, s->preload_count, c.preloads);
     for (size_t i = 0; i < count; i++) {
         const sl_node *node = clauses[i].node;
+        deepen(s, node);
         switch (node->kind) {
         case SL__NODE_JOIN:
         case SL__NODE_LEFT_JOIN:
@@ -372,8 +379,11 @@ sl_selection *sl__select(const sl_site *site, sl_model_fn *result, const sl_sour
     const void *const *given = columns;
     const void **fitted = sl_alloc((model->column_count + 1) * sizeof *fitted);
     fitted[0] = NULL;
-    for (size_t i = 0; i < model->column_count; i++)
+    for (size_t i = 0; i < model->column_count; i++) {
         fitted[i + 1] = fit_result(site, model, &model->columns[i], given[i + 1]);
+        if (model->columns[i].kind != SL_KIND_ROW) /* that is a table */
+            deepen(selection, fitted[i + 1]);
+    }
     selection->columns = fitted;
     return with_clauses(selection, clauses, count);
 }
@@ -389,6 +399,11 @@ sl_selection *sl__narrow(const sl_site *site, const sl_selection *selection, con
 sl_selection *sl__combined(const sl_site *site, const char *operator, const sl_selection * a,
                            const sl_selection *b)
 {
+    unsigned depth = (a->depth > b->depth ? a->depth : b->depth) + SL__SELECTION_LEVELS;
+    if (depth > SL__DEPTH_MAX)
+        sl__senseless(site, "choose by a condition: sl_or(…), sl_and(…), sl_not(…)",
+                      "selections that are combined more than %u times",
+                      (unsigned)(SL__DEPTH_MAX / SL__SELECTION_LEVELS));
     sl_selection combined = {.model = a->model,
                              .from = a->from,
                              .columns = a->columns,
@@ -397,6 +412,7 @@ sl_selection *sl__combined(const sl_site *site, const char *operator, const sl_s
                              .operator= operator,
                              .left = a,
                              .right = b,
+                             .depth = (uint8_t)depth,
                              .site = site};
     const sl_node **preloads = longer(a->preloads, a->preload_count, b->preload_count);
     if (b->preload_count)

@@ -86,11 +86,117 @@ TEST(what_refused_sql_stood_in_goes_on)
     assert_int_equal(sl_count(sl_find(company, sl_eq(company_.name, "; COMMIT"))), 1);
 }
 
+/* ---- Depth --------------------------------------------------------------------------------------------- */
+
+static void *add_people(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 10; i++)
+        sl_add(sl_new(person, .name = "Ann", .age = i * 1000));
+    return NULL;
+}
+
+TEST(conditions_are_put_together_in_loops)
+{
+    sl_transact(add_people, NULL);
+    sl_clause any = sl_or(), before = sl_or(), all = sl_and();
+    for (int i = 0; i < 9000; i++) {
+        any = sl_or(any, sl_eq(person_.age, i));
+        before = sl_or(sl_eq(person_.age, i), before);
+        all = sl_and(all, sl_ne(person_.age, i));
+    }
+    assert_int_equal(sl_count(sl_find(person, any)), 9);
+    assert_int_equal(sl_count(sl_find(person, before)), 9);
+    assert_int_equal(sl_count(sl_find(person, all)), 1);
+}
+
+TEST(selections_are_narrowed_in_loops)
+{
+    sl_transact(add_people, NULL);
+    struct person_found *found = sl_find(person);
+    for (int i = 0; i < 2000; i++)
+        found = sl_narrow(found, sl_ne(person_.age, i));
+    assert_int_equal(sl_count(found), 8);
+}
+
+/* What is made of a longer list takes nothing from others that are made of the same. */
+TEST(lists_that_grow_are_each_their_own)
+{
+    sl_transact(add_people, NULL);
+    sl_clause many = sl_or(), one, other, both;
+    for (int i = 0; i < 100; i++)
+        many = sl_or(many, sl_eq(person_.age, -i));
+    one = sl_or(many, sl_eq(person_.age, 1000));
+    other = sl_or(many, sl_eq(person_.age, 2000), sl_eq(person_.age, 3000));
+    both = sl_or(one, other, sl_and(sl_eq(person_.age, 4000), sl_eq(person_.name, "Ann")));
+    assert_int_equal(sl_count(sl_find(person, many)), 1);
+    assert_int_equal(sl_count(sl_find(person, one)), 2);
+    assert_int_equal(sl_count(sl_find(person, other)), 3);
+    assert_int_equal(sl_count(sl_find(person, both)), 5);
+}
+
+static void *sum_of(void *data)
+{
+    sl_integer_expr sum = person_.age;
+    for (int i = 0; i < *(int *)data; i++)
+        sum = sl_plus(sum, 1);
+    assert_int_equal(sl_count(sl_find(person, sl_gt(sum, 9000))), 1);
+    return NULL;
+}
+
+static void *negation(void *data)
+{
+    sl_clause condition = sl_gt(person_.age, 8000);
+    for (int i = 0; i < *(int *)data; i++)
+        condition = sl_and(sl_not(sl_or(sl_not(condition), sl_lt(person_.age, 0))), sl_gt(person_.age, -1));
+    assert_int_equal(sl_count(sl_find(person, condition)), 1);
+    return NULL;
+}
+
+static void *inner_selections(void *data)
+{
+    struct person_found *found = sl_find(person, sl_gt(person_.age, 8000));
+    for (int i = 0; i < *(int *)data; i++)
+        found = sl_find(person, sl_in_found(person_.id, found, person_.id));
+    assert_int_equal(sl_count(found), 1);
+    return NULL;
+}
+
+static void *combinations(void *data)
+{
+    struct person_found *found = sl_find(person, sl_gt(person_.age, 8000));
+    for (int i = 0; i < *(int *)data; i++)
+        found = sl_union(found, sl_find(person, sl_eq(person_.age, i + 1)));
+    assert_int_equal(sl_count(found), 1);
+    return NULL;
+}
+
+/* SQLite's parser bears less, and says so. */
+static void is_bounded(sl_task_fn *fn, int most, const char *part)
+{
+    const sl_error *error = error_of(fn, &most);
+    if (error && !strstr(error->message, "parser stack overflow"))
+        fail_msg("%s", error->message);
+    assert_null(error_of(fn, &(int){6}));
+    assert_error(error_of(fn, &(int){10 * most}), SL_EINVAL, part);
+    assert_error(error_of(fn, &(int){100000}), SL_EINVAL, part);
+}
+
+TEST(what_is_too_deep_is_refused)
+{
+    sl_transact(add_people, NULL);
+    is_bounded(sum_of, 190, "more than 200 levels");
+    is_bounded(negation, 45, "more than 200 levels");
+    is_bounded(inner_selections, 35, "more than 200 levels");
+    is_bounded(combinations, 49, "combined more than 50 times");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        IN_BOTH(sql_may_not_end_the_transaction),
-        IN_BOTH(what_refused_sql_stood_in_goes_on),
+        IN_BOTH(sql_may_not_end_the_transaction),      IN_BOTH(what_refused_sql_stood_in_goes_on),
+        IN_BOTH(conditions_are_put_together_in_loops), IN_BOTH(selections_are_narrowed_in_loops),
+        IN_BOTH(lists_that_grow_are_each_their_own),   IN_BOTH(what_is_too_deep_is_refused),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
