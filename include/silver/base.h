@@ -94,8 +94,8 @@ enum {
 
 /* The failure that becomes a response of this status: sl_fail(SL_HTTP(404), "no room called %s", name). */
 #define SL_HTTP(status) (-10000 - (status))
-/* The HTTP status of a code: that of SL_HTTP(status), 409, 422 and 503 of SL_ECONFLICT, SL_EINVALID and
- * SL_EDISCONNECTED; else 500. */
+/* The HTTP status of a code: that of SL_HTTP(status); 409 of SL_ECONFLICT and SL_EEXIST, 422 of SL_EINVALID,
+ * 503 of SL_EDISCONNECTED; else 500. */
 SL_API int sl_code_status(int code);
 
 /* The name ("SL_EINVAL", "SL_HTTP(404)", "ECONNREFUSED") and the message of a code. Static strings, but for

@@ -116,8 +116,8 @@ typedef struct sl__named {
         static sl__named sl__named_here = {.text = its_text};                                                \
         &sl__named_here;                                                                                     \
     }))
-/* Stores it when the transaction writes. Gives the object; its key is there after the flush where the
- * database gives it. Never suspends. */
+/* Stores it when the transaction writes, which fails with SL_EEXIST (a 409) where it is there already. Gives
+ * the object; its key is there after that where the database gives it. Never suspends. */
 #define sl_add(object) ((__typeof__(object))sl__add(SL_HERE, &(object)->sl__row))
 /* Stores it at once unless there is one with the same values in these columns (of a unique index): then NULL;
  * sl_put changes that one instead. sl_add_unless(m, message_.room, message_.nonce). Gives what is stored. */

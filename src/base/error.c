@@ -41,6 +41,7 @@ int sl_code_status(int code)
         return -10000 - code;
     switch (code) {
     case SL_ECONFLICT:
+    case SL_EEXIST:
         return 409;
     case SL_EINVALID:
         return 422;

@@ -139,7 +139,8 @@ def test_wrong_fields_and_missing_rows_are_the_clients_business(server):
     answer = server.get("/show?id=99")
     assert answer.status == 404 and b"there is no note 99" in answer.body
     post(server, text="same")
-    assert post(server, text="same").status == 500
+    answer = post(server, text="same")
+    assert answer.status == 409 and b"cannot be stored" in answer.body
     assert texts(server) == ["same"]
 
 

@@ -32,6 +32,8 @@ static void test_statuses(void **state)
     assert_int_equal(sl_code_status(SL_HTTP(99)), 500);
     assert_int_equal(sl_code_status(SL_HTTP(600)), 500);
     assert_int_equal(sl_code_status(SL_EINVAL), 500);
+    assert_int_equal(sl_code_status(SL_ECONFLICT), 409);
+    assert_int_equal(sl_code_status(SL_EEXIST), 409);
     assert_int_equal(sl_code_status(0), 500);
 }
 

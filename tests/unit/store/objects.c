@@ -207,6 +207,7 @@ TEST(wrong_fields_are_told_by_name)
     error = error_of(transact_both, "twice");
     assert_error(error, SL_EEXIST, "a new company");
     assert_non_null(strstr(error->message, "objects.c"));
+    assert_non_null(strstr(error->hint, "sl_add_unless"));
     assert_int_equal(sl_count(sl_find(company)), 1);
 }
 
