@@ -121,4 +121,9 @@ SL_API extern const sl__driver sl__sqlite_driver, sl__postgres_driver;
 sl_error *sl__field_from_value(const sl__field *field, const sl_value *value, void *object, uint64_t *nulls,
                                sl_arena *arena);
 /* The reverse: a field of an object as a value. Text and bytes are lent. */
+/* What of a value one of the databases could not keep, such as a text that is not UTF-8: "is not UTF-8";
+ * NULL: nothing. */
+const char *sl__value_wrong(const sl_value *value);
+#define SL__JSON_DEPTH_MAX 512
+const char *sl__json_wrong(struct json_t *json); /* json.c: the same, of JSON */
 void sl__value_from_field(const sl__field *field, const void *object, uint64_t nulls, sl_value *ret_value);

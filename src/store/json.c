@@ -98,6 +98,39 @@ static json_t *column_to_json(const sl_column *column, unsigned number, const vo
     return value_to_json(&value);
 }
 
+/* ---- What can be kept ---------------------------------------------------------------------------------- */
+
+static const char *wrong_text(const char *text, size_t size)
+{
+    if (!sl_utf8_valid(text, size))
+        return "has a text in it that is not UTF-8";
+    return memchr(text, '\0', size) ? "has the character U+0000 in it" : NULL;
+}
+
+/* Writing JSON, jansson calls itself for each level, with a frame that the stack of a task bears 700 times.
+ */
+static const char *wrong_json(json_t *json, unsigned depth)
+{
+    const char *key, *wrong = NULL;
+    json_t *value;
+    size_t i;
+    if (depth > SL__JSON_DEPTH_MAX)
+        return "is nested too deep: 512 levels at most";
+    if (json_is_string(json))
+        return wrong_text(json_string_value(json), json_string_length(json));
+    json_array_foreach(json, i, value) if ((wrong = wrong_json(value, depth + 1))) return wrong;
+    json_object_foreach(json, key, value) if ((wrong = wrong_text(key, strlen(key))) ||
+                                              (wrong = wrong_json(value, depth + 1))) return wrong;
+    return NULL;
+}
+
+const char *sl__json_wrong(json_t *json)
+{
+    return wrong_json(json, 0);
+}
+
+/* ---- Objects ------------------------------------------------------------------------------------------- */
+
 json_t *sl__fields_to_json(const sl_model *model, const void *object)
 {
     const sl_row *row = object;

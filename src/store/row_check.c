@@ -116,6 +116,9 @@ static size_t characters(sl_view text)
 
 static const char *wrong_value(const sl_column *column, const sl_value *value)
 {
+    const char *wrong = sl__value_wrong(value);
+    if (wrong)
+        return wrong;
     switch (column->kind) {
     case SL_KIND_TEXT:
         if (!sl_utf8_valid(value->text.data, value->text.size))

@@ -364,3 +364,27 @@ void sl__value_from_field(const sl__field *field, const void *object, uint64_t n
     }
     *ret_value = value;
 }
+
+/* ---- What can be kept ---- */
+
+static const char *wrong_in_list(const sl_value *list)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; !wrong && i < list->list.count; i++)
+        wrong = sl__value_wrong(&list->list.items[i]);
+    return wrong;
+}
+
+const char *sl__value_wrong(const sl_value *value)
+{
+    if (value->null)
+        return NULL;
+    switch (value->kind) {
+    case SL_KIND_JSON:
+        return sl__json_wrong(value->json);
+    case SL_KIND_LIST:
+        return wrong_in_list(value);
+    default:
+        return NULL;
+    }
+}

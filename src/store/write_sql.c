@@ -106,6 +106,11 @@ static void add_value(sl__writer *w, const sl_value *value, const sl_node *node)
     if (w->count == SL__PARAMETERS_MAX)
         sl__senseless(w->site, "ask in several queries, or keep the values in a table and use sl_in_found",
                       "a query with more than %d parameters", SL__PARAMETERS_MAX);
+    const char *wrong = sl__value_wrong(value);
+    if (wrong)
+        sl__fail_error(w->site,
+                       sl_error_hint(sl__error_new(w->site, SL_EINVALID, "a value of the query %s", wrong),
+                                     "look at what comes from outside before it is asked for"));
     if (w->count == w->room) {
         w->room *= 2;
         w->values = copied(w->values, w->count * sizeof *w->values, w->room * sizeof *w->values);

@@ -191,12 +191,82 @@ TEST(what_is_too_deep_is_refused)
     is_bounded(combinations, 49, "combined more than 50 times");
 }
 
+/* ---- JSON ---------------------------------------------------------------------------------------------- */
+
+static json_t *extra; /* of who is added, or asked for */
+
+static json_t *nested(size_t depth, bool objects)
+{
+    json_t *json = json_integer(1);
+    for (size_t i = 0; i < depth; i++)
+        json = objects ? json_pack("{s:o}", "a", json) : json_pack("[o]", json);
+    sl_defer((sl_free_fn *)json_decref, json);
+    return json;
+}
+
+static json_t *of_text(const char *text, size_t size)
+{
+    json_t *json = json_pack("{s:[o]}", "a", json_stringn_nocheck(text, size));
+    sl_defer((sl_free_fn *)json_decref, json);
+    return json;
+}
+
+static void *add_extra(void *data)
+{
+    (void)data;
+    sl_add(sl_new(person, .name = "Ann", .extra = extra));
+    return NULL;
+}
+
+static void *edit_extra(void *data)
+{
+    (void)data;
+    struct person *p = sl_edit(person, sl_one(sl_find(person)));
+    p->extra = extra;
+    return NULL;
+}
+
+static void *ask_for_extra(void *data)
+{
+    return sl_list(sl_find(person, sl_eq(person_.extra, extra))).count ? data : NULL;
+}
+
+static void *set_extra(void *data)
+{
+    sl_update(sl_find(person), sl_to(person_.extra, extra));
+    return data;
+}
+
+static void check_extra(json_t *json, const char *part)
+{
+    extra = json;
+    assert_error(error_in_transaction(add_extra), SL_EINVALID, part);
+    assert_error(error_in_transaction(edit_extra), SL_EINVALID, part);
+    assert_error(error_in_transaction(set_extra), SL_EINVALID, part);
+    assert_error(error_of(ask_for_extra, NULL), SL_EINVALID, "a value of the query ");
+    assert_int_equal(sl_count(sl_find(person)), 1);
+}
+
+TEST(json_that_cannot_be_kept_is_refused)
+{
+    extra = nested(512, false);
+    assert_null(error_in_transaction(add_extra));
+    assert_null(error_in_transaction(edit_extra));
+    for (int objects = 0; objects <= 1; objects++)
+        for (size_t depth = 513; depth <= 2500; depth += 331)
+            check_extra(nested(depth, objects), "extra");
+    check_extra(of_text("a\0b", 3), "extra");
+    assert_error(error_in_transaction(add_extra), SL_EINVALID, "extra has the character U+0000 in it");
+    check_extra(of_text("\xff", 1), "extra");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         IN_BOTH(sql_may_not_end_the_transaction),      IN_BOTH(what_refused_sql_stood_in_goes_on),
         IN_BOTH(conditions_are_put_together_in_loops), IN_BOTH(selections_are_narrowed_in_loops),
         IN_BOTH(lists_that_grow_are_each_their_own),   IN_BOTH(what_is_too_deep_is_refused),
+        IN_BOTH(json_that_cannot_be_kept_is_refused),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
