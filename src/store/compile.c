@@ -141,7 +141,22 @@ static void put_delete(sl__writer *w, const sl_selection *s)
 
 /* ---- Statements ---------------------------------------------------------------------------------------- */
 
-/* Whether the rows are found by their key, so that it is surely quick. */
+static void note_slow(const sl_node *node, void *data)
+{
+    *(bool *)data |= sl__has_selection(node) || node->kind == SL__NODE_RAW;
+}
+
+/* Whether all that is looked at is in the rows themselves. */
+static bool is_plain(const sl_selection *s, const sl_node *const *nodes, size_t count)
+{
+    bool slow = false;
+    for (size_t i = 0; i < count; i++)
+        sl__node_visit(nodes[i], note_slow, &slow);
+    sl__selection_visit(s, note_slow, &slow);
+    return !slow;
+}
+
+/* Whether the rows are found by their key. */
 static bool is_by_key(const sl_selection *s)
 {
     if (s->operator|| s->join_count || s->group_count)
@@ -212,7 +227,7 @@ void sl__compile(const sl_selection *selection, sl__dialect dialect, sl__what wh
     put_statement(&w, selection, what, nodes, node_count, limit);
     sl__writer_finish(&w, ret_statement);
     ret_statement->writes = what == SL__UPDATE || what == SL__DELETE;
-    ret_statement->quick = is_by_key(selection);
+    ret_statement->quick = is_by_key(selection) && is_plain(selection, nodes, node_count);
 }
 
 static bool begins_with(const char *text, const char *word)

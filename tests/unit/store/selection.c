@@ -20,6 +20,14 @@ TASK_TEST(what_is_known_of_a_query)
     QUICK(sl_find(person, sl_eq(person_.id, person_.age)), false);
     QUICK(sl_find(person), false);
     QUICK(sl_find(thing, sl_eq(thing_.code, "x")), true);
+    QUICK(sl_find(person, sl_eq(person_.id, 1), sl_gt(person_.age, 5), sl_ascending(person_.age)), true);
+    QUICK(sl_find(person, sl_eq(person_.id, 1), sl_exists(sl_find(thing))), false);
+    QUICK(sl_find(person, sl_eq(person_.id, 1), sl_or(sl_in_found(person_.id, sl_find(thing), thing_.owner))),
+          false);
+    QUICK(sl_find(person, sl_eq(person_.id, 1), sl_sql("slow(name)")), false);
+    QUICK(sl_find(person, sl_eq(person_.id, 1),
+                  sl_ascending(sl_subselect(sl_find(thing), sl_max(thing_.order)))),
+          false);
     QUICK(sl_find(membership, sl_eq(membership_.club, 1)), false);
     QUICK(sl_find(membership, sl_eq(membership_.club, 1), sl_eq(membership_.member, 1)), true);
 
