@@ -381,10 +381,21 @@ SL_API struct json_t *sl__row_to_json(const sl_row *row);
 #define sl_to(column, value) sl__to(SL_HERE, (column).node, SL__OPERAND(column, value))
 /* Changes or deletes all rows of the selection with one statement, and gives how many; objects of the transaction
  * that are among them are read anew when they are next looked for by sl_load or a query, and their fields are
- * brought up to date at once. Validators run on what is set. Not for slices, groups and combined selections. */
+ * brought up to date at once. One whose primary key is set is gone like one that is deleted: an object is what has
+ * its key. Validators run on what is set. Not for slices, groups and combined selections. */
 #define sl_update(found, ...) sl__update(SL_HERE, SL__SELECTION(found), SL__CLAUSES(__VA_ARGS__))
 #define sl_delete(found) sl__delete(SL_HERE, SL__SELECTION(found))
+/* The same, and gives the objects as sl_list does, in no order: those that were changed as they are now, those that
+ * were deleted as they were last, with their lazy columns, and no more the transaction's.
+ *
+ *     struct person_list older = sl_update_returning(found, sl_to(person_.age, sl_plus(person_.age, 1))); */
+#define sl_update_returning(found, ...)                                                                      \
+    (*(__typeof__((found)->sl__list[0]) *)sl__update_returning(SL_HERE, SL__SELECTION(found), SL__CLAUSES(__VA_ARGS__)))
+#define sl_delete_returning(found)                                                                           \
+    (*(__typeof__((found)->sl__list[0]) *)sl__delete_returning(SL_HERE, SL__SELECTION(found)))
 SL_API sl_clause sl__to(const sl_site *site, const sl_node *column, sl__operand value);
 SL_API int64_t sl__update(const sl_site *site, const sl_selection *selection, const sl_clause *assignments, size_t count);
 SL_API int64_t sl__delete(const sl_site *site, const sl_selection *selection);
+SL_API void *sl__update_returning(const sl_site *site, const sl_selection *selection, const sl_clause *assignments, size_t count);
+SL_API void *sl__delete_returning(const sl_site *site, const sl_selection *selection);
 /* clang-format on */

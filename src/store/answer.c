@@ -63,30 +63,28 @@ void *sl__one(const sl_site *site, const sl_selection *selection)
 
 /* ---- All of them ------------------------------------------------------------------------------------- */
 
-typedef struct list {
-    size_t count;
-    sl_row **items;
-} list;
+void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row)
+{
+    size_t count = list->count;
+    if (!count || (count >= 16 && !(count & (count - 1)))) { /* it is full */
+        sl_row **items = sl_arena_alloc(arena, (count ? 2 * count : 16) * sizeof *items);
+        if (count)
+            memcpy(items, list->items, count * sizeof *items);
+        list->items = items;
+    }
+    list->items[list->count++] = row;
+}
 
 void *sl__list(const sl_site *site, const sl_selection *selection)
 {
     if (selection->none)
-        return sl_zalloc(sizeof(list));
+        return sl_zalloc(sizeof(sl__row_list));
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
     sl__reading_begin(site, selection, SL__ROWS, -1, /* lent= */ false, &reading);
     sl_arena *arena = reading.session->arena;
-    list *found = sl_arena_zalloc(arena, sizeof *found);
-    size_t size = 0;
-    for (sl_row *row; (row = sl__reading_next(&reading));) {
-        if (found->count == size) {
-            size = size ? 2 * size : 16;
-            sl_row **items = sl_arena_alloc(arena, size * sizeof *items);
-            if (found->count)
-                memcpy(items, found->items, found->count * sizeof *items);
-            found->items = items;
-        }
-        found->items[found->count++] = row;
-    }
+    sl__row_list *found = sl_arena_zalloc(arena, sizeof *found);
+    for (sl_row *row; (row = sl__reading_next(&reading));)
+        sl__row_list_add(arena, found, row);
     if (selection->preload_count) {
         sl__run_end(&reading.running);
         sl__preload_all(site, reading.session, selection, found->items, found->count);

@@ -30,6 +30,13 @@ void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__w
 sl_row *sl__reading_next(sl__reading *reading);
 void sl__reading_end(sl__reading *reading);
 
+/* What sl_list gives, of any model. */
+typedef struct sl__row_list {
+    size_t count;
+    sl_row **items;
+} sl__row_list;
+void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row);
+
 /* Which store a selection asks: that of its first table. By exit. */
 sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);
 /* reference.c: what the objects of a list refer to, in the columns that the selection names. By exit. */

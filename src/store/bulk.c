@@ -97,58 +97,177 @@ static const sl_node *raise_version(const sl_site *site, const sl_source *source
     return sl__to(site, version.node, sl__operation(site, "+", version.node, sl__integer_operand(1))).node;
 }
 
+/* A change of what a selection gives, and where it is made. */
+typedef struct change {
+    const sl_site *site;
+    const sl_selection *selection;
+    sl_store *store;
+    sl__table *table;
+    sl_session *session;
+    sl__statement statement;
+} change;
+
+static change change_of(const sl_site *site, const sl_selection *selection)
+{
+    sl_store *store = sl__selection_store(site, selection);
+    return (change){.site = site,
+                    .selection = selection,
+                    .store = store,
+                    .table = sl__table_of(site, store->stores, selection->from->model())};
+}
+
+static void begin_change(change *c, sl__what what, const sl_node *const *nodes, size_t count)
+{
+    sl__compile(c->selection, c->store->dialect, what, nodes, count, -1, &c->statement);
+    c->statement.site = c->site;
+    c->statement.writes = true;
+    c->session = sl__session_of(c->site, c->store, /* writes= */ true);
+    if (!c->selection->none)
+        sl__session_settle(c->site, c->session);
+}
+
+/* What is set, as `keys` says also to the primary key. */
+static void begin_update(change *c, sl__what what, const sl_clause *assignments, size_t count, bool *ret_keys)
+{
+    const sl__model_info *info = c->table->info;
+    const sl_node **nodes = sl_alloc((count + 1) * sizeof *nodes);
+    bool version = info->version >= 0;
+    *ret_keys = false;
+    for (size_t i = 0; i < count; i++) {
+        if (assignments[i].node->kind != SL__NODE_ASSIGN)
+            sl__fail_error(c->site, sl_error_hint(sl__error_new(c->site, SL_EINVAL,
+                                                                "sl_update takes sl_to(column, value)"),
+                                                  "conditions stand in the sl_find"));
+        nodes[i] = checked(c->site, assignments[i].node);
+        unsigned column = sl__column_of(nodes[i]->operands[0]);
+        version = version && column != (unsigned)info->version;
+        for (unsigned k = 0; k < info->key_count; k++)
+            *ret_keys |= info->keys[k] == column;
+    }
+    if (!count)
+        sl__fail(c->site, SL_EINVAL, "sl_update sets nothing");
+    if (version)
+        nodes[count++] = raise_version(c->site, c->selection->from, info);
+    begin_change(c, what, nodes, count);
+}
+
 int64_t sl__update(const sl_site *site, const sl_selection *selection, const sl_clause *assignments,
                    size_t count)
 {
-    sl_store *store = sl__selection_store(site, selection);
-    sl__table *table = sl__table_of(site, store->stores, selection->from->model());
-    const sl_node **nodes = sl_alloc((count + 1) * sizeof *nodes);
-    bool version = table->info->version >= 0;
-    for (size_t i = 0; i < count; i++) {
-        if (assignments[i].node->kind != SL__NODE_ASSIGN)
-            sl__fail_error(
-                site, sl_error_hint(sl__error_new(site, SL_EINVAL, "sl_update takes sl_to(column, value)"),
-                                    "conditions stand in the sl_find"));
-        nodes[i] = checked(site, assignments[i].node);
-        version = version && sl__column_of(nodes[i]->operands[0]) != (unsigned)table->info->version;
-    }
-    if (!count)
-        sl__fail(site, SL_EINVAL, "sl_update sets nothing");
-    if (version)
-        nodes[count++] = raise_version(site, selection->from, table->info);
-    sl__statement statement;
-    sl__compile(selection, store->dialect, SL__UPDATE, nodes, count, -1, &statement);
-    statement.site = site;
-    statement.writes = true;
-    sl_session *session = sl__session_of(site, store, /* writes= */ true);
-    if (selection->none)
-        return 0;
-    sl__session_settle(site, session);
-    int64_t rows = sl__run_whole(session, &statement);
+    change c = change_of(site, selection);
+    bool keys;
+    begin_update(&c, SL__UPDATE, assignments, count, &keys);
+    int64_t rows = selection->none ? 0 : sl__run_whole(c.session, &c.statement);
     if (rows)
-        refresh_all(site, session, table, selection->from);
+        refresh_all(site, c.session, c.table, selection->from);
     return rows;
+}
+
+/* What refers to what was deleted may have gone as well. */
+static void look_after_delete(change *c)
+{
+    c->session->generation++;
+    refresh_all(c->site, c->session, c->table, c->selection->from);
 }
 
 int64_t sl__delete(const sl_site *site, const sl_selection *selection)
 {
-    sl_store *store = sl__selection_store(site, selection);
-    sl__statement statement;
-    sl__compile(selection, store->dialect, SL__DELETE, NULL, 0, -1, &statement);
-    statement.site = site;
-    statement.writes = true;
-    sl_session *session = sl__session_of(site, store, /* writes= */ true);
-    if (selection->none)
-        return 0;
-    sl__session_settle(site, session);
-    int64_t rows = sl__run_whole(session, &statement);
-    if (rows) { /* what refers to them may have gone as well */
-        session->generation++;
-        refresh_all(site, session, sl__table_of(site, store->stores, selection->from->model()),
-                    selection->from);
-    }
+    change c = change_of(site, selection);
+    begin_change(&c, SL__DELETE, NULL, 0);
+    int64_t rows = selection->none ? 0 : sl__run_whole(c.session, &c.statement);
+    if (rows)
+        look_after_delete(&c);
     return rows;
 }
+
+/* ---- And what was changed ------------------------------------------------------------------------------ */
+
+typedef sl_row *take_fn(sl__running *running, const sl__table *table);
+
+/* The objects that are here are as they were: each is read over. */
+static sl_row *take_changed(sl__running *running, const sl__table *table)
+{
+    sl_session *session = running->session;
+    uint32_t generation = session->generation++;
+    sl_row *row = sl__row_read(running, table, 0);
+    if (session->generation == generation + 1) { /* unless a hook has raised it, too */
+        session->generation = generation;
+        row->generation = row->generation == generation + 1 ? generation : row->generation;
+    }
+    return row;
+}
+
+/* An object of nobody's, with all of its columns: what is lazy is not there to be read later. */
+static sl_row *take_deleted(sl__running *running, const sl__table *table)
+{
+    sl_session *session = running->session;
+    sl_model *model = table->model;
+    sl_row *row = sl_arena_zalloc(session->arena, model->size);
+    *row = (sl_row){.model = model, .state = SL__ROW_FREE, .loaded = table->info->lazy};
+    sl_error *error =
+        running->cursor->driver->read(running->cursor, 0, table->info->all, (unsigned)model->column_count,
+                                      row, sl__nulls_of(row), session->arena);
+    if (error) {
+        const sl_site *site = running->statement.site;
+        sl__run_end(running);
+        sl__session_fail(site, session, error);
+    }
+    if (table->info->json)
+        sl__json_keep(session, row);
+    if (model->loaded)
+        model->loaded(row);
+    return row;
+}
+
+static sl__row_list *run_returning(change *c, take_fn *take)
+{
+    sl_arena *arena = c->session->arena;
+    sl__row_list *list = sl_arena_zalloc(arena, sizeof *list);
+    if (c->selection->none)
+        return list;
+    c->statement.kept = true;
+    sl__running running SL_CLEANUP(sl__run_end) = {0};
+    bool more = false;
+    sl_error *error = sl__run_begin(c->session, &c->statement, &running);
+    while (!error && !(error = sl__run_step(&running, &more)) && more) /* it takes hold when it is through */
+        sl__row_list_add(arena, list, take(&running, c->table));
+    if (error) {
+        sl__run_end(&running);
+        sl__session_fail(c->site, c->session, error);
+    }
+    return list;
+}
+
+static void *with_preloads(const change *c, sl__row_list *list)
+{
+    if (c->selection->preload_count)
+        sl__preload_all(c->site, c->session, c->selection, list->items, list->count);
+    return list;
+}
+
+void *sl__update_returning(const sl_site *site, const sl_selection *selection, const sl_clause *assignments,
+                           size_t count)
+{
+    change c = change_of(site, selection);
+    bool keys;
+    begin_update(&c, SL__UPDATE_RETURNING, assignments, count, &keys);
+    sl__row_list *list = run_returning(&c, take_changed);
+    if (list->count && keys) /* whose key was another is not there any more */
+        refresh_all(site, c.session, c.table, selection->from);
+    return with_preloads(&c, list);
+}
+
+void *sl__delete_returning(const sl_site *site, const sl_selection *selection)
+{
+    change c = change_of(site, selection);
+    begin_change(&c, SL__DELETE_RETURNING, NULL, 0);
+    sl__row_list *list = run_returning(&c, take_deleted);
+    if (list->count)
+        look_after_delete(&c);
+    return with_preloads(&c, list);
+}
+
+/* ---- One object ---------------------------------------------------------------------------------------- */
 
 /* The row as it is stored, in its version. */
 static const sl_selection *found_by_key(const sl_site *site, const sl_source *source, const sl_row *row)

@@ -107,7 +107,18 @@ static uint64_t check_assignment(const sl_selection *s, const sl_node *node, uin
     return before | bit;
 }
 
-static void put_update(sl__writer *w, const sl_selection *s, const sl_node *const *nodes, size_t count)
+static void put_returning(sl__writer *w, const sl_selection *s, bool lazy)
+{
+    const sl_model *model = s->from->model();
+    uint64_t columns = 0;
+    for (size_t i = 0; i < model->column_count; i++)
+        columns |= (uint64_t)(lazy || !model->columns[i].lazy) << i;
+    SL__PUT(w, " RETURNING ");
+    sl__put_own_columns(w, s, columns);
+}
+
+static void put_update(sl__writer *w, const sl_selection *s, const sl_node *const *nodes, size_t count,
+                       bool returning)
 {
     check_change(s, "sl_update");
     if (count == 0)
@@ -125,10 +136,12 @@ static void put_update(sl__writer *w, const sl_selection *s, const sl_node *cons
         sl__put_assignment(w, nodes[i]);
     }
     put_changed_rows(w, s);
+    if (returning)
+        put_returning(w, s, /* lazy= */ false);
     w->tables = NULL;
 }
 
-static void put_delete(sl__writer *w, const sl_selection *s)
+static void put_delete(sl__writer *w, const sl_selection *s, bool returning)
 {
     check_change(s, "sl_delete");
     const sl__tables tables = {.selection = s, .alone = true};
@@ -136,6 +149,8 @@ static void put_delete(sl__writer *w, const sl_selection *s)
     SL__PUT(w, "DELETE FROM ");
     sl__put_table(w, s->from);
     put_changed_rows(w, s);
+    if (returning) /* what is lazy cannot be read any more */
+        put_returning(w, s, /* lazy= */ true);
     w->tables = NULL;
 }
 
@@ -201,10 +216,12 @@ static void put_statement(sl__writer *w, const sl_selection *s, sl__what what, c
         put_value(w, s, nodes[0]);
         break;
     case SL__UPDATE:
-        put_update(w, s, nodes, count);
+    case SL__UPDATE_RETURNING:
+        put_update(w, s, nodes, count, what == SL__UPDATE_RETURNING);
         break;
     case SL__DELETE:
-        put_delete(w, s);
+    case SL__DELETE_RETURNING:
+        put_delete(w, s, what == SL__DELETE_RETURNING);
         break;
     case SL__BACKWARDS:
         put_backwards(w, s, limit);
@@ -226,7 +243,7 @@ void sl__compile(const sl_selection *selection, sl__dialect dialect, sl__what wh
     }
     put_statement(&w, selection, what, nodes, node_count, limit);
     sl__writer_finish(&w, ret_statement);
-    ret_statement->writes = what == SL__UPDATE || what == SL__DELETE;
+    ret_statement->writes = what >= SL__UPDATE && what <= SL__DELETE_RETURNING;
     ret_statement->quick = is_by_key(selection) && is_plain(selection, nodes, node_count);
 }
 

@@ -236,6 +236,8 @@ void sl__put_exists(sl__writer *w, const sl_selection *selection);
 /* Of what SL__PICK_SORTED gave: the columns that the selection gives, in the reverse order. */
 void sl__put_resorted(sl__writer *w, const sl_selection *selection, const sl__cut *inner);
 void sl__put_table(sl__writer *w, const sl_source *source);
+/* Those of the selection's first table whose bits are set. */
+void sl__put_own_columns(sl__writer *w, const sl_selection *selection, uint64_t columns);
 void sl__put_tables(sl__writer *w, const sl_selection *selection);
 void sl__put_where(sl__writer *w, const sl_selection *selection);
 void sl__put_slice(sl__writer *w, int64_t limit, int64_t skip);

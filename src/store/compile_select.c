@@ -98,7 +98,7 @@ static void put_sorted(sl__writer *w, const sl_selection *s)
     }
 }
 
-static void put_columns(sl__writer *w, const sl_selection *s, uint64_t columns)
+void sl__put_own_columns(sl__writer *w, const sl_selection *s, uint64_t columns)
 {
     if (!columns)
         SL__PUT(w, "1");
@@ -129,7 +129,7 @@ static void put_picked(sl__writer *w, const sl_selection *s, const sl__picked *p
         sl__put_scaled(w, picked->node, picked->scale);
         break;
     case SL__PICK_COLUMNS:
-        put_columns(w, s, picked->columns);
+        sl__put_own_columns(w, s, picked->columns);
         break;
     case SL__PICK_SORTED:
         put_sorted(w, s);

@@ -39,6 +39,8 @@ typedef enum sl__what {
     SL__VALUE,  /* one expression over all rows: `nodes` has it. One that is no aggregate gives a row each */
     SL__UPDATE, /* `nodes` are SL__NODE_ASSIGN: operands are the column and the value */
     SL__DELETE,
+    SL__UPDATE_RETURNING, /* the same, and gives the objects as they are now, */
+    SL__DELETE_RETURNING, /* and all columns of those that go */
     SL__BACKWARDS, /* rows in the reverse order */
 } sl__what;
 

@@ -53,6 +53,10 @@ static void *ask(void *data)
 
     int64_t changed = sl_update(sl_find(book, sl_lt(book_.year, 1970)), sl_to(book_.state, USED));
     printf("%lld are used now\n", (long long)changed);
+
+    struct book_list gone = sl_delete_returning(sl_find(book, sl_is_null(book_.price)));
+    for (size_t i = 0; i < gone.count; i++)
+        printf("%s is gone\n", gone.items[i]->title);
     return NULL;
 }
 

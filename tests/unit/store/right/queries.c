@@ -86,5 +86,7 @@ void right(const struct person *p)
     if (name && born.year && first && last && one && some && !sl_is_empty(found))
         sl_update(found, sl_to(person_.age, sl_plus(person_.age, 1)), sl_to(person_.name, "x"),
                   sl_to(person_.born, NULL));
+    list = sl_update_returning(found, sl_to(person_.age, 5));
+    list = sl_delete_returning(sl_narrow(found, sl_gt(person_.age, (int64_t)list.count)));
     sl_delete(sl_referring(person, employer, sl_follow(person, p, employer)));
 }

@@ -1,0 +1,8 @@
+/* read-only or const-qualified */
+#include "models.h"
+
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text);
+void wrong(const struct person *p, struct person *edited, const struct company *c, const char *text)
+{
+    sl_update_returning(sl_find(person), sl_to(person_.age, 1)).items[0]->age = 5; /* wrong */
+}
