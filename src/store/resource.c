@@ -22,6 +22,23 @@ static bool has_joined(const sl_transaction *t, const sl_resource *resource, con
     return false;
 }
 
+static void *begin_part(void *participant)
+{
+    sl__participant *p = participant;
+    p->resource->begin(p->data);
+    return NULL;
+}
+
+/* One that has not begun must not be committed with the rest, whoever swallows the error. */
+static void begin_or_doom(const sl_site *site, sl_transaction *t, sl__participant *p)
+{
+    sl_error *error = sl__catch(begin_part, p, NULL);
+    if (!error)
+        return;
+    sl__transaction_failed(t, error);
+    sl__fail_error(site, error);
+}
+
 void sl__join_transaction(const sl_site *site, const sl_resource *resource, void *data)
 {
     sl_transaction *t = sl_transaction_current();
@@ -41,7 +58,7 @@ void sl__join_transaction(const sl_site *site, const sl_resource *resource, void
     p->next = *link;
     *link = p;
     if (resource->begin)
-        resource->begin(data);
+        begin_or_doom(site, t, p);
 }
 
 /* ---- Stages -------------------------------------------------------------------------------------------- */
