@@ -10,9 +10,9 @@ static void put_text(sl__writer *w, const char *text, size_t size, bool null)
 /* What SQLite bears in a pattern. */
 #define PATTERN_MAX 50000
 
-static char *pattern_room(const sl_node *node)
+static char *pattern_room(const sl__writer *w, const sl_node *node)
 {
-    if (node->value.text.size > PATTERN_MAX / 3)
+    if (w->dialect == SL__SQLITE && node->value.text.size > PATTERN_MAX / 3)
         sl__senseless(node->site, "look for a part of it", "a pattern of %zu bytes: %d is the most",
                       node->value.text.size, PATTERN_MAX / 3);
     return sl_alloc(SL__LIKE_ROOM(node->value.text.size));
@@ -20,7 +20,7 @@ static char *pattern_room(const sl_node *node)
 
 static void put_glob(sl__writer *w, const sl_node *node)
 {
-    char *pattern = pattern_room(node);
+    char *pattern = pattern_room(w, node);
     size_t size = sl__like_to_glob(node->value.text.data, node->variant, pattern);
     sl__put_node(w, node->operands[0]);
     SL__PUT(w, " GLOB ");
@@ -32,7 +32,7 @@ static void put_glob(sl__writer *w, const sl_node *node)
 /* Bounds of what begins as the pattern does, for the index. Gives whether they say all. */
 static bool put_range(sl__writer *w, const sl_node *node)
 {
-    char *start = pattern_room(node);
+    char *start = pattern_room(w, node);
     size_t size = sl__like_start(node->value.text.data, node->variant, start);
     if (size == 0 || node->operands[0]->kind != SL__NODE_COLUMN)
         return false;
@@ -56,7 +56,7 @@ static bool put_range(sl__writer *w, const sl_node *node)
 
 static void put_like_of(sl__writer *w, const sl_node *node, const char *operator)
 {
-    char *pattern = node->value.null ? NULL : pattern_room(node);
+    char *pattern = node->value.null ? NULL : pattern_room(w, node);
     size_t size = pattern ? sl__like_to_like(node->value.text.data, node->variant, pattern) : 0;
     sl__put_node(w, node->operands[0]);
     sl__puts(w, operator);

@@ -226,6 +226,9 @@ void sl__add_many(const sl_site *site, sl_model *model, sl_row *const *rows, siz
     sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
     sl__session_settle(site, session);
     for (size_t i = 0; i < count; i++)
+        if (!rows[i])
+            sl__fail(site, SL_EINVAL, "sl_add_many: number %zu of the %zu objects is NULL", i + 1, count);
+    for (size_t i = 0; i < count; i++)
         prepare_new(site, rows[i]);
     for (size_t from = 0, some; from < count; from += some)
         SL_SCRATCH()

@@ -100,7 +100,7 @@ static void add_field(const sl_model *model, sl__model_info *info, unsigned i)
         info->standards |= bit;
     if (column->required || column->max || column->validate || column->kind == SL_KIND_TEXT ||
         column->kind == SL_KIND_DECIMAL || column->kind == SL_KIND_ENUM || column->kind == SL_KIND_DATE ||
-        column->kind == SL_KIND_JSON)
+        column->kind == SL_KIND_JSON || column->kind == SL_KIND_REAL)
         info->checked |= bit;
     info->unique |= column->unique && !column->primary_key;
 }

@@ -121,10 +121,6 @@ static const char *wrong_value(const sl_column *column, const sl_value *value)
         return wrong;
     switch (column->kind) {
     case SL_KIND_TEXT:
-        if (!sl_utf8_valid(value->text.data, value->text.size))
-            return "is not UTF-8";
-        if (memchr(value->text.data, '\0', value->text.size))
-            return "has a NUL in it";
         if (column->max && value->text.size > column->max && characters(value->text) > column->max)
             return sl_printf("is too long: %zu characters at most", column->max);
         return NULL;
@@ -150,8 +146,15 @@ static const char *wrong_value(const sl_column *column, const sl_value *value)
 
 const char *sl__value_check(const sl_column *column, sl_value *value)
 {
+    sl_kind kind = value->kind;
     const char *wrong = column->validate ? column->validate(value) : NULL;
-    return wrong ? wrong : wrong_value(column, value);
+    if (wrong)
+        return wrong;
+    if (value->kind != kind)
+        return "was made a value of another kind by its validator";
+    if (value->null)
+        return column->required || column->primary_key ? "is missing" : NULL;
+    return wrong_value(column, value);
 }
 
 /* An enum's number that has no name cannot be made a value. */

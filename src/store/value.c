@@ -380,6 +380,13 @@ const char *sl__value_wrong(const sl_value *value)
     if (value->null)
         return NULL;
     switch (value->kind) {
+    case SL_KIND_TEXT:
+        if (!sl_utf8_valid(value->text.data, value->text.size))
+            return "is not UTF-8";
+        return value->text.size && memchr(value->text.data, '\0', value->text.size) ? "has a NUL in it"
+                                                                                    : NULL;
+    case SL_KIND_REAL: /* which SQLite would make NULL */
+        return isnan(value->real) ? "is not a number" : NULL;
     case SL_KIND_JSON:
         return sl__json_wrong(value->json);
     case SL_KIND_LIST:

@@ -1,6 +1,7 @@
 /* hostile.c: what a careless program, or whoever sends it something, may give the store: it is refused with
  * words, the same in both databases, and nothing is left half done. */
 #include "world.h"
+#include "core/task.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -260,13 +261,187 @@ TEST(json_that_cannot_be_kept_is_refused)
     check_extra(of_text("\xff", 1), "extra");
 }
 
+/* ---- A resource that does not begin -------------------------------------------------------------------- */
+
+static int finished, aborted;
+
+static void begin_badly(void *data)
+{
+    (void)data;
+    sl_fail(SL_EIO, "no begin");
+}
+
+static void note_finish(void *data)
+{
+    (void)data;
+    finished++;
+}
+
+static void note_abort(void *data)
+{
+    (void)data;
+    aborted++;
+}
+
+static void *remember_nothing(void *data)
+{
+    return data;
+}
+
+static const sl_resource broken = {.name = "broken",
+                                   .begin = begin_badly,
+                                   .finish = note_finish,
+                                   .abort = note_abort,
+                                   .savepoint = remember_nothing};
+
+static void *join_broken(void *data)
+{
+    sl_join_transaction(&broken, data);
+    return NULL;
+}
+
+static void *swallow(void *data)
+{
+    sl_add(sl_new(company, .name = "Works"));
+    sl_error *error = sl__catch(join_broken, data, NULL);
+    assert_error(error, SL_EIO, "no begin");
+    sl_error_unref(error);
+    return NULL;
+}
+
+static void *swallow_in_savepoint(void *data)
+{
+    sl_error *error;
+    sl_add(sl_new(company, .name = "Mill"));
+    sl_savepoint(swallow, data, &error);
+    assert_non_null(strstr(error->message, "no begin"));
+    return NULL;
+}
+
+TEST(what_did_not_begin_is_not_committed)
+{
+    assert_error(error_in_transaction(swallow), SL_EIO, "no begin");
+    assert_int_equal(sl_count(sl_find(company)), 0);
+    assert_true(finished == 0 && aborted == 1);
+    assert_null(error_in_transaction(swallow_in_savepoint));
+    assert_int_equal(sl_count(sl_find(company)), 1);
+    assert_true(finished == 0 && aborted == 2);
+}
+
+/* ---- Objects ------------------------------------------------------------------------------------------- */
+
+static const char *make_a_number(sl_value *value)
+{
+    *value = (sl_value){.kind = SL_KIND_INTEGER, .integer = 1};
+    return NULL;
+}
+
+static const char *make_null(sl_value *value)
+{
+    value->null = true;
+    return NULL;
+}
+
+#define FICKLE(F)                                                                                            \
+    F(id, integer, SL_PRIMARY_KEY)                                                                           \
+    F(name, text, SL_VALIDATED(make_a_number)) F(title, text, SL_REQUIRED, SL_VALIDATED(make_null))
+SL_MODEL(fickle, FICKLE);
+
+TEST(a_validator_keeps_to_the_kind)
+{
+    const sl_errors *errors = sl_validate(sl_new(fickle, .name = "a", .title = "b"));
+    assert_string_equal(sl_error_of(errors, "name"), "was made a value of another kind by its validator");
+    assert_string_equal(sl_error_of(errors, "title"), "is missing");
+}
+
+static void *add_null(void *data)
+{
+    struct company *all[] = {sl_new(company, .name = "Works"), NULL};
+    sl_add_many(company, all, 2);
+    return data;
+}
+
+TEST(a_null_among_many_is_told)
+{
+    assert_error(error_in_transaction(add_null), SL_EINVAL, "number 2 of the 2 objects is NULL");
+    assert_int_equal(sl_count(sl_find(company)), 0);
+}
+
+/* ---- Texts and numbers --------------------------------------------------------------------------------- */
+
+static void *add_no_number(void *data)
+{
+    sl_add(sl_new(person, .name = "Ann", .height = NAN));
+    return data;
+}
+
+static void *set_no_number(void *data)
+{
+    sl_update(sl_find(person), sl_to(person_.height, NAN));
+    return data;
+}
+
+static void *put_bad_badge(void *data)
+{
+    sl_put(sl_new(person, .name = "Ann", .badge = "\xff"), person_.badge);
+    return data;
+}
+
+TEST(what_only_one_database_takes_is_refused)
+{
+    assert_error(error_in_transaction(add_no_number), SL_EINVALID, "height is not a number");
+    assert_error(error_in_transaction(set_no_number), SL_EINVALID,
+                 "height cannot be set: it is not a number");
+    assert_error(error_in_transaction(put_bad_badge), SL_EINVALID, "badge is not UTF-8");
+}
+
+static void *ask(void *condition)
+{
+    (void)sl_list(sl_find(person, *(sl_clause *)condition));
+    return NULL;
+}
+
+static void refuses_to_ask(sl_clause condition, const char *part)
+{
+    assert_error(error_of(ask, &condition), SL_EINVALID, part);
+}
+
+TEST(queries_with_what_is_no_text_are_refused)
+{
+    const char *names[] = {"a", "\xc3(", "b"};
+    refuses_to_ask(sl_eq(person_.name, "\xff"), "a value of the query is not UTF-8");
+    refuses_to_ask(sl_in(person_.name, "a", "\xed\xa0\x80"), "is not UTF-8");
+    refuses_to_ask(sl_in_array(person_.name, names, 3), "is not UTF-8");
+    refuses_to_ask(sl_like(person_.name, "a\xff%"), "is not UTF-8");
+    refuses_to_ask(sl_ilike(person_.name, "a\xff%"), "is not UTF-8");
+    refuses_to_ask(sl_prefix(person_.name, "a\xff"), "is not UTF-8");
+    refuses_to_ask(sl_suffix(person_.name, "\xff"), "is not UTF-8");
+    refuses_to_ask(sl_contains(person_.name, "\xff"), "is not UTF-8");
+    refuses_to_ask(sl_sql("name = ?", sl_p("\xff")), "is not UTF-8");
+    refuses_to_ask(sl_gt(person_.height, NAN), "is not a number");
+    assert_int_equal(sl_count(sl_find(person, sl_prefix(person_.name, "\U0000d7ff"))), 0);
+    assert_int_equal(sl_count(sl_find(person, sl_prefix(person_.name, "\U0010ffff"))), 0);
+}
+
+TEST(a_long_text_can_be_looked_for)
+{
+    enum { SIZE = 10 << 20 };
+    char *text = sl_alloc(SIZE + 1);
+    memset(text, 'a', SIZE);
+    text[SIZE] = '\0';
+    assert_int_equal(sl_count(sl_find(person, sl_contains(person_.name, text))), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        IN_BOTH(sql_may_not_end_the_transaction),      IN_BOTH(what_refused_sql_stood_in_goes_on),
-        IN_BOTH(conditions_are_put_together_in_loops), IN_BOTH(selections_are_narrowed_in_loops),
-        IN_BOTH(lists_that_grow_are_each_their_own),   IN_BOTH(what_is_too_deep_is_refused),
-        IN_BOTH(json_that_cannot_be_kept_is_refused),
+        IN_BOTH(sql_may_not_end_the_transaction),         IN_BOTH(what_refused_sql_stood_in_goes_on),
+        IN_BOTH(conditions_are_put_together_in_loops),    IN_BOTH(selections_are_narrowed_in_loops),
+        IN_BOTH(lists_that_grow_are_each_their_own),      IN_BOTH(what_is_too_deep_is_refused),
+        IN_BOTH(json_that_cannot_be_kept_is_refused),     IN_BOTH(what_did_not_begin_is_not_committed),
+        IN_BOTH(a_validator_keeps_to_the_kind),           IN_BOTH(a_null_among_many_is_told),
+        IN_BOTH(what_only_one_database_takes_is_refused), IN_BOTH(queries_with_what_is_no_text_are_refused),
+        IN_BOTH(a_long_text_can_be_looked_for),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
