@@ -15,6 +15,9 @@
 
 #define STEPS_BETWEEN_CLOCKS 1000
 #define BUDGET_NS 2000000 /* of one step on the loop */
+
+#define OTHER_ENCODING (SQLITE_NOTADB | 1 << 8) /* a code of our own: SQLite has none above SQLITE_NOTADB */
+
 static const char *const fixed_sql[] = {
 #define SQL(name, sql) [SL__SQLITE_##name] = sql,
     SL__SQLITE_FIXED(SQL)
@@ -99,6 +102,22 @@ static int use_log(sl__sqlite_link *link)
     return code;
 }
 
+/* In UTF-16 texts sort by other bytes ("Ā" before "a" where the low byte comes first), and are other bytes
+ * where they are cast to such: queries would answer other things than in all other databases. */
+static int look_at_encoding(const sl__sqlite_link *link)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(link->db, "PRAGMA encoding", -1, &statement, NULL);
+    if (code)
+        return code;
+    code = sqlite3_step(statement);
+    const char *encoding = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (encoding)
+        code = strcmp(encoding, "UTF-8") == 0 ? SQLITE_OK : OTHER_ENCODING;
+    sqlite3_finalize(statement);
+    return code;
+}
+
 static int set_up(sl__sqlite_link *link)
 {
     sl__sqlite_link_watch(link);
@@ -106,6 +125,8 @@ static int set_up(sl__sqlite_link *link)
     sqlite3_db_config(link->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(link->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     int code = run_sql(link->db, "SELECT 1 FROM sqlite_schema LIMIT 1"); /* whether it is a database at all */
+    if (!code)
+        code = look_at_encoding(link);
     if (!code && !link->sqlite->memory && sqlite3_db_readonly(link->db, "main") == 1)
         code = SQLITE_READONLY;
     if (!code)
@@ -140,10 +161,16 @@ static sl_error *cannot_open(const sl__sqlite *sqlite, const sl_site *site, sqli
         snprintf(reason, sizeof reason, "it is a directory");
     else if (sqlite->links && stat(sqlite->path, &info) < 0)
         snprintf(reason, sizeof reason, "the file is gone");
+    else if (code == OTHER_ENCODING)
+        snprintf(reason, sizeof reason, "its texts are in UTF-16, not in UTF-8");
     else
         snprintf(reason, sizeof reason, "%s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
     SL_AUTO_FREE char *said = sl_printf_heap("cannot open %s: %s", sqlite->path, reason);
-    return sl__sqlite_error_said(sqlite, site, code, said, NULL);
+    sl_error *error = sl__sqlite_error_said(sqlite, site, code, said, NULL);
+    return code != OTHER_ENCODING
+               ? error
+               : sl_error_hint(error, "make one of UTF-8 of it: `sqlite3 %s .dump | sqlite3 new.db`",
+                               sqlite->path);
 }
 
 sl_error *sl__sqlite_link_open(sl__sqlite *sqlite, const sl__begin *how, sl__sqlite_link **ret_link)

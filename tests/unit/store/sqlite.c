@@ -687,6 +687,17 @@ TASK_TEST(databases_that_cannot_be_opened)
     return NULL;
 }
 
+TASK_TEST(files_of_utf_16_are_refused)
+{
+    snprintf(store_path, sizeof store_path, "%s/wide.db", scratch);
+    sqlite3 *db = other_process();
+    OTHER(db, "PRAGMA encoding = 'UTF-16'; CREATE TABLE a (x TEXT)");
+    sqlite3_close(db);
+    FAILS(open_error(sl_printf("sqlite:%s", store_path)), SL_EDATABASE, "its texts are in UTF-16");
+    FAILS(open_error(sl_printf("sqlite:%s", store_path)), SL_EDATABASE, ".dump | sqlite3 new.db`");
+    return NULL;
+}
+
 /* Root may write everywhere, so it has to become somebody else for this. */
 TASK_TEST(read_only_files_are_told)
 {
@@ -790,6 +801,7 @@ int main(void)
         TEST(connections_are_lent),
         TEST(who_ends_a_lent_transaction_dooms_it),
         TEST(databases_that_cannot_be_opened),
+        TEST(files_of_utf_16_are_refused),
         TEST(read_only_files_are_told),
         TEST(strange_names_are_names),
         TEST(a_removed_file_is_not_made_anew),
