@@ -91,11 +91,10 @@ struct sl__driver {
     sl_error *(*run)(sl__connection *connection, const sl__statement *statement, sl__cursor **ret_cursor);
     /* To the next row; *ret_row is false when there are no more. May suspend. */
     sl_error *(*step)(sl__cursor *cursor, bool *ret_row);
-    /* Of the current row: `count` columns from number `first` on, into the fields of `object`, whose mask of
-     * NULLs
-     * (`nulls`) gets its bits set or cleared. A field that is NULL becomes 0. Text and bytes are copied into
-     * the arena; without one (NULL) they are lent until the next step. JSON becomes a new reference. Text
-     * ends with a NUL. */
+    /* Of the current row: `count` columns from number `first` on, into the fields of `object`. Its mask of
+     * NULLs (`nulls`) gets bits set or cleared; a field that is NULL becomes 0. Text and bytes are copied
+     * into the arena; without one (NULL) they are lent until the next step. JSON becomes a new reference.
+     * Text ends with a NUL. */
     sl_error *(*read)(sl__cursor *cursor, unsigned first, const sl__field *fields, unsigned count,
                       void *object, uint64_t *nulls, sl_arena *arena);
     bool (*is_null)(sl__cursor *cursor, unsigned column);

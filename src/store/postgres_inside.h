@@ -1,9 +1,12 @@
 /* postgres_inside.h: the inside of the PostgreSQL driver.
  *
- *   sl_store ── sl__postgres ──┬── lines: connections to the server, each with a queue of commands that were
- * sent and │   are not answered yet; idle, taken by a transaction, shared, or being cleaned
+ *   sl_store ── sl__postgres ──┬── lines: connections to the server
+ *                              │
  *   sl__pg_transaction ── line ┘
  *        └── cursors, one for each statement
+ *
+ * Each line has a queue of commands that were sent and are not answered yet. It is idle, taken by a
+ * transaction, shared, or being cleaned.
  *
  * All lines are in libpq's pipeline mode. A command is put into libpq's buffer when it is run, and nothing is
  * written to the socket before the loop has worked off what is ready: then each line that has something
@@ -14,13 +17,16 @@
  *   postgres_cursor.c     rows
  *   postgres_shared.c     single reads of many tasks on one line
  *   postgres_pool.c       who gets a line, and what happens to it afterwards
- *   postgres_line.c       a line: socket, commands, end; postgres_result.c: results
- *   postgres_connect.c    making one
+ *   postgres_line.c       a line: socket, commands, end
+ *   postgres_result.c     results
+ *   postgres_connect.c    making a line
  *   postgres_prepared.c   prepared statements of a line
  *   postgres_lend.c       lending a line to others, and COPY
- *   postgres_encode.c     values to parameters, postgres_decode.c results to fields, postgres_text.c values
- * for COPY postgres_error.c      what the server says as our errors postgres_wait.c       waiting tasks, with
- * deadlines */
+ *   postgres_encode.c     values to parameters
+ *   postgres_decode.c     results to fields
+ *   postgres_text.c       values for COPY
+ *   postgres_error.c      what the server says as our errors
+ *   postgres_wait.c       waiting tasks, with deadlines */
 #pragma once
 
 #include "core/loop.h"
