@@ -226,18 +226,24 @@ static void park_values(const sl_site *site, const sl_row *row, uint64_t columns
                                                              "%s and others exchange their values of %s, "
                                                              "which is unique",
                                                              sl__row_named(row), row->model->columns[i].name),
-                                               "call sl_flush between the changes"));
+                                               "call sl_save between the changes"));
         values[count++] = value;
     }
 }
 
 /* ---- Sending and landing ------------------------------------------------------------------------------- */
 
+/* What was done where the row's site is. */
+static const char *site_is_of(const sl_row *row)
+{
+    return row->state == SL__ROW_REMOVED ? "removed" : row->snapshot ? "changed" : "made";
+}
+
 static SL_NORETURN void fail_writing(flush *f, sl_row *row, const char *verb, sl_error *error)
 {
-    sl_error *told = sl__error_new(row->site, error->code, "%s (%s at %s:%d) cannot be %s: %s",
-                                   sl__row_named(row), row->snapshot ? "changed" : "made", row->site->file,
-                                   row->site->line, verb, error->message);
+    sl_error *told =
+        sl__error_new(row->site, error->code, "%s (%s at %s:%d) cannot be %s: %s", sl__row_named(row),
+                      site_is_of(row), row->site->file, row->site->line, verb, error->message);
     if (error->hint)
         sl_error_hint(told, "%s", error->hint);
     else if (error->code == SL_EEXIST && row->state == SL__ROW_ADDED)
@@ -284,6 +290,8 @@ static void written(sl_session *session, sl__table *table, sl__write *write)
     sl__touch(session, row, /* inserted= */ false);
     if (row->state == SL__ROW_REMOVED) {
         sl__row_gone(session, row);
+        row->snapshot = NULL;
+        row->position = 0;
         return;
     }
     if (info->version >= 0)

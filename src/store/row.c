@@ -144,7 +144,7 @@ static void read_again(sl_session *session, sl_row *row)
 {
     row->generation = session->generation;
     loaded(session, row);
-    if (row->snapshot)
+    if (row->snapshot || row->open)
         sl__row_written(session, row);
 }
 

@@ -180,6 +180,7 @@ static void undo_object(const sl_site *site, sl_session *s, const sl__touched *t
         row->state = SL__ROW_FREE;
     } else if (row->state == SL__ROW_STORED || row->state == SL__ROW_GONE) {
         restore_key(row, touched->before);
+        row->snapshot = touched->before;
         row->state = SL__ROW_STORED;
         sl__map_add(s, table, row);
     }

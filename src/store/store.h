@@ -221,7 +221,7 @@ typedef struct sl__pending {
 typedef struct sl__touched {
     sl_row *row;
     bool inserted;
-    const void *before; /* as it was stored, where it was edited: it may have had another key */
+    void *before; /* as it was stored, where it was edited: it may have had another key */
 } sl__touched;
 
 struct sl_session {
