@@ -226,12 +226,14 @@ static const sl__cli_command db_command = {
             {"store", 's', "NAME", "Which database: sqlite, postgres, or NAME of `service.sqlite.NAME`",
              .fallback = "the only one; of `schema`, all"},
             {"json", 'j', .help = "With `schema`: print all that is known as one JSON object"},
+            {"difference", 'd', .help = "With `schema`: print only the SQL of the difference, for a patch"},
             {0},
         },
     .examples =
         (const sl__cli_pair[]){
             {"silver db apps/chat", "open the database's shell"},
             {"silver db schema", "what the models want, and what is different"},
+            {"silver db schema --difference", "only the SQL that the next patch is made of"},
             {"silver db schema --json apps/chat", "the same for a program to read"},
             {0},
         },

@@ -16,11 +16,14 @@ int sl__cli_db(const sl__cli_parsed *parsed)
 {
     const char *first = parsed->arguments[0], *second = parsed->arguments[1];
     const char *store = sl__cli_value(parsed, "store");
+    bool json = sl__cli_flag(parsed, "json"), difference = sl__cli_flag(parsed, "difference");
+    if (json && difference)
+        return refuse("--json has the difference in it: --difference is for SQL alone");
     if (first && strcmp(first, "schema") == 0)
-        return run_db_schema(second, store, sl__cli_flag(parsed, "json"));
+        return run_db_schema(second, store, json, difference);
     if (second)
         return refuse("two directories are one too many");
-    if (sl__cli_flag(parsed, "json"))
-        return refuse("--json is for `silver db schema`");
+    if (json || difference)
+        return refuse(json ? "--json is for `silver db schema`" : "--difference is for `silver db schema`");
     return run_db(first, store);
 }

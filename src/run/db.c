@@ -44,7 +44,7 @@ int run_migrate(struct instance *instance)
 
 struct schema {
     const char *store;
-    bool json;
+    bool json, difference;
 };
 
 static const char *text_of(const json_t *object, const char *name)
@@ -52,17 +52,17 @@ static const char *text_of(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
-static void print_missing(const json_t *store, const char *directory)
+static void print_missing(FILE *out, const json_t *store, const char *directory)
 {
     size_t i;
     json_t *patch;
     const json_t *missing = json_object_get(json_object_get(store, "patches"), "missing");
     if (!json_array_size(missing))
         return;
-    printf("\n-- These patches are missing; `silver run %s migrate` applies them:\n", directory);
+    fprintf(out, "\n-- These patches are missing; `silver run %s migrate` applies them:\n", directory);
     json_array_foreach(missing, i, patch)
     {
-        printf("--   %s\n", text_of(patch, "name"));
+        fprintf(out, "--   %s\n", text_of(patch, "name"));
     }
 }
 
@@ -73,11 +73,21 @@ static void print_store(const json_t *store, const char *directory)
     const char *path = text_of(store, "path");
     printf("-- The store %s%s%s: what the models want\n\n%s", text_of(store, "name"), path ? ", " : "",
            path ? path : "", *wanted ? wanted : "-- nothing: there are no models\n");
-    print_missing(store, directory);
+    print_missing(stdout, store, directory);
     if (*difference)
         printf("\n-- It is different. This makes it so:\n\n%s", difference);
     else if (json_is_true(json_object_get(store, "same")))
         printf("\n-- It is so.\n");
+}
+
+/* Only what a patch consists of; its first line says for which store it is where there are several. */
+static void print_difference(const json_t *store, const char *directory, bool named)
+{
+    const char *difference = text_of(store, "difference");
+    print_missing(stderr, store, directory);
+    if (*difference)
+        printf("%s%s%s%s", named ? "-- store: " : "", named ? text_of(store, "name") : "",
+               named ? "\n" : "", difference);
 }
 
 static int tell_schema(struct instance *instance, void *data)
@@ -91,7 +101,9 @@ static int tell_schema(struct instance *instance, void *data)
     json_array_foreach(stores, i, store)
     {
         status |= !json_is_true(json_object_get(store, "same"));
-        if (!schema->json)
+        if (schema->difference)
+            print_difference(store, directory, schema->store || json_array_size(stores) > 1);
+        else if (!schema->json)
             printf("%s", i ? "\n" : ""), print_store(store, directory);
     }
     if (schema->json) {
@@ -104,9 +116,9 @@ static int tell_schema(struct instance *instance, void *data)
     return status;
 }
 
-int run_db_schema(const char *directory, const char *store, bool json)
+int run_db_schema(const char *directory, const char *store, bool json, bool difference)
 {
-    struct schema schema = {store, json};
+    struct schema schema = {store, json, difference};
     return run_inside(CALLED, directory, tell_schema, &schema);
 }
 

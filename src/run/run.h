@@ -49,8 +49,8 @@ int run_command(const char *directory, bool production, int count, char *const w
  * one. The shell's status; 1 where there is none. */
 int run_db(const char *directory, const char *store);
 /* Prints what the models want of the databases (`store`: of one), and what differs, as SQL or as one JSON
- * object. 0 where nothing does, else 1. */
-int run_db_schema(const char *directory, const char *store, bool json);
+ * object; `difference`: only that, as SQL. 0 where nothing differs, else 1. */
+int run_db_schema(const char *directory, const char *store, bool json, bool difference);
 
 /* Prints to `out` who serves the application on this machine for this user, and what they do, as text or as
  * one JSON object. 0; RUN_EXIT_NOT_RUNNING; 1: the manifest cannot be read. */

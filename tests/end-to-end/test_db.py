@@ -255,6 +255,28 @@ def test_schema_prints_what_is_wanted_and_what_is_different(notes, command):
     assert told["patches"] == {"applied": [], "missing": [{"number": 1, "name": "schema/001-more.sql"}]}
 
 
+def test_the_difference_alone_is_the_next_patch(notes, command):
+    directory = notes()
+    difference = command("db", "schema", "--difference", directory)
+    assert difference.returncode == 1 and difference.stdout.startswith('-- table note is missing\nCREATE TABLE "note" (\n')
+    patch(directory, "001-notes.sql", difference.stdout)
+    missing = command("db", "schema", "--difference", directory)
+    assert missing.stdout == difference.stdout and "--   schema/001-notes.sql\n" in missing.stderr
+    assert command("run", directory, "migrate").returncode == 0
+    same = command("db", "schema", "--difference", directory)
+    assert (same.returncode, same.stdout, same.stderr) == (0, "", "")
+    assert command("db", "schema", "--json", "--difference", directory).returncode == 2
+    assert command("db", "--difference", directory).returncode == 2
+
+
+def test_the_difference_of_one_of_several_databases(app, command):
+    directory = app(source=TWO, manifest=asking("sqlite", "sqlite.old-notes"))
+    one = command("db", "schema", "--difference", "--store", "old-notes", directory)
+    assert one.stdout.startswith('-- store: old-notes\n-- table entry is missing\nCREATE TABLE "entry" (\n')
+    both = command("db", "schema", "--difference", directory).stdout
+    assert one.stdout in both and '-- store: sqlite\n-- table note is missing\nCREATE TABLE "note" (\n' in both
+
+
 def test_schema_of_an_application_without_models(app, command):
     directory = app(source=source().replace("sl_models(note_model);", ""), manifest=asking("sqlite"))
     done = command("db", "schema", directory)
