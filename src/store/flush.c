@@ -247,7 +247,8 @@ static SL_NORETURN void fail_writing(flush *f, sl_row *row, const char *verb, sl
     if (error->hint)
         sl_error_hint(told, "%s", error->hint);
     else if (error->code == SL_EEXIST && row->state == SL__ROW_ADDED)
-        sl_error_hint(told, "sl_add_unless stores it unless there is one already, and sl_put changes that one");
+        sl_error_hint(told,
+                      "sl_add_unless stores it unless there is one already, and sl_put changes that one");
     sl_error_cause(told, error);
     for (; f->count; f->count--, f->first++)
         sl__run_end(&f->flights[f->first % f->limit].running);

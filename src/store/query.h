@@ -19,7 +19,7 @@ struct sl_selection {
     const sl_node *having;
     int64_t limit, skip; /* -1: none */
     bool distinct;
-    uint8_t depth;         /* of the deepest node in it */
+    uint8_t depth;        /* of the deepest node in it */
     const char *operator; /* "UNION", …: of `left` and `right`; NULL: a plain one */
     const sl_selection *left, *right;
     bool none; /* there are surely no rows: no SQL is needed to know it (but an aggregate may still have a
@@ -41,7 +41,7 @@ typedef enum sl__what {
     SL__DELETE,
     SL__UPDATE_RETURNING, /* the same, and gives the objects as they are now, */
     SL__DELETE_RETURNING, /* and all columns of those that go */
-    SL__BACKWARDS, /* rows in the reverse order */
+    SL__BACKWARDS,        /* rows in the reverse order */
 } sl__what;
 
 /* Makes the statement of a selection; SQL and values lie in the task's arena. Fails (by exit, SL_EINVAL, with

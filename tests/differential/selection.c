@@ -9,26 +9,18 @@
 
 /* ---- Models of results ---- */
 
+/* clang-format off */
 #define SHAPES(X)                                                                                            \
-    SHAPES_16(X, 0)                                                                                          \
-    SHAPES_16(X, 1)                                                                                          \
-    SHAPES_16(X, 2)                                                                                          \
-    SHAPES_16(X, 3)                                                                                          \
-    SHAPES_16(X, 4)                                                                                          \
-    SHAPES_16(X, 5)                                                                                          \
-    SHAPES_16(X, 6)                                                                                          \
-    SHAPES_16(X, 7) SHAPES_16(X, 8) SHAPES_16(X, 9) SHAPES_16(X, a) SHAPES_16(X, b) SHAPES_16(X, c)          \
-        SHAPES_16(X, d) SHAPES_16(X, e) SHAPES_16(X, f)
+    SHAPES_16(X, 0) SHAPES_16(X, 1) SHAPES_16(X, 2) SHAPES_16(X, 3)                                          \
+    SHAPES_16(X, 4) SHAPES_16(X, 5) SHAPES_16(X, 6) SHAPES_16(X, 7)                                          \
+    SHAPES_16(X, 8) SHAPES_16(X, 9) SHAPES_16(X, a) SHAPES_16(X, b)                                          \
+    SHAPES_16(X, c) SHAPES_16(X, d) SHAPES_16(X, e) SHAPES_16(X, f)
 #define SHAPES_16(X, high)                                                                                   \
-    X(0x##high##0)                                                                                           \
-    X(0x##high##1)                                                                                           \
-    X(0x##high##2)                                                                                           \
-    X(0x##high##3)                                                                                           \
-    X(0x##high##4)                                                                                           \
-    X(0x##high##5)                                                                                           \
-    X(0x##high##6)                                                                                           \
-    X(0x##high##7) X(0x##high##8) X(0x##high##9) X(0x##high##a) X(0x##high##b) X(0x##high##c) X(0x##high##d) \
-        X(0x##high##e) X(0x##high##f)
+    X(0x##high##0) X(0x##high##1) X(0x##high##2) X(0x##high##3)                                              \
+    X(0x##high##4) X(0x##high##5) X(0x##high##6) X(0x##high##7)                                              \
+    X(0x##high##8) X(0x##high##9) X(0x##high##a) X(0x##high##b)                                              \
+    X(0x##high##c) X(0x##high##d) X(0x##high##e) X(0x##high##f)
+/* clang-format on */
 
 static sl_model *shapes[256];
 #define SHAPE_FUNCTION(number)                                                                               \
