@@ -10,7 +10,7 @@
  * A request has a transaction: it begins when the store is first used, is committed when the handler has
  * returned and before the client hears of it, and is rolled back when the handler fails. Elsewhere
  * sl_transact makes one. Within a transaction there is one object for each key; what is added, edited and
- * removed is written when a query could see it, at sl_flush, and at the commit. Without a transaction what is
+ * removed is written when a query could see it, at sl_save, and at the commit. Without a transaction what is
  * read is read by itself, and nothing can be written.
  *
  * All functions here work in tasks, may suspend unless they say otherwise, and fail by ending the task.

@@ -342,6 +342,26 @@ TEST(unique_values_may_be_exchanged)
     assert_null(sl_load(place, "a"));
 }
 
+static void *remove_employer(void *data)
+{
+    struct company *mill = sl_add(sl_new(company, .name = "Mill"));
+    struct person *ann = sl_add(sl_new(person, .name = "Ann"));
+    sl_link(person, ann, employer, mill);
+    sl_save();
+    sl_remove(mill);
+    return data;
+}
+
+static void *transact_remove_employer(void *data)
+{
+    return sl_transact(remove_employer, data);
+}
+
+TEST(what_cannot_be_removed_tells_where_that_was_asked)
+{
+    assert_error(error_of(transact_remove_employer, NULL), SL_ECONSTRAINT, "(removed at ");
+}
+
 /* ---- Versions, expressions, upserts -------------------------------------------------------------------- */
 
 static void *add_page(void *data)
@@ -504,6 +524,7 @@ int main(int argc, char **argv)
         IN_BOTH(nothing_is_written_without_a_transaction),
         IN_BOTH(references_are_written_in_an_order_that_holds),
         IN_BOTH(unique_values_may_be_exchanged),
+        IN_BOTH(what_cannot_be_removed_tells_where_that_was_asked),
         IN_BOTH(a_version_guards_against_lost_updates),
         IN_BOTH(upserts_and_many_at_once),
         IN_BOTH(preloading_needs_one_query_for_each_level),
