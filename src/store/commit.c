@@ -21,9 +21,10 @@ static bool has_todo(const sl_transaction *t)
     return false;
 }
 
-static void write_everything(sl_transaction *t)
+void sl__transaction_write(sl_transaction *t)
 {
     unsigned rounds = 0;
+    sl__transaction_check(t->site, t);
     do {
         if (rounds++ == ROUNDS)
             sl__fail(t->site, SL_ELOOP, "the hooks of %s go on making work for each other", t->name);
@@ -48,8 +49,7 @@ static void let_go(sl_transaction *t)
 
 void sl__transaction_commit(sl_transaction *t)
 {
-    sl__transaction_check(t->site, t);
-    write_everything(t);
+    sl__transaction_write(t);
     t->state = SL__COMMITTING;
     sl__participants_call(t, SL__STAGE_PREPARE);
     sl__participants_call(t, SL__STAGE_VOTE);

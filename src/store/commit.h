@@ -6,7 +6,9 @@
 /* So long those may take who are told how it ended, also where its task was cancelled. */
 enum { SL__TOLD_MS = 10000 };
 
-/* commit.c: flushes, asks all that take part, and commits. By exit, and then nothing is committed. */
+/* commit.c: runs the hooks before the commit and writes all that is to be written. By exit. */
+void sl__transaction_write(sl_transaction *transaction);
+/* Writes what is left, asks all that take part, and commits. By exit, and then nothing is committed. */
 void sl__transaction_commit(sl_transaction *transaction);
 /* Rolls back. Takes over the error and gives the one to fail with: the first cause, if it was doomed by
  * something else. */

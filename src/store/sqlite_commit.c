@@ -32,10 +32,12 @@ bool sl__sqlite_group_may_grow(const sl__sqlite_group *group)
 /* Gives SQLite's code; *ret_said is then its words, for free(). */
 static int commit_link(sl__sqlite_link *link, char **ret_said)
 {
-    int code = sl__sqlite_do(link, SL__SQLITE_COMMIT);
+    int moved = 0; /* what were written then, nobody would find */
+    sqlite3_file_control(link->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    int code = moved ? SQLITE_READONLY_DBMOVED : sl__sqlite_do(link, SL__SQLITE_COMMIT);
     if (!code)
         return SQLITE_OK;
-    *ret_said = sl_strdup_heap(sqlite3_errmsg(link->db));
+    *ret_said = sl_strdup_heap(moved ? "its file was removed or replaced" : sqlite3_errmsg(link->db));
     if (!sqlite3_get_autocommit(link->db))
         sl__sqlite_do(link, SL__SQLITE_ROLLBACK);
     return code;

@@ -37,6 +37,9 @@ static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
         return sl_error_hint(
             error, "others wrote since this transaction first read: let it write before it reads, or "
                    "give its sl_transact some .retries");
+    if (code == SQLITE_READONLY_DBMOVED)
+        return sl_error_hint(error, "start the application anew, and stop it before another %s is put there",
+                             sqlite->path);
     switch (code & 0xff) {
     case SQLITE_BUSY:
         return sl_error_hint(

@@ -155,6 +155,8 @@ static void *run_within_deadline(void *data)
     SL_SCOPE(scope, .deadline_ms = r->deadline_ms)
     {
         value = r->fn(r->data);
+        if (r->transaction) /* nobody's inner one: what is to be written is part of it */
+            sl__transaction_write(r->transaction);
     }
     return value;
 }

@@ -687,6 +687,18 @@ TASK_TEST(databases_that_cannot_be_opened)
     return NULL;
 }
 
+TASK_TEST(what_goes_into_a_file_that_is_gone_is_not_acknowledged)
+{
+    open_store(NULL);
+    write_alone("CREATE TABLE a (x INTEGER)");
+    CHECK(unlink(store_path) == 0);
+    sl__connection *writer = WRITE();
+    OK(QUICK(writer, "INSERT INTO a VALUES (1)"));
+    FAILS(DRIVER->commit(writer), SL_EDATABASE, "removed or replaced");
+    close_store();
+    return NULL;
+}
+
 TASK_TEST(files_of_utf_16_are_refused)
 {
     snprintf(store_path, sizeof store_path, "%s/wide.db", scratch);
@@ -801,6 +813,7 @@ int main(void)
         TEST(connections_are_lent),
         TEST(who_ends_a_lent_transaction_dooms_it),
         TEST(databases_that_cannot_be_opened),
+        TEST(what_goes_into_a_file_that_is_gone_is_not_acknowledged),
         TEST(files_of_utf_16_are_refused),
         TEST(read_only_files_are_told),
         TEST(strange_names_are_names),

@@ -619,6 +619,30 @@ TEST(a_deadline_rolls_back)
     assert_int_equal(companies(), 0);
 }
 
+static void sleep_before_commit(void *data)
+{
+    (void)data;
+    sl_await(sl_sleep(60000));
+}
+
+static void *write_slowly(void *data)
+{
+    add_named("slow");
+    sl_before_commit(sleep_before_commit, data);
+    return NULL;
+}
+
+static void *transact_write_slowly(void *data)
+{
+    return sl_transact(write_slowly, data, .deadline_ms = 20);
+}
+
+TEST(a_deadline_holds_while_it_is_written)
+{
+    assert_error(error_of(transact_write_slowly, NULL), SL_ETIMEDOUT, "");
+    assert_int_equal(companies(), 0);
+}
+
 /* ---- Budgets and tracers ------------------------------------------------------------------------------- */
 
 static void *one_by_one(void *data)
@@ -961,6 +985,7 @@ int main(int argc, char **argv)
         IN_SQLITE(hooks_of_a_flush_are_called),
         IN_BOTH(conflicts_are_tried_again_as_often_as_asked),
         IN_BOTH(a_deadline_rolls_back),
+        IN_BOTH(a_deadline_holds_while_it_is_written),
         IN_BOTH(a_budget_catches_one_query_for_each),
         IN_BOTH(what_was_run_can_be_captured),
         IN_BOTH(raw_sql_runs_in_the_transaction),
