@@ -158,8 +158,8 @@ sl_response *sl__app_failure(sl_request *req, const sl_error *error)
     if (!app)
         return sl_respond(req, 500);
     int status = sl_code_status(error->code);
-    if (status < 400)
-        status = 500; /* a failure is none of those */
+    if (status < 400 || error == app->broken)
+        status = 500; /* a failure is none of those, and no request's fault that nothing runs */
     bool ours = status >= 500, whole = ours && app->development;
     /* Whoever found out that the application does not compile has said so; development shows it. */
     if (ours && !(app->development && error == app->broken))
