@@ -63,18 +63,6 @@ void *sl__one(const sl_site *site, const sl_selection *selection)
 
 /* ---- All of them ------------------------------------------------------------------------------------- */
 
-void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row)
-{
-    size_t count = list->count;
-    if (!count || (count >= 16 && !(count & (count - 1)))) { /* it is full */
-        sl_row **items = sl_arena_alloc(arena, (count ? 2 * count : 16) * sizeof *items);
-        if (count)
-            memcpy(items, list->items, count * sizeof *items);
-        list->items = items;
-    }
-    list->items[list->count++] = row;
-}
-
 void *sl__list(const sl_site *site, const sl_selection *selection)
 {
     if (selection->none)

@@ -30,12 +30,18 @@ void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__w
 sl_row *sl__reading_next(sl__reading *reading);
 void sl__reading_end(sl__reading *reading);
 
-/* What sl_list gives, of any model. */
+/* What sl_list gives, of any model: its first two members. */
 typedef struct sl__row_list {
     size_t count;
     sl_row **items;
+    uint32_t size;
 } sl__row_list;
-void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row);
+static inline void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row)
+{
+    list->items =
+        sl__list_grown(arena, list->items, (uint32_t)list->count, &list->size, sizeof *list->items);
+    list->items[list->count++] = row;
+}
 
 /* Which store a selection asks: that of its first table. By exit. */
 sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);

@@ -176,19 +176,24 @@ void *sl__edit(const sl_site *site, const sl_row *const_row)
     return row;
 }
 
+void *sl__list_grown(sl_arena *arena, void *items, uint32_t count, uint32_t *size, size_t item_size)
+{
+    if (count < *size)
+        return items;
+    *size = *size ? 2 * *size : 16;
+    void *longer = sl_arena_alloc(arena, *size * item_size);
+    if (count)
+        memcpy(longer, items, count * item_size);
+    return longer;
+}
+
 void sl__row_todo(const sl_site *site, sl_session *session, sl_row *row)
 {
     row->site = site;
     if (row->position)
         return;
-    if (session->todo_count == session->todo_size) {
-        uint32_t size = session->todo_size ? 2 * session->todo_size : 16;
-        sl_row **todo = sl_arena_alloc(session->arena, size * sizeof *todo);
-        if (session->todo_count)
-            memcpy(todo, session->todo, session->todo_count * sizeof *todo);
-        session->todo = todo;
-        session->todo_size = size;
-    }
+    session->todo = sl__list_grown(session->arena, session->todo, session->todo_count, &session->todo_size,
+                                   sizeof *session->todo);
     session->todo[session->todo_count++] = row;
     row->position = session->todo_count;
 }
@@ -197,14 +202,8 @@ void sl__touch(sl_session *session, sl_row *row, bool inserted)
 {
     if (!session->transaction->savepoint)
         return;
-    if (session->touched_count == session->touched_size) {
-        uint32_t size = session->touched_size ? 2 * session->touched_size : 16;
-        sl__touched *touched = sl_arena_alloc(session->arena, size * sizeof *touched);
-        if (session->touched_count)
-            memcpy(touched, session->touched, session->touched_count * sizeof *touched);
-        session->touched = touched;
-        session->touched_size = size;
-    }
+    session->touched = sl__list_grown(session->arena, session->touched, session->touched_count,
+                                      &session->touched_size, sizeof *session->touched);
     session->touched[session->touched_count++] = (sl__touched){row, inserted, row->snapshot};
 }
 

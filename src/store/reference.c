@@ -141,22 +141,13 @@ enum { AT_ONCE = 16384 };
 typedef struct batch {
     const sl_site *site;
     sl_session *session;
-    sl_row **rows; /* that were found so far, of all models */
-    size_t count, size;
+    sl__row_list rows; /* that were found so far, of all models */
 } batch;
 
 static void add_row(batch *b, sl_row *row)
 {
-    if (!row)
-        return;
-    if (b->count == b->size) {
-        b->size = b->size ? 2 * b->size : 64;
-        sl_row **rows = sl_alloc(b->size * sizeof *rows);
-        if (b->count)
-            memcpy(rows, b->rows, b->count * sizeof *rows);
-        b->rows = rows;
-    }
-    b->rows[b->count++] = row;
+    if (row)
+        sl__row_list_add(sl_task_arena(), &b->rows, row);
 }
 
 static const sl_source *source_of(sl_model *model)
@@ -204,10 +195,10 @@ static void preload_column(batch *b, const sl_node *node)
     sl_model *model = node->source->model();
     sl_model_fn *target = model->columns[column].refers;
     sl__table *table = sl__table_of(b->site, b->session->store->stores, target());
-    sl_key_part *keys = sl_alloc((b->count + 1) * sizeof *keys);
-    size_t count = 0, before = b->count;
+    sl_key_part *keys = sl_alloc((b->rows.count + 1) * sizeof *keys);
+    size_t count = 0, before = b->rows.count;
     for (size_t i = 0; i < before; i++) {
-        const sl_row *row = b->rows[i];
+        const sl_row *row = b->rows.items[i];
         if (row->model->index != model->index || *sl__nulls_of(row) >> column & 1)
             continue;
         keys[count] = part_of(row, column);

@@ -333,6 +333,8 @@ sl__table *sl__row_table(const sl_site *site, const sl_row *row); /* by exit */
 /* "message 7", "membership (3, 5)", "a new message": for errors. In the task's arena. */
 const char *sl__row_named(const sl_row *row);
 void sl__put_key(sl_buffer *out, const sl_key_part *key, unsigned count); /* "5", "(3, Ann)" */
+/* Room for one more in a list that lies in an arena: the list itself, or a longer copy of it. */
+void *sl__list_grown(sl_arena *arena, void *items, uint32_t count, uint32_t *size, size_t item_size);
 /* Puts a row down as one to write. */
 void sl__row_todo(const sl_site *site, sl_session *session, sl_row *row);
 void sl__touch(sl_session *session, sl_row *row, bool inserted);

@@ -13,14 +13,8 @@ static void put_down(sl_session *session, sl_row *row)
 {
     if (row->open)
         return;
-    if (session->open_count == session->open_size) {
-        uint32_t size = session->open_size ? 2 * session->open_size : 16;
-        sl_row **open = sl_arena_alloc(session->arena, size * sizeof *open);
-        if (session->open_count)
-            memcpy(open, session->open, session->open_count * sizeof *open);
-        session->open = open;
-        session->open_size = size;
-    }
+    session->open = sl__list_grown(session->arena, session->open, session->open_count, &session->open_size,
+                                   sizeof *session->open);
     session->open[session->open_count++] = row;
     row->open = true;
 }
