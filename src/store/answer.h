@@ -45,7 +45,11 @@ static inline void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row 
 
 /* Which store a selection asks: that of its first table. By exit. */
 sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);
-/* reference.c: what the objects of a list refer to, in the columns that the selection names. By exit. */
+/* reference.c: a key as a query takes it; the rows of a table whose key, of one column, is one of these. */
+sl__operand sl__key_operand(const sl_key_part *part);
+sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,
+                              size_t count);
+/* What the objects of a list refer to, in the columns that the selection names. By exit. */
 void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
                      sl_row *const *rows, size_t count);
 /* What is wrong with a value for a column, which a validator may rewrite; NULL: nothing. */

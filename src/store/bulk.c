@@ -6,13 +6,6 @@
 
 /* ---- Objects that are there --------------------------------------------------------------------------- */
 
-static sl__operand operand_of(const sl_key_part *part)
-{
-    if (part->kind == SL_KIND_INTEGER)
-        return sl__integer_operand(part->integer);
-    return part->kind == SL_KIND_TEXT ? sl__text_operand(part->text) : sl__uuid_operand(part->uuid);
-}
-
 /* So many rows are asked for at once. */
 enum { AT_ONCE = 1024 };
 
@@ -21,17 +14,15 @@ static void read_anew(const sl_site *site, sl_session *session, const sl_source 
                       size_t count)
 {
     const sl__model_info *info = rows[0]->model->info;
-    const sl_node **keys = sl_zalloc((count + 1) * sizeof *keys);
+    sl_key_part *keys = sl_alloc(count * sizeof *keys);
     uint32_t old = session->generation - 1;
     for (size_t i = 0; i < count; i++) {
-        sl_key_part key;
-        sl__key_of(info, rows[i], &key);
-        keys[i] = operand_of(&key);
+        sl__key_of(info, rows[i], &keys[i]);
         rows[i]->generation = old;
     }
-    sl_clause among = sl__in(site, &source->nodes[info->keys[0]], keys);
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
-    sl__reading_begin(site, sl__find(site, source, &among, 1), SL__ROWS, -1, /* lent= */ false, &reading);
+    sl__reading_begin(site, sl__found_among(site, source, keys, count), SL__ROWS, -1, /* lent= */ false,
+                      &reading);
     while (sl__reading_next(&reading))
         ;
     for (size_t i = 0; i < count; i++)
@@ -278,7 +269,7 @@ static const sl_selection *found_by_key(const sl_site *site, const sl_source *so
     unsigned count = info->key_count;
     sl__key_of(info, row, key);
     for (unsigned i = 0; i < count; i++)
-        conditions[i] = sl__comparison(site, "=", &source->nodes[info->keys[i]], operand_of(&key[i]));
+        conditions[i] = sl__comparison(site, "=", &source->nodes[info->keys[i]], sl__key_operand(&key[i]));
     if (info->version >= 0) {
         int64_t version = *(const int64_t *)((const char *)row + info->all[info->version].offset);
         conditions[count++] =

@@ -28,12 +28,17 @@ static uint64_t mixed_part(uint64_t h, const sl_key_part *part)
 }
 
 /* Never 0, which is an empty slot's. */
-static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
+uint32_t sl__key_hash(unsigned model, const sl_key_part *key, unsigned count)
 {
-    uint64_t h = mixed_part(table->model->index, key);
-    for (unsigned i = 1; i < table->info->key_count; i++)
+    uint64_t h = mixed_part(model, key);
+    for (unsigned i = 1; i < count; i++)
         h = mixed_part(h, &key[i]);
     return (uint32_t)h ? (uint32_t)h : 1;
+}
+
+static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
+{
+    return sl__key_hash(table->model->index, key, table->info->key_count);
 }
 
 static bool same_part(const sl_key_part *a, const sl_key_part *b)
@@ -45,6 +50,14 @@ static bool same_part(const sl_key_part *a, const sl_key_part *b)
     return a->text && b->text && strcmp(a->text, b->text) == 0;
 }
 
+bool sl__key_same(const sl_key_part *a, const sl_key_part *b, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!same_part(&a[i], &b[i]))
+            return false;
+    return true;
+}
+
 static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part *key)
 {
     const sl__model_info *info = table->info;
@@ -54,10 +67,7 @@ static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part
         return *(const int64_t *)((const char *)row + info->all[info->keys[0]].offset) == key->integer;
     sl_key_part own[SL__KEY_PARTS];
     sl__key_of(info, row, own);
-    for (unsigned i = 0; i < info->key_count; i++)
-        if (!same_part(&own[i], &key[i]))
-            return false;
-    return true;
+    return sl__key_same(own, key, info->key_count);
 }
 
 /* ---- The map ------------------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ typedef struct given {
 
 /* A new row whose key its maker has set: by a hash of model and key. */
 typedef struct made {
-    uint64_t hash;
+    uint32_t hash;
     sl_row *row;
     struct made *next;
 } made;
@@ -91,26 +91,6 @@ static uint64_t mixed(uint64_t h, uint64_t value)
     return h ^ h >> 29;
 }
 
-static uint64_t hash_of_key(unsigned model, const sl_key_part *key)
-{
-    uint64_t h = mixed(model, key->kind);
-    if (key->kind == SL_KIND_INTEGER)
-        return mixed(h, (uint64_t)key->integer);
-    return mixed(h, key->kind == SL_KIND_TEXT
-                        ? sl__shape_of(key->text, strlen(key->text))
-                        : sl__shape_of((const char *)key->uuid.bytes, sizeof key->uuid.bytes));
-}
-
-static bool same_key(const sl_key_part *a, const sl_key_part *b)
-{
-    if (a->kind != b->kind)
-        return false;
-    if (a->kind == SL_KIND_INTEGER)
-        return a->integer == b->integer;
-    return a->kind == SL_KIND_TEXT ? strcmp(a->text, b->text) == 0
-                                   : memcmp(&a->uuid, &b->uuid, sizeof a->uuid) == 0;
-}
-
 /* False where the row has no single key, or none yet. */
 static bool key_of(const sl_row *row, sl_key_part *ret_key)
 {
@@ -131,7 +111,7 @@ static void note_made(order *o)
         if (row->state != SL__ROW_ADDED || !key_of(row, &key))
             continue;
         made *m = take(o, sizeof *m);
-        *m = (made){.hash = hash_of_key(row->model->index, &key), .row = row};
+        *m = (made){.hash = sl__key_hash(row->model->index, &key, 1), .row = row};
         made **bucket = &o->made[m->hash & (o->given_size - 1)];
         m->next = *bucket;
         *bucket = m;
@@ -141,14 +121,10 @@ static void note_made(order *o)
 /* What a column of `object`, a row or its snapshot, says. False: NULL, or what has no single key. */
 static bool reference_of(const sl_row *row, const void *object, unsigned column, sl_key_part *ret_key)
 {
-    const sl__field *field = &row->model->info->all[column];
-    const char *member = (const char *)object + field->offset;
     if (*(const uint64_t *)((const char *)object + row->model->null_offset) >> column & 1)
         return false;
-    *ret_key = field->kind == SL_KIND_INTEGER ? sl__key_integer(*(const int64_t *)member)
-               : field->kind == SL_KIND_TEXT  ? sl__key_text(*(const char *const *)member)
-                                              : sl__key_uuid(*(const sl_uuid *)member);
-    return field->kind != SL_KIND_TEXT || ret_key->text;
+    *ret_key = sl__key_part_of(&row->model->info->all[column], object);
+    return ret_key->kind != SL_KIND_TEXT || ret_key->text;
 }
 
 /* The new object that a column will refer to: linked, or with this key. */
@@ -161,9 +137,10 @@ static sl_row *refers_to_new(const order *o, const sl_row *row, unsigned column)
     sl_key_part key, own;
     if (!reference_of(row, row, column, &key))
         return NULL;
-    uint64_t hash = hash_of_key(model, &key);
+    uint32_t hash = sl__key_hash(model, &key, 1);
     for (made *m = o->made[hash & (o->given_size - 1)]; m; m = m->next)
-        if (m->hash == hash && m->row->model->index == model && key_of(m->row, &own) && same_key(&own, &key))
+        if (m->hash == hash && m->row->model->index == model && key_of(m->row, &own) &&
+            sl__key_same(&own, &key, 1))
             return m->row;
     return NULL;
 }

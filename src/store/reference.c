@@ -16,13 +16,7 @@ static sl__table *target_table(const sl_site *site, const sl_row *row, unsigned 
 
 static sl_key_part part_of(const sl_row *row, unsigned column)
 {
-    const sl__field *field = &row->model->info->all[column];
-    const char *member = (const char *)row + field->offset;
-    if (field->kind == SL_KIND_INTEGER)
-        return sl__key_integer(*(const int64_t *)member);
-    if (field->kind == SL_KIND_TEXT)
-        return sl__key_text(*(const char *const *)member);
-    return sl__key_uuid(*(const sl_uuid *)member);
+    return sl__key_part_of(&row->model->info->all[column], row);
 }
 
 /* Unless the column was set since. */
@@ -94,7 +88,25 @@ void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const v
     *sl__nulls_of(row) &= ~bit;
 }
 
-static sl__operand key_operand(const sl_site *site, const sl_row *target)
+sl__operand sl__key_operand(const sl_key_part *part)
+{
+    if (part->kind == SL_KIND_INTEGER)
+        return sl__integer_operand(part->integer);
+    return part->kind == SL_KIND_TEXT ? sl__text_operand(part->text) : sl__uuid_operand(part->uuid);
+}
+
+sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,
+                              size_t count)
+{
+    const sl_node **values = sl_zalloc((count + 1) * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = sl__key_operand(&keys[i]);
+    unsigned key = sl__model_info_of(site, source->model())->keys[0];
+    sl_clause among = sl__in(site, &source->nodes[key], values);
+    return sl__find(site, source, &among, 1);
+}
+
+static sl__operand operand_for(const sl_site *site, const sl_row *target)
 {
     const sl__model_info *info = sl__model_info_of(site, target->model);
     if (target->state == SL__ROW_ADDED)
@@ -109,22 +121,20 @@ static sl__operand key_operand(const sl_site *site, const sl_row *target)
     if (info->key_count != 1)
         sl__fail(site, SL_EINVAL, "the key of %s has several columns: nothing refers to it",
                  target->model->name);
-    if (key[0].kind == SL_KIND_INTEGER)
-        return sl__integer_operand(key[0].integer);
-    return key[0].kind == SL_KIND_TEXT ? sl__text_operand(key[0].text) : sl__uuid_operand(key[0].uuid);
+    return sl__key_operand(&key[0]);
 }
 
 sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
                             const void *target)
 {
-    sl_clause condition = sl__comparison(site, "=", column, key_operand(site, target));
+    sl_clause condition = sl__comparison(site, "=", column, operand_for(site, target));
     return sl__find(site, source, &condition, 1);
 }
 
 sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_node *near,
                          const sl_node *far, const void *target)
 {
-    sl_clause of_target = sl__comparison(site, "=", far, key_operand(site, target));
+    sl_clause of_target = sl__comparison(site, "=", far, operand_for(site, target));
     const sl_selection *links = sl__find(site, far->source, &of_target, 1);
     const sl__model_info *info = sl__model_info_of(site, source->model());
     sl_clause condition = sl__in_found(site, &source->nodes[info->keys[0]], links, near);
@@ -166,16 +176,8 @@ static void read_keys(batch *b, const sl__table *table, sl_model_fn *model, cons
 {
     sl_source *source = (sl_source *)source_of(table->model);
     source->model = model;
-    const sl_node *key = &source->nodes[table->info->keys[0]];
-    const sl_node **values = sl_alloc((count + 1) * sizeof *values);
-    for (size_t i = 0; i < count; i++)
-        values[i] = keys[i].kind == SL_KIND_INTEGER ? sl__integer_operand(keys[i].integer)
-                    : keys[i].kind == SL_KIND_TEXT  ? sl__text_operand(keys[i].text)
-                                                    : sl__uuid_operand(keys[i].uuid);
-    values[count] = NULL;
-    sl_clause condition = sl__in(b->site, key, values);
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
-    sl__reading_begin(b->site, sl__find(b->site, source, &condition, 1), SL__ROWS, -1, /* lent= */ false,
+    sl__reading_begin(b->site, sl__found_among(b->site, source, keys, count), SL__ROWS, -1, /* lent= */ false,
                       &reading);
     for (sl_row *row; (row = sl__reading_next(&reading));)
         add_row(b, row);

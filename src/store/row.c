@@ -7,18 +7,20 @@
 
 /* ---- Keys ---------------------------------------------------------------------------------------------- */
 
+sl_key_part sl__key_part_of(const sl__field *field, const void *object)
+{
+    const char *member = (const char *)object + field->offset;
+    if (field->kind == SL_KIND_INTEGER)
+        return sl__key_integer(*(const int64_t *)member);
+    if (field->kind == SL_KIND_TEXT)
+        return sl__key_text(*(const char *const *)member);
+    return sl__key_uuid(*(const sl_uuid *)member);
+}
+
 void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts)
 {
-    for (unsigned i = 0; i < info->key_count; i++) {
-        const sl__field *field = &info->all[info->keys[i]];
-        const char *member = (const char *)row + field->offset;
-        if (field->kind == SL_KIND_INTEGER)
-            ret_parts[i] = sl__key_integer(*(const int64_t *)member);
-        else if (field->kind == SL_KIND_TEXT)
-            ret_parts[i] = sl__key_text(*(const char *const *)member);
-        else
-            ret_parts[i] = sl__key_uuid(*(const sl_uuid *)member);
-    }
+    for (unsigned i = 0; i < info->key_count; i++)
+        ret_parts[i] = sl__key_part_of(&info->all[info->keys[i]], row);
 }
 
 void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values)

@@ -303,8 +303,14 @@ static inline uint64_t *sl__nulls_of(const sl_row *row)
 /* A primary key: as many parts as the model's key has columns. */
 enum { SL__KEY_PARTS = 8 };
 void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts);
+/* What a column that is a key, or refers to one, holds in an object. */
+sl_key_part sl__key_part_of(const sl__field *field, const void *object);
 void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values);
-/* map.c: the identity map: objects by model and key. */
+/* map.c: of a model's number and a key; never 0. */
+uint32_t sl__key_hash(unsigned model, const sl_key_part *key, unsigned count);
+/* NULL texts are not the same. Both are of one model. */
+bool sl__key_same(const sl_key_part *a, const sl_key_part *b, unsigned count);
+/* The identity map: objects by model and key. */
 sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key);
 void sl__map_add(sl_session *session, const sl__table *table, sl_row *row);
 void sl__map_remove(sl_session *session, sl_row *row);
