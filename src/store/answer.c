@@ -138,10 +138,8 @@ static bool read_value(const sl_site *site, const sl_selection *selection, sl__w
         error = sl__run_step(&running, &row);
     if (!error && row)
         error = running.cursor->driver->read(running.cursor, 0, field, 1, member, nulls, session->arena);
-    if (error) {
-        sl__run_end(&running);
-        sl__session_fail(site, session, error);
-    }
+    if (error)
+        sl__run_fail(&running, error);
     sl__run_end(&running);
     sl__session_leave(session);
     return row;

@@ -175,19 +175,6 @@ int64_t sl__delete(const sl_site *site, const sl_selection *selection)
 
 typedef sl_row *take_fn(sl__running *running, const sl__table *table);
 
-/* The objects that are here are as they were: each is read over. */
-static sl_row *take_changed(sl__running *running, const sl__table *table)
-{
-    sl_session *session = running->session;
-    uint32_t generation = session->generation++;
-    sl_row *row = sl__row_read(running, table, 0);
-    if (session->generation == generation + 1) { /* unless a hook has raised it, too */
-        session->generation = generation;
-        row->generation = row->generation == generation + 1 ? generation : row->generation;
-    }
-    return row;
-}
-
 /* An object of nobody's, with all of its columns: what is lazy is not there to be read later. */
 static sl_row *take_deleted(sl__running *running, const sl__table *table)
 {
@@ -198,11 +185,8 @@ static sl_row *take_deleted(sl__running *running, const sl__table *table)
     sl_error *error =
         running->cursor->driver->read(running->cursor, 0, table->info->all, (unsigned)model->column_count,
                                       row, sl__nulls_of(row), session->arena);
-    if (error) {
-        const sl_site *site = running->statement.site;
-        sl__run_end(running);
-        sl__session_fail(site, session, error);
-    }
+    if (error)
+        sl__run_fail(running, error);
     if (table->info->json)
         sl__json_keep(session, row);
     if (model->loaded)
@@ -222,10 +206,8 @@ static sl__row_list *run_returning(change *c, take_fn *take)
     sl_error *error = sl__run_begin(c->session, &c->statement, &running);
     while (!error && !(error = sl__run_step(&running, &more)) && more) /* it takes hold when it is through */
         sl__row_list_add(arena, list, take(&running, c->table));
-    if (error) {
-        sl__run_end(&running);
-        sl__session_fail(c->site, c->session, error);
-    }
+    if (error)
+        sl__run_fail(&running, error);
     return list;
 }
 
@@ -242,7 +224,7 @@ void *sl__update_returning(const sl_site *site, const sl_selection *selection, c
     change c = change_of(site, selection);
     bool keys;
     begin_update(&c, SL__UPDATE_RETURNING, assignments, count, &keys);
-    sl__row_list *list = run_returning(&c, take_changed);
+    sl__row_list *list = run_returning(&c, sl__row_read_over);
     if (list->count && keys) /* whose key was another is not there any more */
         refresh_all(site, c.session, c.table, selection->from);
     return with_preloads(&c, list);

@@ -137,22 +137,15 @@ void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_nod
     sl_error *error = sl__run_begin(session, &statement, &running);
     if (!error)
         error = sl__run_step(&running, &more);
-    if (error) {
-        sl__run_end(&running);
-        sl__session_fail(site, session, error);
-    }
+    if (error)
+        sl__run_fail(&running, error);
     if (!more)
         return NULL;
-    uint32_t generation = session->generation++; /* the object, and no other, may be here as it was */
-    sl_row *stored = sl__row_read(&running, table, 0);
-    if (session->generation == generation + 1)
-        stored->generation = session->generation = generation;
+    sl_row *stored = sl__row_read_over(&running, table);
     while (more && !error) /* an INSERT takes hold when it is through */
         error = sl__run_step(&running, &more);
-    if (error) {
-        sl__run_end(&running);
-        sl__session_fail(site, session, error);
-    }
+    if (error)
+        sl__run_fail(&running, error);
     sl__touch(session, stored, /* inserted= */ !update);
     return stored;
 }

@@ -73,10 +73,8 @@ static void read_whole(sl__reading *reading, unsigned column, unsigned first, sl
 
 static void fail_reading(sl__reading *reading, sl_error *error)
 {
-    const sl_site *site = reading->running.statement.site;
-    sl__run_end(&reading->running);
     reading->begun = false;
-    sl__session_fail(site, reading->session, error);
+    sl__run_fail(&reading->running, error);
 }
 
 static sl_row *read_result(sl__reading *reading)

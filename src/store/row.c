@@ -85,14 +85,6 @@ void sl__json_drop(sl_row *row)
 
 /* ---- Reading ------------------------------------------------------------------------------------------- */
 
-static SL_NORETURN void fail_reading(sl__running *running, sl_error *error)
-{
-    const sl_site *site = running->statement.site;
-    sl_session *session = running->session;
-    sl__run_end(running);
-    sl__session_fail(site, session, error);
-}
-
 static sl_row *row_new(sl_session *session, sl_model *model)
 {
     sl_row *row = session->spare;
@@ -113,7 +105,7 @@ static void read_into(sl__running *running, const sl__model_info *info, unsigned
     sl_error *error = running->cursor->driver->read(running->cursor, first, info->fields, info->read_count,
                                                     row, sl__nulls_of(row), arena);
     if (__builtin_expect(error != NULL, 0))
-        fail_reading(running, error);
+        sl__run_fail(running, error);
 }
 
 /* Lazy columns are read again when they are asked for. */
@@ -160,7 +152,7 @@ static void read_key(sl__running *running, const sl__model_info *info, unsigned 
         sl_error *error = running->cursor->driver->read(running->cursor, first + position,
                                                         &info->fields[position], 1, row, &nulls, NULL);
         if (__builtin_expect(error != NULL, 0))
-            fail_reading(running, error);
+            sl__run_fail(running, error);
     }
 }
 
@@ -181,7 +173,7 @@ sl_row *sl__row_read_new(sl__running *running, const sl__table *table)
     return read_new(running, table, 0, row_new(session, table->model), session->transaction != NULL);
 }
 
-sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first)
+static inline sl_row *read_row(sl__running *running, const sl__table *table, unsigned first, bool over)
 {
     sl_session *session = running->session;
     sl_row *row = row_new(session, table->model);
@@ -194,14 +186,24 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
     if (!there)
         return read_new(running, table, first, row, /* kept= */ true);
     session->spare = row;
-    if (there->generation != session->generation && there->state == SL__ROW_STORED &&
-        !sl__row_edited(there)) {
+    bool old = over || there->generation != session->generation;
+    if (old && there->state == SL__ROW_STORED && !sl__row_edited(there)) {
         sl__touch(session, there, /* inserted= */ false);
         read_into(running, table->info, first, there, session->arena);
         forget_lazy(table->info, there);
         read_again(session, there);
     }
     return there;
+}
+
+sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first)
+{
+    return read_row(running, table, first, /* over= */ false);
+}
+
+sl_row *sl__row_read_over(sl__running *running, const sl__table *table)
+{
+    return read_row(running, table, 0, /* over= */ true);
 }
 
 void sl__row_gone(sl_session *session, sl_row *row)

@@ -304,6 +304,14 @@ void sl__run_end(sl__running *running)
     running->cursor = NULL;
 }
 
+void sl__run_fail(sl__running *running, sl_error *error)
+{
+    const sl_site *site = running->statement.site;
+    sl_session *session = running->session;
+    sl__run_end(running);
+    sl__session_fail(site, session, error);
+}
+
 static sl_error *run_whole(sl_session *session, const sl__statement *statement, int64_t *ret_rows)
 {
     sl__running running SL_CLEANUP(sl__run_end);

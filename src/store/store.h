@@ -279,6 +279,8 @@ typedef struct sl__running {
 sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl__running *running);
 sl_error *sl__run_step(sl__running *running, bool *ret_row);
 void sl__run_end(sl__running *running);
+/* Ends it, and fails with an error of it. */
+SL_NORETURN void sl__run_fail(sl__running *running, sl_error *error);
 /* To its end, without rows: gives how many were changed. By exit. */
 int64_t sl__run_whole(sl_session *session, const sl__statement *statement);
 /* SQL that has no parameters, for the room's own use ("SAVEPOINT s1"). */
@@ -319,6 +321,8 @@ sl_row *sl__map_next(const sl_session *session, uint32_t *position);
 /* An object that was read at a cursor's row, its columns from `first` on: the session's own where it has it.
  */
 sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first);
+/* The same after the row was written: an object that is here is as it was, and is read over. */
+sl_row *sl__row_read_over(sl__running *running, const sl__table *table);
 /* The same for one that the session surely has not. */
 sl_row *sl__row_read_new(sl__running *running, const sl__table *table);
 /* Into an object that is lent for one round. By exit, as all that reads. */

@@ -107,10 +107,8 @@ static void each_text(sl_session *session, const char *sql, const sl_node *const
         if (!error)
             fn(text, data);
     }
-    if (error) {
-        sl__run_end(&running);
-        sl__session_fail(SL_HERE, session, error);
-    }
+    if (error)
+        sl__run_fail(&running, error);
 }
 #define EACH(session, fn, data, sql, ...)                                                                    \
     each_text((session), (sql), (const sl_node *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL}, (fn), (data))
