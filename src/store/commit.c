@@ -49,7 +49,6 @@ static void let_go(sl_transaction *t)
 
 void sl__transaction_commit(sl_transaction *t)
 {
-    sl__transaction_write(t);
     t->state = SL__COMMITTING;
     sl__participants_call(t, SL__STAGE_PREPARE);
     sl__participants_call(t, SL__STAGE_VOTE);

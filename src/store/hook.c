@@ -23,26 +23,41 @@ void sl__transaction_hook(const sl_site *site, sl__hook_kind kind, sl_transactio
     t->last_hook = &hook->next;
 }
 
-static void *call_hook(void *data)
+struct call {
+    sl_transaction_fn *fn;
+    void *data;
+};
+
+static void *call_shielded(void *data)
 {
-    sl__hook *hook = data;
+    const struct call *call = data;
     SL_SHIELD(.deadline_ms = SL__TOLD_MS)
     {
-        hook->fn(hook->data);
+        call->fn(call->data);
     }
     return NULL;
 }
 
-static void call_safely(sl_transaction *t, sl__hook *hook)
+sl_error *sl__call_told(sl_transaction_fn *fn, void *data)
 {
-    sl_error *error = sl__catch(call_hook, hook, NULL);
-    if (!error)
-        return;
+    return sl__catch(call_shielded, &(struct call){fn, data}, NULL);
+}
+
+void sl__log_told(const char *who, sl_error *error)
+{
     char *text = sl_error_text(error);
-    sl_error_log("a hook of %s, registered at %s:%d, failed: %s", t->name, hook->site->file, hook->site->line,
-                 text);
+    sl_error_log("%s: %s", who, text);
     free(text);
     sl_error_unref(error);
+}
+
+static void call_safely(sl_transaction *t, sl__hook *hook)
+{
+    sl_error *error = sl__call_told(hook->fn, hook->data);
+    if (error)
+        sl__log_told(sl_printf("a hook of %s, registered at %s:%d, failed", t->name, hook->site->file,
+                               hook->site->line),
+                     error);
 }
 
 /* Takes the next of a kind out of the list: each is called once. */

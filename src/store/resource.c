@@ -63,9 +63,7 @@ void sl__join_transaction(const sl_site *site, const sl_resource *resource, void
 
 /* ---- Stages -------------------------------------------------------------------------------------------- */
 
-typedef void stage_fn(void *data);
-
-static stage_fn *function_of(const sl_resource *resource, sl__stage stage)
+static sl_transaction_fn *function_of(const sl_resource *resource, sl__stage stage)
 {
     switch (stage) {
     case SL__STAGE_FLUSH:
@@ -82,37 +80,18 @@ static stage_fn *function_of(const sl_resource *resource, sl__stage stage)
     return NULL;
 }
 
-typedef struct stage_call {
-    stage_fn *fn;
-    void *data;
-} stage_call;
-
-static void *call_stage(void *data)
+static void call_safely(const sl_transaction *t, const sl__participant *p, sl_transaction_fn *fn,
+                        const char *what)
 {
-    stage_call *call = data;
-    SL_SHIELD(.deadline_ms = SL__TOLD_MS)
-    {
-        call->fn(call->data);
-    }
-    return NULL;
-}
-
-static void call_safely(const sl_transaction *t, const sl__participant *p, stage_fn *fn, const char *what)
-{
-    stage_call call = {fn, p->data};
-    sl_error *error = sl__catch(call_stage, &call, NULL);
-    if (!error)
-        return;
-    char *text = sl_error_text(error);
-    sl_error_log("%s could not %s its part of %s: %s", p->resource->name, what, t->name, text);
-    free(text);
-    sl_error_unref(error);
+    sl_error *error = sl__call_told(fn, p->data);
+    if (error)
+        sl__log_told(sl_printf("%s could not %s its part of %s", p->resource->name, what, t->name), error);
 }
 
 void sl__participants_call(sl_transaction *t, sl__stage stage)
 {
     for (sl__participant *p = t->participants; p; p = p->next) {
-        stage_fn *fn = function_of(p->resource, stage);
+        sl_transaction_fn *fn = function_of(p->resource, stage);
         if (!fn)
             continue;
         if (stage == SL__STAGE_FINISH || stage == SL__STAGE_ABORT)

@@ -87,35 +87,35 @@ static int run_sql(sqlite3 *db, const char *sql)
     return sqlite3_exec(db, sql, /* callback= */ NULL, NULL, /* error= */ NULL);
 }
 
-/* SQLite answers with the mode that holds, which is another one where a write-ahead log cannot be had. */
-static int use_log(sl__sqlite_link *link)
+/* The one text that a PRAGMA answers; "" where it is none. */
+static int ask(const sl__sqlite_link *link, const char *sql, char answer[static 16])
 {
     sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(link->db, "PRAGMA main.journal_mode = WAL", -1, &statement, NULL);
+    int code = sqlite3_prepare_v2(link->db, sql, -1, &statement, NULL);
     if (code)
         return code;
     code = sqlite3_step(statement);
-    const char *mode = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-    if (mode)
-        code = link->sqlite->memory || strcmp(mode, "wal") == 0 ? SQLITE_OK : SQLITE_CANTOPEN;
+    const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    snprintf(answer, 16, "%s", text ? text : "");
     sqlite3_finalize(statement);
-    return code;
+    return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+/* SQLite answers with the mode that holds, which is another one where a write-ahead log cannot be had. */
+static int use_log(const sl__sqlite_link *link)
+{
+    char mode[16];
+    int code = ask(link, "PRAGMA main.journal_mode = WAL", mode);
+    return code || link->sqlite->memory || strcmp(mode, "wal") == 0 ? code : SQLITE_CANTOPEN;
 }
 
 /* In UTF-16 texts sort by other bytes ("Ā" before "a" where the low byte comes first), and are other bytes
  * where they are cast to such: queries would answer other things than in all other databases. */
 static int look_at_encoding(const sl__sqlite_link *link)
 {
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(link->db, "PRAGMA encoding", -1, &statement, NULL);
-    if (code)
-        return code;
-    code = sqlite3_step(statement);
-    const char *encoding = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-    if (encoding)
-        code = strcmp(encoding, "UTF-8") == 0 ? SQLITE_OK : OTHER_ENCODING;
-    sqlite3_finalize(statement);
-    return code;
+    char encoding[16];
+    int code = ask(link, "PRAGMA encoding", encoding);
+    return code || strcmp(encoding, "UTF-8") == 0 ? code : OTHER_ENCODING;
 }
 
 static int set_up(sl__sqlite_link *link)

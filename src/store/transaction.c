@@ -146,17 +146,24 @@ typedef struct run {
     uint64_t deadline_ms;
 } run;
 
+/* What is to be written is part of it, but for an inner one, whose changes go with the outer. */
+static void *run_and_write(run *r)
+{
+    void *value = r->fn(r->data);
+    if (r->transaction)
+        sl__transaction_write(r->transaction);
+    return value;
+}
+
 static void *run_within_deadline(void *data)
 {
     run *r = data;
     void *value = NULL;
     if (!r->deadline_ms)
-        return r->fn(r->data);
+        return run_and_write(r);
     SL_SCOPE(scope, .deadline_ms = r->deadline_ms)
     {
-        value = r->fn(r->data);
-        if (r->transaction) /* nobody's inner one: what is to be written is part of it */
-            sl__transaction_write(r->transaction);
+        value = run_and_write(r);
     }
     return value;
 }
