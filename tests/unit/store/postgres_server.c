@@ -299,11 +299,11 @@ void postgres_server_again(void)
     ask('s');
 }
 
-const char *postgres_server_psql(const char *sql)
+/* Its exit status, and what it printed. */
+static int run_psql(const char *sql, char *out, size_t room)
 {
-    static char out[4096];
     char psql[320];
-    int pipes[2], status = -1;
+    int pipes[2];
     size_t size = 0;
     snprintf(psql, sizeof psql, "%s/psql", programs);
     if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -317,15 +317,27 @@ const char *postgres_server_psql(const char *sql)
         _exit(127);
     }
     close(pipes[1]);
-    for (ssize_t got; size < sizeof out - 1 && (got = read(pipes[0], out + size, sizeof out - 1 - size)) > 0;)
+    for (ssize_t got; size < room - 1 && (got = read(pipes[0], out + size, room - 1 - size)) > 0;)
         size += (size_t)got;
     close(pipes[0]);
-    status = wait_for(pid);
-    if (status != 0)
-        die(sql);
     while (size && out[size - 1] == '\n')
         size--;
     out[size] = '\0';
+    return wait_for(pid);
+}
+
+const char *postgres_server_psql(const char *sql)
+{
+    enum { NO_CONNECTION = 2 << 8 /* psql's status: a server whose process was killed recovers first */ };
+    static char out[4096];
+    int status = NO_CONNECTION;
+    for (int i = 0; i < 200 && status == NO_CONNECTION; i++) {
+        if (i)
+            pause_ms(50);
+        status = run_psql(sql, out, sizeof out);
+    }
+    if (status != 0)
+        die(sql);
     return out;
 }
 

@@ -119,21 +119,26 @@ static void kill_at_each_step(pair *urls)
     assert_true(died >= 4);
 }
 
+/* Two new databases of these kinds. */
+static pair pair_of(const char *near_kind, const char *far_kind)
+{
+    pair urls;
+    snprintf(urls.near, sizeof urls.near, "%s", world_url(near_kind));
+    snprintf(urls.far, sizeof urls.far, "%s", world_url(far_kind));
+    return urls;
+}
+
 static void sqlite_and_postgres(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    pair urls = pair_of("sqlite", "postgres");
     kill_at_each_step(&urls);
 }
 
 static void postgres_alone(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("postgres"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    pair urls = pair_of("postgres", "postgres");
     kill_at_each_step(&urls);
 }
 
@@ -153,9 +158,7 @@ static void *fail_both(void *data)
 static void failure_undoes_both(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    pair urls = pair_of("sqlite", "postgres");
     assert_int_equal(run_apart(fail_both, &urls), 0);
 }
 
@@ -171,9 +174,7 @@ static void *two_files(void *data)
 static void two_files_are_refused(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("sqlite"));
+    pair urls = pair_of("sqlite", "sqlite");
     assert_int_equal(run_apart(two_files, &urls), 0);
 }
 
@@ -238,9 +239,7 @@ static void *lose_prepare(void *data)
 static void what_may_be_prepared_is_told_to_abort(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    pair urls = pair_of("sqlite", "postgres");
     run_apart(make_tables, &urls);
     assert_int_equal(run_apart(lose_prepare, &urls), 0);
 }
@@ -258,9 +257,7 @@ static void *recover_unheard(void *data)
 static void recovery_that_fails_is_tried_again(void **state)
 {
     (void)state;
-    pair urls;
-    snprintf(urls.near, sizeof urls.near, "%s", world_url("sqlite"));
-    snprintf(urls.far, sizeof urls.far, "%s", world_url("postgres"));
+    pair urls = pair_of("sqlite", "postgres");
     run_apart(make_tables, &urls);
     steps_left = 1;
     snprintf(text, sizeof text, "left prepared");
