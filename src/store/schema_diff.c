@@ -402,23 +402,34 @@ static void differ_checks(differ *d)
 /* How SQLite changes what ALTER TABLE cannot: once for a table, whatever is to be changed. */
 static void say_rebuild(differ *d)
 {
-    sl_buffer sql SL_CLEANUP(sl_buffer_done) = {0}, both SL_CLEANUP(sl_buffer_done) = {0};
+    sl_buffer sql SL_CLEANUP(sl_buffer_done) = {0}, into SL_CLEANUP(sl_buffer_done) = {0},
+                  from SL_CLEANUP(sl_buffer_done) = {0};
     const sl_model *model = d->wanted->model;
-    for (unsigned i = 0; i < model->column_count; i++)
-        if (find_column(d, model->columns[i].name)) {
-            sl_buffer_puts(&both, both.size ? ", " : "");
-            sl__put_name(&both, model->columns[i].name);
-        }
+    bool lacking = false; /* values that the rows that are there have not, and must have */
+    for (unsigned i = 0; i < model->column_count; i++) {
+        bool there = find_column(d, model->columns[i].name);
+        if (!there && can_be_added(d, i))
+            continue;
+        lacking |= !there;
+        sl_buffer_puts(&into, into.size ? ", " : "");
+        sl_buffer_puts(&from, from.size ? ", " : "");
+        sl__put_name(&into, model->columns[i].name);
+        if (there)
+            sl__put_name(&from, model->columns[i].name);
+        else
+            sl_buffer_puts(&from, "…");
+    }
     sl_buffer_printf(
         &sql,
         "-- SQLite cannot change that in place. Make the table anew in a patch, in this order:\n"
         "--   CREATE TABLE \"%s_new\" (…); as it is wanted, under this name, without its indexes\n"
-        "--   INSERT INTO \"%s_new\" (%s) SELECT %s FROM \"%s\";\n"
+        "--   INSERT INTO \"%s_new\" (%s) SELECT %s FROM \"%s\";%s\n"
         "--   DROP TABLE \"%s\";\n"
         "--   ALTER TABLE \"%s_new\" RENAME TO \"%s\";\n"
         "--   and its indexes and triggers anew\n",
-        d->table, d->table, both.data ? both.data : "", both.data ? both.data : "", d->table, d->table,
-        d->table, d->table);
+        d->table, d->table, into.data ? into.data : "", from.data ? from.data : "", d->table,
+        lacking ? " with a value for the rows that are there in place of …" : "", d->table, d->table,
+        d->table);
     sl__difference *last = &d->list->items[d->list->count - 1];
     last->sql = sl_printf("%s%s", last->sql, sql.data);
 }
