@@ -427,8 +427,16 @@ STORE_TEST(a_commit_without_an_answer_says_so, 2)
     change(store, "DROP TABLE slow");
 }
 
+/* The server gets another one when it recovers from a crash. */
+static int checkpointer(void)
+{
+    return atoi(postgres_server_psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"));
+}
+static int checkpointer_before;
+
 static void *kill_sleeper(void *data)
 {
+    checkpointer_before = checkpointer();
     const char *found = "";
     while (!*found) {
         sl_await(sl_sleep(1));
@@ -438,10 +446,13 @@ static void *kill_sleeper(void *data)
     return NULL;
 }
 
-/* The server's crash recovery closes all other connections. */
+/* The server's crash recovery closes all other connections. It begins when the server hears of the death, and
+ * until then there can be new ones. */
 static void wait_for_recovery(sl_store *store)
 {
     bool up = false;
+    for (int now = 0; !now || now == checkpointer_before; now = checkpointer())
+        sl_await(sl_sleep(10));
     UNTIL(pool_of(store)->count == 0);
     while (!up) {
         sl__connection *c = NULL;
