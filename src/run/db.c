@@ -86,8 +86,8 @@ static void print_difference(const json_t *store, const char *directory, bool na
     const char *difference = text_of(store, "difference");
     print_missing(stderr, store, directory);
     if (*difference)
-        printf("%s%s%s%s", named ? "-- store: " : "", named ? text_of(store, "name") : "",
-               named ? "\n" : "", difference);
+        printf("%s%s%s%s", named ? "-- store: " : "", named ? text_of(store, "name") : "", named ? "\n" : "",
+               difference);
 }
 
 static int tell_schema(struct instance *instance, void *data)

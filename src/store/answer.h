@@ -38,8 +38,7 @@ typedef struct sl__row_list {
 } sl__row_list;
 static inline void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row *row)
 {
-    list->items =
-        sl__list_grown(arena, list->items, (uint32_t)list->count, &list->size, sizeof *list->items);
+    list->items = sl__list_grown(arena, list->items, (uint32_t)list->count, &list->size, sizeof *list->items);
     list->items[list->count++] = row;
 }
 

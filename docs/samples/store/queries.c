@@ -5,7 +5,8 @@
 
 static void *stock(void *data)
 {
-    struct author *adams = sl_add(sl_new(author, .name = "Adams")), *lem = sl_add(sl_new(author, .name = "Lem"));
+    struct author *adams = sl_add(sl_new(author, .name = "Adams")),
+                  *lem = sl_add(sl_new(author, .name = "Lem"));
     sl_add(sl_new(author, .name = "Nobody"));
     sl_save(); /* writes what was added, so that the keys are there */
     sl_add(sl_new(book, .title = "Solaris", .author = lem->id, .year = 1961, .price = {899, 2}));
@@ -20,12 +21,11 @@ SL_RESULT(shelf, SHELF);
 
 static void by_author(void)
 {
-    struct shelf_found *shelves = sl_select(
-        shelf, author_,
-        SL_AS(.name = author_.name, .books = sl_count_of(book_.id), .newest = sl_max(book_.year)),
-        sl_left_join(book_, sl_eq(book_.author, author_.id)),
-        sl_group_by(author_.name),
-        sl_ascending(author_.name));
+    struct shelf_found *shelves =
+        sl_select(shelf, author_,
+                  SL_AS(.name = author_.name, .books = sl_count_of(book_.id), .newest = sl_max(book_.year)),
+                  sl_left_join(book_, sl_eq(book_.author, author_.id)), sl_group_by(author_.name),
+                  sl_ascending(author_.name));
     SL_EACH(s, shelves)
         printf("%s: %lld, the newest of %s\n", s->name, (long long)s->books,
                s->null.newest ? "no year" : sl_printf("%lld", (long long)s->newest));
@@ -36,8 +36,9 @@ static void *ask(void *data)
     struct book_found *old = sl_find(book, sl_lt(book_.year, 1980), sl_newest(book_.year));
     printf("%lld old ones, the first is %s\n", (long long)sl_count(old), sl_first(old)->title);
 
-    struct book_found *cheap = sl_find(book, sl_or(sl_lt(book_.price, ((sl_decimal){900, 2})), sl_is_null(book_.price)),
-                                       sl_oldest(book_.title));
+    struct book_found *cheap =
+        sl_find(book, sl_or(sl_lt(book_.price, ((sl_decimal){900, 2})), sl_is_null(book_.price)),
+                sl_oldest(book_.title));
     SL_EACH(b, cheap)
         printf("cheap: %s\n", b->title);
 
