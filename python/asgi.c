@@ -558,6 +558,8 @@ static PyObject *readable(PyObject *self, PyObject *unused)
     for (unsigned round = 0; round < ROUNDS_MAX && !rests && !gone; round++) {
         gone = port_pump(asgi.port) < 0;
         work_off();
+        if (port_is_forked()) /* in a task's first step: what came next is the parent's to take */
+            end_forked();
         port_flush(asgi.port);
         asgi.unflushed_ns = 0;
         rests = gone || port_rest(asgi.port);
