@@ -104,7 +104,7 @@ typedef enum sl__sqlite_fixed {
         SL__SQLITE_FIXED_COUNT,
 } sl__sqlite_fixed;
 
-/* Who waits until no job has the link. */
+/* Who waits until no job has the link, or until another task is through with a transaction. */
 typedef struct sl__sqlite_waiter {
     struct sl__sqlite_waiter *next, **link;
     sl_deferred *deferred;
@@ -163,6 +163,9 @@ unsigned sl__sqlite_threads(void);
 /* Starts it: the link is the thread's until `finish`. */
 void sl__sqlite_job_start(sl__sqlite_link *link, void (*run)(sl__sqlite_job *),
                           void (*finish)(sl__sqlite_job *), sl__sqlite_cursor *cursor);
+/* Waits until the list is woken. An error: that of the wait. May suspend. */
+sl_error *sl__sqlite_wait(sl__sqlite *sqlite, sl__sqlite_waiter **list, const sl__begin *how);
+void sl__sqlite_wake(sl__sqlite_waiter **list);
 /* Waits for the link's job to be finished. An error: that of the wait. May suspend. */
 sl_error *sl__sqlite_link_wait(sl__sqlite_link *link, uint64_t deadline, const sl_site *site);
 /* Waits for the job that was started now; if the wait ends before it, the job is told to end. May suspend. */
@@ -175,12 +178,20 @@ void sl__sqlite_jobs_finish(sl__sqlite *sqlite);
  * that the store is closed. Takes over the reference. May suspend. */
 sl_error *sl__sqlite_await(sl__sqlite *sqlite, sl_deferred *deferred, uint64_t deadline, const sl_site *site,
                            const char *what);
-/* The next sleep, in ms, of who waits for the lock of another process. To ask for it costs little more than a
- * short statement, and gaps between the transactions of a busy process are short. */
-static inline uint64_t sl__sqlite_longer(uint64_t pause)
+/* Whether another process has what is needed; that is waited for. */
+static inline bool sl__sqlite_is_busy(int code)
 {
-    return pause < 3 ? 2 * pause : 5;
+    return ((code & 0xff) == SQLITE_BUSY && code != SQLITE_BUSY_SNAPSHOT) || code == SQLITE_PROTOCOL;
 }
+/* How long it was waited for already; zeroed at first. */
+typedef struct sl__sqlite_patience {
+    uint64_t since_ns, pause;
+} sl__sqlite_patience;
+#define SL__SQLITE_RUN_LATE "could be run: another process holds the database"
+/* Sleeps a little, before it "could be run" (or what else) is tried again. False: it was waited for busy_ms,
+ * or *ret_error says why the wait ended. May suspend. */
+bool sl__sqlite_be_patient(sl__sqlite *sqlite, sl__sqlite_patience *patience, const sl__begin *how,
+                           const char *what, sl_error **ret_error);
 /* The error with which an await would fail here, if the task was cancelled; or NULL. */
 sl_error *sl__sqlite_cancelled(const sl_site *site);
 
@@ -223,7 +234,8 @@ struct sl__sqlite_batch {
     unsigned columns, count, next;
     int64_t skip; /* rows that were given before the thread took over */
     bool over;    /* these are the last rows, */
-    bool fast;    /* and no thread would have been needed for them */
+    bool fast;    /* and no thread would have been needed for them; */
+    bool busy;    /* or another process had to be waited for */
     int64_t changed, key;
     sl_error *error; /* after the rows */
 };
@@ -263,6 +275,10 @@ struct sl__sqlite_transaction {
     bool slot;   /* it counts among the readers */
     bool used;   /* a statement was run */
     bool wrote;  /* likewise, that writes */
+    bool taken;  /* a task makes it ready, or a writer; others wait: */
+    bool ended;  /* committed or rolled back by one task while others are inside: the last of them frees it */
+    unsigned inside;
+    sl__sqlite_waiter *waiters;
     sl__sqlite_part part;
     sl__sqlite *sqlite;
     sl__sqlite_link *link; /* NULL: none yet, or it is gone */
@@ -271,9 +287,10 @@ struct sl__sqlite_transaction {
     sl__sqlite_transaction *next_open, **in_open; /* of all */
     sl_deferred *waits;                           /* fired when it is its turn, or when it is committed */
     const sl_site *site;
-    uint64_t since;  /* it has the writer's place: sl_loop_now */
-    int64_t changes; /* of the connection when it began to write */
-    char *lost;      /* why it is gone, or NULL */
+    uint64_t asked_ns; /* for the writer's place, if it had to wait for that */
+    uint64_t since;    /* it has the writer's place: sl_loop_now */
+    int64_t changes;   /* of the connection when it began to write */
+    char *lost;        /* why it is gone, or NULL */
 };
 
 typedef struct sl__sqlite_queue {
@@ -303,6 +320,7 @@ struct sl__sqlite {
     uint64_t commits;      /* of groups */
     uint64_t committed_ns; /* the last one */
     uint64_t others_ns;    /* when another process was last seen to write */
+    uint64_t held_ns; /* since when another process was seen to have the lock of writers, without a gap */
     sl__pool transactions, cursors;
     sl__sqlite_job *jobs;
     sl__sqlite_job *queued, **last_queued; /* statements that wait for a thread */

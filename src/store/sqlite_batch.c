@@ -73,13 +73,15 @@ static void end(sl__sqlite_job *job, int code)
     sl__sqlite_batch *batch = cursor->batch;
     sqlite3 *db = job->link->db;
     batch->over = true;
+    batch->busy = sl__sqlite_is_busy(code) && !batch->count;
     if (code == SQLITE_DONE) {
         batch->changed = cursor->prepared->counts ? sqlite3_changes64(db) : 0;
         batch->key = cursor->prepared->readonly ? 0 : sqlite3_last_insert_rowid(db);
     } else {
         job->code = code;
-        job->said = sl_strdup_heap(sqlite3_errmsg(db));
-        batch->error = sl__sqlite_error(job->sqlite, cursor->site, db, code, cursor->prepared->sql);
+        job->said = sl_strdup_heap(code == SQLITE_INTERRUPT ? sqlite3_errstr(code) : sqlite3_errmsg(db));
+        batch->error =
+            sl__sqlite_error_said(job->sqlite, cursor->site, code, job->said, cursor->prepared->sql);
     }
     sqlite3_reset(cursor->statement);
 }
@@ -126,7 +128,10 @@ static sl_error *take_error(sl__sqlite_cursor *cursor)
 {
     sl_error *error = cursor->batch->error;
     cursor->batch->error = NULL;
-    return error ? error : sl__sqlite_cursor_gone(cursor);
+    if (error && (cursor->state != SL__SQLITE_DEAD || error->code != SL_EBUDGET))
+        return error;
+    sl_error_unref(error); /* it was interrupted because the transaction was ended */
+    return sl__sqlite_cursor_gone(cursor);
 }
 
 static sl_error *fetch_next(sl__sqlite_cursor *cursor)
@@ -155,14 +160,29 @@ static sl_error *finish(sl__sqlite_cursor *cursor)
     return NULL;
 }
 
+/* It begins from the start, so far as it came. */
+static void begin_again(sl__sqlite_cursor *cursor)
+{
+    sl__sqlite_batch *batch = cursor->batch;
+    sl_error_unref(batch->error);
+    batch->error = NULL;
+    batch->over = false;
+    batch->skip = cursor->given;
+}
+
 /* To the row `next`, if there is one. */
 static sl_error *find_row(sl__sqlite_cursor *cursor)
 {
     sl_error *error = NULL;
+    sl__sqlite_patience patience = {0};
+    const sl__begin how = {.deadline = cursor->deadline, .site = cursor->site};
     const sl__sqlite_batch *batch = cursor->batch;
     while (!error && batch->next == batch->count) {
+        if (batch->over && !(batch->busy && sl__sqlite_be_patient(cursor->sqlite, &patience, &how,
+                                                                  SL__SQLITE_RUN_LATE, &error)))
+            return error ? error : finish(cursor);
         if (batch->over)
-            return finish(cursor);
+            begin_again(cursor);
         error = fetch_next(cursor);
     }
     return error;

@@ -16,34 +16,39 @@
 
 /* ---- Taking the lock ----------------------------------------------------------------------------------- */
 
-static sl_error *pause_for(sl__sqlite *sqlite, uint64_t ms, const sl__begin *how)
+#define LATE "could write: another process holds the database"
+
+/* Since when the transaction is kept from writing by another process: of those who waited for their turn
+ * behind one that was, all give up together. */
+static uint64_t kept_since(const sl__sqlite_transaction *t)
 {
-    return sl__sqlite_await(sqlite, sl_sleep(ms), how->deadline, how->site,
-                            "could write: another process holds the database");
+    sl__sqlite *sqlite = t->sqlite;
+    sqlite->others_ns = sl_monotonic_ns();
+    if (!sqlite->held_ns)
+        sqlite->held_ns = sqlite->others_ns;
+    if (!t->asked_ns)
+        return sqlite->others_ns;
+    return t->asked_ns > sqlite->held_ns ? t->asked_ns : sqlite->held_ns;
 }
 
-/* Runs a statement that takes the lock of writers, which another process may have. SQLite's code is OK, or an
- * error other than that it was busy; the error is that of the wait. */
+/* Runs a statement that takes the lock of writers, which another process may have. The error is that of the
+ * wait, *ret_code SQLite's. */
 static sl_error *take_lock(sl__sqlite_transaction *t, sl__sqlite_fixed what, const sl__begin *how,
                            int *ret_code)
 {
     sl__sqlite *sqlite = t->sqlite;
-    sl__sqlite_link *link = t->link;
-    uint64_t began = 0;
-    for (uint64_t pause = 1;; pause = sl__sqlite_longer(pause)) {
-        int code = sl__sqlite_do(link, what);
-        *ret_code = code;
-        if ((code & 0xff) != SQLITE_BUSY || code == SQLITE_BUSY_SNAPSHOT)
-            return NULL;
-        sqlite->others_ns = sl_monotonic_ns();
-        if (!began)
-            began = sqlite->others_ns;
-        if ((sqlite->others_ns - began) / 1000000 >= sqlite->options->busy_ms)
-            return NULL;
-        sl_error *error = pause_for(sqlite, pause, how);
-        if (error)
+    sl_error *error = NULL;
+    sl__sqlite_patience patience = {0};
+    while (sl__sqlite_is_busy(*ret_code = sl__sqlite_do(t->link, what))) {
+        uint64_t since = kept_since(t);
+        patience.since_ns = patience.since_ns ? patience.since_ns : since;
+        if (!sl__sqlite_be_patient(sqlite, &patience, how, LATE, &error))
             return error;
+        if (t->lost) /* meanwhile */
+            return sl__sqlite_gone(t, how->site);
     }
+    sqlite->held_ns = 0;
+    return NULL;
 }
 
 /* Others poll for the lock, as we do. If we took it again at once each time, they would hardly ever find it
@@ -60,7 +65,7 @@ static sl_error *let_others(sl__sqlite_transaction *t, const sl__begin *how)
     }
     if (now - sqlite->committed_ns > GAP_NS)
         return NULL;
-    return pause_for(sqlite, GAP_MS, how);
+    return sl__sqlite_await(sqlite, sl_sleep(GAP_MS), how->deadline, how->site, LATE);
 }
 
 /* Whether the file was changed by others since the last transaction on this link. */
@@ -82,6 +87,8 @@ static sl_error *begin_whole(sl__sqlite_transaction *t, const sl__begin *how)
     int code = SQLITE_OK;
     t->link = sqlite->writer;
     sl_error *error = let_others(t, how);
+    if (!error && t->lost)
+        error = sl__sqlite_gone(t, how->site);
     if (!error)
         error = take_lock(t, SL__SQLITE_BEGIN_WRITING, how, &code);
     if (!error && code)
@@ -147,6 +154,11 @@ static sl__sqlite_transaction *transaction_new(sl_store *store, const sl__begin 
 void sl__sqlite_transaction_free(sl__sqlite_transaction *t)
 {
     sl__sqlite *sqlite = t->sqlite;
+    if (t->inside) {
+        t->ended = true;
+        t->lost = t->lost ? t->lost : sl_strdup_heap("another task has ended it");
+        return;
+    }
     *t->in_open = t->next_open;
     if (t->next_open)
         t->next_open->in_open = t->in_open;
@@ -187,6 +199,45 @@ sl_error *sl__sqlite_begin(sl_store *store, const sl__begin *how, sl__connection
     return error;
 }
 
+/* ---- One task at a time -------------------------------------------------------------------------------- */
+
+/* Several tasks may be at work in a transaction, and while one waits in here another may end it. The first
+ * does for all what has to be waited for. */
+static sl_error *come_in(sl__sqlite_transaction *t, const sl__begin *how)
+{
+    sl_error *error = NULL;
+    t->inside++;
+    while (!error && t->taken)
+        error = sl__sqlite_wait(t->sqlite, &t->waiters, how);
+    if (!error && t->lost)
+        error = sl__sqlite_gone(t, how->site);
+    if (!error)
+        t->taken = true;
+    return error;
+}
+
+static void give_back(sl__sqlite_transaction *t)
+{
+    sl__sqlite_leave_slot(t);
+    if (t->sqlite->holder == t)
+        sl__sqlite_leave_place(t->sqlite);
+}
+
+static sl_error *go_out(sl__sqlite_transaction *t, const sl__begin *how, bool came_in, sl_error *error)
+{
+    if (came_in) {
+        t->taken = false;
+        sl__sqlite_wake(&t->waiters);
+    }
+    if (!error && t->lost)
+        error = sl__sqlite_gone(t, how->site);
+    if (came_in && t->ended)
+        give_back(t);
+    if (--t->inside == 0 && t->ended)
+        sl__sqlite_transaction_free(t);
+    return error;
+}
+
 /* ---- Readers that turn writers ----------------------------------------------------------------------- */
 
 /* The transaction that it has reads; from here on it may write. */
@@ -211,11 +262,8 @@ static sl_error *turn_writer(sl__sqlite_transaction *t, const sl__begin *how)
     return NULL;
 }
 
-sl_error *sl__sqlite_become_writer(sl__connection *connection, const sl__begin *how)
+static sl_error *become_writer(sl__sqlite_transaction *t, const sl__begin *how)
 {
-    sl__sqlite_transaction *t = (sl__sqlite_transaction *)connection;
-    if (t->lost)
-        return sl__sqlite_gone(t, how->site);
     if (t->sqlite->memory)
         t->connection.writer = true;
     if (t->connection.writer)
@@ -223,9 +271,19 @@ sl_error *sl__sqlite_become_writer(sl__connection *connection, const sl__begin *
     if (!t->used)
         sl__sqlite_leave_slot(t);
     sl_error *error = sl__sqlite_take_place(t, how);
-    if (error)
+    if (error || t->lost) /* meanwhile */
         return error;
     return t->link ? turn_writer(t, how) : begin_writing(t, how);
+}
+
+sl_error *sl__sqlite_become_writer(sl__connection *connection, const sl__begin *how)
+{
+    sl__sqlite_transaction *t = (sl__sqlite_transaction *)connection;
+    sl_error *error = come_in(t, how);
+    bool came_in = !error;
+    if (came_in)
+        error = become_writer(t, how);
+    return go_out(t, how, came_in, error);
 }
 
 /* ---- The first statement ------------------------------------------------------------------------------- */
@@ -247,9 +305,9 @@ static sl_error *leave_group(sl__sqlite_transaction *t, const sl__begin *how)
 static sl_error *begin_again(sl__sqlite_transaction *t, const sl__begin *how)
 {
     sl_error *error = NULL;
-    while (!error && t->sqlite->group.link)
+    while (!error && !t->lost && t->sqlite->group.link)
         error = sl__sqlite_link_wait(t->sqlite->group.link, how->deadline, how->site);
-    return error ? error : begin_whole(t, how);
+    return error || t->lost ? error : begin_whole(t, how);
 }
 
 static sl_error *make_ready(sl__sqlite_transaction *t, const sl__statement *statement, const sl__begin *how)
@@ -260,11 +318,9 @@ static sl_error *make_ready(sl__sqlite_transaction *t, const sl__statement *stat
         return error;
     if (!t->link)
         error = t->connection.writer ? begin_again(t, how) : sl__sqlite_take_slot(t, how);
-    if (!error)
+    if (!error && !t->lost)
         error = sl__sqlite_link_wait(t->link, how->deadline, how->site);
-    if (!error && t->lost) /* meanwhile */
-        error = sl__sqlite_gone(t, how->site);
-    if (error || t->part != SL__SQLITE_NOTHING || (t->single && statement->quick))
+    if (error || t->lost /* meanwhile */ || t->part != SL__SQLITE_NOTHING || (t->single && statement->quick))
         return error;
     int code = sl__sqlite_do(t->link, SL__SQLITE_BEGIN);
     if (code)
@@ -290,10 +346,12 @@ void sl__sqlite_keys_on(sl__sqlite_transaction *t)
 
 sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *statement)
 {
-    if (t->lost)
-        return sl__sqlite_gone(t, statement->site);
-    sl_error *error =
-        make_ready(t, statement, &(sl__begin){.deadline = statement->deadline, .site = statement->site});
+    const sl__begin how = {.deadline = statement->deadline, .site = statement->site};
+    sl_error *error = come_in(t, &how);
+    bool came_in = !error;
+    if (came_in && (!t->ready || t->link->job))
+        error = make_ready(t, statement, &how);
+    error = go_out(t, &how, came_in, error);
     if (error)
         return error;
     if (t->schema && !t->used)

@@ -17,6 +17,7 @@ static int code_of(int code)
     case SQLITE_CONSTRAINT:
         return SL_ECONSTRAINT;
     case SQLITE_BUSY:
+    case SQLITE_PROTOCOL:
         return SL_EBUSY;
     case SQLITE_FULL:
         return SL_ENOSPC;
@@ -42,6 +43,7 @@ static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
                              sqlite->path);
     switch (code & 0xff) {
     case SQLITE_BUSY:
+    case SQLITE_PROTOCOL:
         return sl_error_hint(
             error,
             "another process holds the database; `fuser -v %s` names it. Where it may take that "

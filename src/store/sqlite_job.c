@@ -19,13 +19,13 @@ static sl_result run_in_thread(sl__work *work)
     return sl_ok(NULL);
 }
 
-static void wake_all(sl__sqlite_link *link)
+void sl__sqlite_wake(sl__sqlite_waiter **list)
 {
     sl__sqlite_waiter *waiter;
-    while ((waiter = link->waiters)) {
-        link->waiters = waiter->next;
+    while ((waiter = *list)) {
+        *list = waiter->next;
         if (waiter->next)
-            waiter->next->link = &link->waiters;
+            waiter->next->link = list;
         waiter->link = NULL;
         sl_fire(waiter->deferred, NULL, NULL);
     }
@@ -55,7 +55,7 @@ static void finish(sl__sqlite_job *job)
         sl__sqlite_roll_back(left);
     if (waiter)
         sl_fire(waiter, NULL, NULL);
-    wake_all(link);
+    sl__sqlite_wake(&link->waiters);
     if (sqlite->queued && sqlite->in_threads < sqlite->threads)
         start_queued(sqlite->queued);
 }
@@ -207,19 +207,38 @@ static sl_cancelled stop_waiting(sl_deferred *deferred, void *data)
     return SL_CANCEL_DONE;
 }
 
+sl_error *sl__sqlite_wait(sl__sqlite *sqlite, sl__sqlite_waiter **list, const sl__begin *how)
+{
+    sl__sqlite_waiter waiter = {.next = *list, .link = list};
+    if (waiter.next)
+        waiter.next->link = &waiter.next;
+    *list = &waiter;
+    waiter.deferred = sl_deferred_new(stop_waiting, &waiter);
+    return sl__sqlite_await(sqlite, waiter.deferred, how->deadline, how->site, "could run the statement");
+}
+
 sl_error *sl__sqlite_link_wait(sl__sqlite_link *link, uint64_t deadline, const sl_site *site)
 {
     sl_error *error = NULL;
-    sl__sqlite *sqlite = link->sqlite;
-    while (!error && link->job) {
-        sl__sqlite_waiter waiter = {.next = link->waiters, .link = &link->waiters};
-        if (waiter.next)
-            waiter.next->link = &waiter.next;
-        link->waiters = &waiter;
-        waiter.deferred = sl_deferred_new(stop_waiting, &waiter);
-        error = sl__sqlite_await(sqlite, waiter.deferred, deadline, site, "could run the statement");
-    }
+    const sl__begin how = {.deadline = deadline, .site = site};
+    while (!error && link->job)
+        error = sl__sqlite_wait(link->sqlite, &link->waiters, &how);
     return error;
+}
+
+/* To ask again costs little more than a short statement, and gaps between the transactions of a busy process
+ * are short: so it is asked often. */
+bool sl__sqlite_be_patient(sl__sqlite *sqlite, sl__sqlite_patience *patience, const sl__begin *how,
+                           const char *what, sl_error **ret_error)
+{
+    uint64_t now = sl_monotonic_ns();
+    if (!patience->since_ns)
+        patience->since_ns = now;
+    if ((now - patience->since_ns) / 1000000 >= sqlite->options->busy_ms)
+        return false;
+    patience->pause = patience->pause < 3 ? 2 * patience->pause + !patience->pause : 5;
+    *ret_error = sl__sqlite_await(sqlite, sl_sleep(patience->pause), how->deadline, how->site, what);
+    return !*ret_error;
 }
 
 sl_error *sl__sqlite_job_wait(sl__sqlite_link *link, uint64_t deadline, const sl_site *site)

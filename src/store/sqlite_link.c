@@ -180,24 +180,17 @@ sl_error *sl__sqlite_link_open(sl__sqlite *sqlite, const sl__begin *how, sl__sql
     sl__sqlite_link *link = sl_calloc(1, sizeof *link);
     link->sqlite = sqlite;
     sl_error *error = NULL;
-    uint64_t began = sl_monotonic_ns();
-    for (uint64_t pause = 1;; pause = sl__sqlite_longer(pause)) {
-        int code = try_open(link);
-        if (!code)
-            break;
-        bool again =
-            (code & 0xff) == SQLITE_BUSY && (sl_monotonic_ns() - began) / 1000000 < sqlite->options->busy_ms;
-        if (!again)
-            error = cannot_open(sqlite, how->site, link->db, code);
+    sl__sqlite_patience patience = {0};
+    for (int code; (code = try_open(link));) {
+        sl_error *reason = cannot_open(sqlite, how->site, link->db, code);
         sqlite3_close(link->db);
         link->db = NULL;
-        if (again)
-            error =
-                sl__sqlite_await(sqlite, sl_sleep(pause), how->deadline, how->site, "opened the database");
-        if (error) {
+        if (!sl__sqlite_is_busy(code) ||
+            !sl__sqlite_be_patient(sqlite, &patience, how, "opened the database", &error)) {
             free(link);
-            return error;
+            return error ? (sl_error_unref(reason), error) : reason;
         }
+        sl_error_unref(reason);
     }
     link->next = sqlite->links;
     sqlite->links = link;

@@ -139,6 +139,7 @@ sl_error *sl__sqlite_take_place(sl__sqlite_transaction *t, const sl__begin *how)
     if (!sqlite->holder && !sqlite->group.link && !sqlite->to_write.first) {
         sqlite->holder = t;
     } else {
+        t->asked_ns = sl_monotonic_ns();
         t->waits = sl__deferred_new(how->site, stop_writing, t);
         sl__sqlite_queue_add(&sqlite->to_write, t);
         sl_error *error =

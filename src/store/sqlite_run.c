@@ -143,23 +143,24 @@ static sl_error *wait_for_link(sl__sqlite_cursor *cursor)
     return !error && cursor->state == SL__SQLITE_DEAD ? sl__sqlite_cursor_gone(cursor) : error;
 }
 
+static int step(sl__sqlite_cursor *cursor)
+{
+    return cursor->limited ? step_limited(cursor) : sqlite3_step(cursor->statement);
+}
+
 /* Another process does something for which even readers wait, which is seldom, and soon over. */
 static sl_error *wait_for_others(sl__sqlite_cursor *cursor, int *code)
 {
-    sl__sqlite *sqlite = cursor->sqlite;
-    uint64_t began = sl_monotonic_ns();
-    for (uint64_t pause = 1; (*code & 0xff) == SQLITE_BUSY && *code != SQLITE_BUSY_SNAPSHOT;
-         pause = sl__sqlite_longer(pause)) {
-        if ((sl_monotonic_ns() - began) / 1000000 >= sqlite->options->busy_ms)
-            return NULL;
-        sqlite3_reset(cursor->statement);
-        sl_error *error = sl__sqlite_await(sqlite, sl_sleep(pause), cursor->deadline, cursor->site,
-                                           "could be run: another process holds the database");
-        if (!error)
-            error = wait_for_link(cursor);
-        if (error)
+    sl_error *error = NULL;
+    sl__sqlite_patience patience = {0};
+    const sl__begin how = {.deadline = cursor->deadline, .site = cursor->site};
+    while (sl__sqlite_is_busy(*code)) {
+        if (!sl__sqlite_be_patient(cursor->sqlite, &patience, &how, SL__SQLITE_RUN_LATE, &error) ||
+            (error = wait_for_link(cursor)))
             return error;
-        *code = sqlite3_step(cursor->statement);
+        sqlite3_reset(cursor->statement);
+        cursor->slice_ns = sl_monotonic_ns();
+        *code = step(cursor);
     }
     return NULL;
 }
@@ -183,12 +184,12 @@ static sl_error *take(sl__sqlite_cursor *cursor, int code)
 
 static sl_error *first_step(sl__sqlite_cursor *cursor)
 {
-    int code = sqlite3_step(cursor->statement);
-    if ((code & 0xff) == SQLITE_BUSY) {
-        sl_error *error = wait_for_others(cursor, &code);
-        if (error)
-            return error;
-    }
+    int code = step(cursor);
+    sl_error *error = __builtin_expect(sl__sqlite_is_busy(code), 0) ? wait_for_others(cursor, &code) : NULL;
+    if (error)
+        return error;
+    if (cursor->limited && sl_monotonic_ns() - cursor->slice_ns > SLOW_NS)
+        cursor->prepared->slow = true;
     return take(cursor, code);
 }
 
@@ -203,15 +204,7 @@ static sl_error *first_limited(sl__sqlite_cursor *cursor, const sl__statement *s
     if (statement->deadline && statement->deadline <= sl_loop_now(sl__loop))
         return sl__sqlite_too_late(cursor->sqlite, cursor->site, "was begun");
     cursor->slice_ns = sl_monotonic_ns();
-    int code = step_limited(cursor);
-    if ((code & 0xff) == SQLITE_BUSY) {
-        sl_error *error = wait_for_others(cursor, &code);
-        if (error)
-            return error;
-    }
-    if (sl_monotonic_ns() - cursor->slice_ns > SLOW_NS)
-        cursor->prepared->slow = true;
-    return take(cursor, code);
+    return first_step(cursor);
 }
 
 /* Looks at the clock, and lets others run if it is time for that: not only tasks that are ready (sl_yield),
@@ -242,7 +235,7 @@ static sl_error *next_row(sl__sqlite_cursor *cursor)
         error = wait_for_link(cursor);
     if (error)
         return error;
-    return take(cursor, cursor->limited ? step_limited(cursor) : sqlite3_step(cursor->statement));
+    return take(cursor, step(cursor));
 }
 
 /* ---- The driver's functions -------------------------------------------------------------------------- */

@@ -1,6 +1,11 @@
 /* The SQLite driver: who may write, and transactions that are committed together. */
 #include "sqlite_check.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static void open_with_table(void)
 {
     open_store(NULL);
@@ -553,6 +558,32 @@ TASK_TEST(other_processes_are_waited_for)
     return NULL;
 }
 
+/* They waited together: who comes next does not begin to wait anew. */
+TASK_TEST(those_behind_one_that_is_kept_out_give_up_with_it)
+{
+    enum { COUNT = 20 };
+    open_with_table();
+    sqlite3 *db = other_process();
+    OTHER(db, "BEGIN IMMEDIATE");
+    sl__begin how = {.writes = true, .site = SL_HERE};
+    sl_deferred *tasks[COUNT];
+    options.busy_ms = 30;
+    for (int i = 0; i < COUNT; i++)
+        tasks[i] = sl_spawn(wait_to_write, &how);
+    CHECK_FAILS(tasks[0], SL_EBUSY, "locked");
+    options.busy_ms = 1; /* since the lock was first seen it is longer than that */
+    turns(COUNT);
+    CHECK(!inside()->holder && !inside()->to_write.first);
+    for (int i = 1; i < COUNT; i++)
+        CHECK_FAILS(tasks[i], SL_EBUSY, "locked");
+    OTHER(db, "ROLLBACK");
+    write_alone("INSERT INTO a (x) VALUES (4)");
+    CHECK(!inside()->held_ns);
+    sqlite3_close(db);
+    close_store();
+    return NULL;
+}
+
 TASK_TEST(what_another_process_wrote_is_a_conflict)
 {
     open_with_table();
@@ -568,6 +599,90 @@ TASK_TEST(what_another_process_wrote_is_a_conflict)
     CHECK(inside()->others_ns); /* it was seen that somebody else writes */
     CHECK(READ_ALONE("SELECT sum(x) FROM a") == 10);
     sqlite3_close(db);
+    close_store();
+    return NULL;
+}
+
+/* Stands for a process that restores the index of the log after a crash, holding the locks of that, until it
+ * is killed: then who comes next restores it. */
+static pid_t restoring(void)
+{
+    int told[2];
+    CHECK(pipe(told) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char path[160];
+        snprintf(path, sizeof path, "%s-shm", store_path);
+        int fd = open(path, O_RDWR);
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 3};
+        bool done = fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && pwrite(fd, "\xff\xff\xff\xff", 4, 8) == 4 &&
+                    write(told[1], "x", 1) == 1;
+        while (done)
+            pause();
+        _exit(1);
+    }
+    char byte;
+    close(told[1]);
+    CHECK(read(told[0], &byte, 1) == 1);
+    close(told[0]);
+    return child;
+}
+
+struct reader {
+    const char *sql;
+    bool quick;
+    bool done;
+};
+
+static void *count_rows(void *data)
+{
+    struct reader *r = data;
+    sl__connection *connection = READ();
+    sl__statement select = STATEMENT(r->sql);
+    select.quick = r->quick;
+    CHECK(number_of(connection, select) == 1);
+    OK(DRIVER->commit(connection));
+    r->done = true;
+    return NULL;
+}
+
+/* Is run in a thread from the second time on. */
+#define SLOW                                                                                                 \
+    "SELECT count(*) FROM a WHERE x < (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "     \
+    "WHERE i < 100000) SELECT count(*) FROM n)"
+
+static void wait_in_vain(const char *sql)
+{
+    sl__connection *reader = READ();
+    options.busy_ms = 5;
+    FAILS(run(reader, STATEMENT(sql)), SL_EBUSY, "fuser -v");
+    options.busy_ms = 60000;
+    sl__statement late = STATEMENT(sql);
+    late.deadline = sl_loop_now(sl_loop_current()) + 3;
+    FAILS(run(reader, late), SL_EBUDGET, "another process holds the database");
+    DRIVER->rollback(reader);
+}
+
+TASK_TEST(readers_wait_for_others_where_they_must)
+{
+    open_with_table();
+    write_alone("INSERT INTO a (x) VALUES (1)");
+    sl__connection *connections[] = {READ(), READ()}; /* to open one has to wait, too */
+    for (int i = 0; i < 2; i++)
+        OK(DRIVER->commit(connections[i]));
+    for (int i = 0; i < 3; i++) {
+        struct reader r = {.sql = i == 2 ? SLOW : "SELECT count(*) FROM a", .quick = i == 1};
+        CHECK(READ_ALONE(r.sql) == 1);
+        pid_t child = restoring();
+        wait_in_vain(r.sql);
+        sl_deferred *task = sl_spawn(count_rows, &r);
+        for (int j = 0; j < 5; j++)
+            sl_await(sl_sleep(1));
+        CHECK(!r.done);
+        CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+        sl_await(task);
+        CHECK(r.done);
+    }
     close_store();
     return NULL;
 }
@@ -729,7 +844,9 @@ int main(void)
         TEST(what_was_read_must_be_the_newest),
         TEST(they_wait_for_the_place),
         TEST(other_processes_are_waited_for),
+        TEST(those_behind_one_that_is_kept_out_give_up_with_it),
         TEST(what_another_process_wrote_is_a_conflict),
+        TEST(readers_wait_for_others_where_they_must),
         TEST(much_is_undone_in_a_thread),
         TEST(closing_commits_the_group),
         TEST(sums_stay_what_they_are),
