@@ -20,8 +20,9 @@ static void check_key(const sl_site *site, const sl__table *table, const sl_key_
     }
 }
 
+/* `absent`: the hash of a key that the session has not; or 0. */
 static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__table *table,
-                           const sl__statement *by_key, const sl_key_part *key, bool absent)
+                           const sl__statement *by_key, const sl_key_part *key, uint32_t absent)
 {
     uint32_t added = session->map_added;
     sl_value values[SL__KEY_PARTS];
@@ -39,19 +40,20 @@ static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__t
     if (!found)
         return NULL;
     /* Where nobody has added anything meanwhile it is not there. */
-    return absent && session->map_added == added ? sl__row_read_new(&running, table)
+    return absent && session->map_added == added ? sl__row_read_new(&running, table, key, absent)
                                                  : sl__row_read(&running, table, 0);
 }
 
 static void *load(const sl_site *site, sl_session *session, const sl__table *table, const sl_key_part *key)
 {
-    sl_row *row = sl__map_find(session, table, key);
+    uint32_t hash = sl__hash_of(table, key);
+    sl_row *row = sl__map_find(session, table, key, hash);
     if (!row && session->todo_count) {
         sl__session_flush(site, session);
-        row = sl__map_find(session, table, key);
+        row = sl__map_find(session, table, key, hash);
     }
     if (!row) {
-        row = read_by_key(site, session, table, &table->get, key, /* absent= */ true);
+        row = read_by_key(site, session, table, &table->get, key, /* absent= */ hash);
         sl__session_leave(session);
         return row;
     }
@@ -93,10 +95,10 @@ void *sl__load_locked(const sl_site *site, sl_model *model, const sl_key_part *k
     sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
     check_key(site, table, key, count);
     sl__session_settle(site, session);
-    sl_row *row = sl__map_find(session, table, key);
+    sl_row *row = sl__map_find(session, table, key, sl__hash_of(table, key));
     if (row)
         row->generation = session->generation - 1; /* what was read before it was held may be old */
-    return read_by_key(site, session, table, &table->locked, key, /* absent= */ false);
+    return read_by_key(site, session, table, &table->locked, key, /* absent= */ 0);
 }
 
 /* ---- An object's session ------------------------------------------------------------------------------- */

@@ -10,35 +10,23 @@ enum { SLOTS_FIRST = 64 };
 
 /* ---- Hashes -------------------------------------------------------------------------------------------- */
 
-static uint64_t mixed(uint64_t h, uint64_t value)
-{
-    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 32;
-}
-
 static uint64_t mixed_part(uint64_t h, const sl_key_part *part)
 {
     if (part->kind == SL_KIND_INTEGER)
-        return mixed(h, (uint64_t)part->integer);
+        return sl__mixed(h, (uint64_t)part->integer);
     if (part->kind == SL_KIND_TEXT)
-        return mixed(h, part->text ? sl__shape_of(part->text, strlen(part->text)) : 0);
+        return sl__mixed(h, part->text ? sl__shape_of(part->text, strlen(part->text)) : 0);
     uint64_t words[2];
     memcpy(words, part->uuid.bytes, sizeof words);
-    return mixed(mixed(h, words[0]), words[1]);
+    return sl__mixed(sl__mixed(h, words[0]), words[1]);
 }
 
-/* Never 0, which is an empty slot's. */
-uint32_t sl__key_hash(unsigned model, const sl_key_part *key, unsigned count)
+uint64_t sl__key_mixed(unsigned model, const sl_key_part *key, unsigned count)
 {
-    uint64_t h = mixed_part(model, key);
-    for (unsigned i = 1; i < count; i++)
+    uint64_t h = model;
+    for (unsigned i = 0; i < count; i++)
         h = mixed_part(h, &key[i]);
-    return (uint32_t)h ? (uint32_t)h : 1;
-}
-
-static uint32_t hash_of(const sl__table *table, const sl_key_part *key)
-{
-    return sl__key_hash(table->model->index, key, table->info->key_count);
+    return h;
 }
 
 static bool same_part(const sl_key_part *a, const sl_key_part *b)
@@ -72,11 +60,11 @@ static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part
 
 /* ---- The map ------------------------------------------------------------------------------------------- */
 
-sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key)
+sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key, uint32_t hash)
 {
     if (!session->map_count)
         return NULL;
-    uint32_t hash = hash_of(table, key), mask = session->map_size - 1;
+    uint32_t mask = session->map_size - 1;
     for (uint32_t i = hash & mask; session->map_hashes[i]; i = (i + 1) & mask)
         if (session->map_hashes[i] == hash && has_key(table, session->map[i], key))
             return session->map[i];
@@ -106,16 +94,21 @@ static void grow(sl_session *session)
             put(session, rows[i], hashes[i]);
 }
 
-void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
+void sl__map_put(sl_session *session, sl_row *row, uint32_t hash)
 {
     if (4 * session->map_count >= 3 * session->map_size)
         grow(session);
-    sl_key_part key[SL__KEY_PARTS];
-    sl__key_of(table->info, row, key);
-    row->hash = hash_of(table, key);
-    put(session, row, row->hash);
+    row->hash = hash;
+    put(session, row, hash);
     session->map_count++;
     session->map_added++;
+}
+
+void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
+{
+    sl_key_part key[SL__KEY_PARTS];
+    sl__key_of(table->info, row, key);
+    sl__map_put(session, row, sl__hash_of(table, key));
 }
 
 /* Those behind it that could not stand where they belong move up. */

@@ -204,7 +204,7 @@ static void preload_column(batch *b, const sl_node *node)
         if (row->model->index != model->index || *sl__nulls_of(row) >> column & 1)
             continue;
         keys[count] = part_of(row, column);
-        sl_row *there = sl__map_find(b->session, table, &keys[count]);
+        sl_row *there = sl__map_find(b->session, table, &keys[count], sl__hash_of(table, &keys[count]));
         if (there)
             add_row(b, there); /* for the next level */
         else

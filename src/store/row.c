@@ -156,21 +156,26 @@ static void read_key(sl__running *running, const sl__model_info *info, unsigned 
     }
 }
 
-static sl_row *read_new(sl__running *running, const sl__table *table, unsigned first, sl_row *row, bool kept)
+/* `hash`: its key's, or 0. */
+static sl_row *read_new(sl__running *running, const sl__table *table, unsigned first, sl_row *row,
+                        uint32_t hash)
 {
     sl_session *session = running->session;
     read_into(running, table->info, first, row, session->arena);
-    row->state = kept ? SL__ROW_STORED : SL__ROW_FREE;
-    if (kept)
+    row->state = session->transaction ? SL__ROW_STORED : SL__ROW_FREE;
+    if (session->transaction && hash)
+        sl__map_put(session, row, hash);
+    else if (session->transaction)
         sl__map_add(session, table, row);
     loaded(session, row);
     return row;
 }
 
-sl_row *sl__row_read_new(sl__running *running, const sl__table *table)
+sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash)
 {
-    sl_session *session = running->session;
-    return read_new(running, table, 0, row_new(session, table->model), session->transaction != NULL);
+    /* A text that the database takes for the same may be another one (COLLATE NOCASE). */
+    bool exact = table->info->key_count == 1 && key->kind == SL_KIND_INTEGER;
+    return read_new(running, table, 0, row_new(running->session, table->model), exact ? hash : 0);
 }
 
 static inline sl_row *read_row(sl__running *running, const sl__table *table, unsigned first, bool over)
@@ -178,13 +183,14 @@ static inline sl_row *read_row(sl__running *running, const sl__table *table, uns
     sl_session *session = running->session;
     sl_row *row = row_new(session, table->model);
     if (!session->transaction)
-        return read_new(running, table, first, row, /* kept= */ false);
+        return read_new(running, table, first, row, /* hash= */ 0);
     sl_key_part key[SL__KEY_PARTS];
     read_key(running, table->info, first, row);
     sl__key_of(table->info, row, key);
-    sl_row *there = sl__map_find(session, table, key);
+    uint32_t hash = sl__hash_of(table, key);
+    sl_row *there = sl__map_find(session, table, key, hash);
     if (!there)
-        return read_new(running, table, first, row, /* kept= */ true);
+        return read_new(running, table, first, row, hash);
     session->spare = row;
     bool old = over || there->generation != session->generation;
     if (old && there->state == SL__ROW_STORED && !sl__row_edited(there)) {

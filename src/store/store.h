@@ -308,13 +308,30 @@ void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_
 /* What a column that is a key, or refers to one, holds in an object. */
 sl_key_part sl__key_part_of(const sl__field *field, const void *object);
 void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values);
-/* map.c: of a model's number and a key; never 0. */
-uint32_t sl__key_hash(unsigned model, const sl_key_part *key, unsigned count);
+/* map.c: of a model's number and a key; never 0, which is an empty slot's. */
+static inline uint64_t sl__mixed(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 32;
+}
+uint64_t sl__key_mixed(unsigned model, const sl_key_part *key, unsigned count);
+static inline uint32_t sl__key_hash(unsigned model, const sl_key_part *key, unsigned count)
+{
+    bool plain = count == 1 && key->kind == SL_KIND_INTEGER;
+    uint64_t h = plain ? sl__mixed(model, (uint64_t)key->integer) : sl__key_mixed(model, key, count);
+    return (uint32_t)h ? (uint32_t)h : 1;
+}
+static inline uint32_t sl__hash_of(const sl__table *of, const sl_key_part *key)
+{
+    return sl__key_hash(of->model->index, key, of->info->key_count);
+}
 /* NULL texts are not the same. Both are of one model. */
 bool sl__key_same(const sl_key_part *a, const sl_key_part *b, unsigned count);
 /* The identity map: objects by model and key. */
-sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key);
+sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key,
+                     uint32_t hash);
 void sl__map_add(sl_session *session, const sl__table *table, sl_row *row);
+void sl__map_put(sl_session *session, sl_row *row, uint32_t hash); /* the same, whose hash is known */
 void sl__map_remove(sl_session *session, sl_row *row);
 /* All objects, in no order, from *position 0 on; NULL after the last. None may come or go meanwhile. */
 sl_row *sl__map_next(const sl_session *session, uint32_t *position);
@@ -323,8 +340,8 @@ sl_row *sl__map_next(const sl_session *session, uint32_t *position);
 sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first);
 /* The same after the row was written: an object that is here is as it was, and is read over. */
 sl_row *sl__row_read_over(sl__running *running, const sl__table *table);
-/* The same for one that the session surely has not. */
-sl_row *sl__row_read_new(sl__running *running, const sl__table *table);
+/* The same for one that was asked for by a key that the session surely has not; with that, and its hash. */
+sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash);
 /* Into an object that is lent for one round. By exit, as all that reads. */
 void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row);
 /* References to JSON that an object holds are released with the session's memory. */
