@@ -1,4 +1,5 @@
 /* record.c: what a description says, as a hash and as a check of values. */
+#include "base/json.h"
 #include "base/record.h"
 
 #include <jansson.h>
@@ -88,6 +89,13 @@ static int check_list(const sl_record *record, const sl_record_field *field, con
     return 0;
 }
 
+static const char *check_json(const sl_record_field *field, const json_t *json)
+{
+    if (!json)
+        return sl__field_check_missing(field);
+    return sl__json_too_deep(json) ? SL__JSON_TOO_DEEP : NULL;
+}
+
 static int check_field(const sl_record *record, const sl_record_field *field, const char *member,
                        const sl__step *at, sl_error **ret_error)
 {
@@ -107,7 +115,7 @@ static int check_field(const sl_record *record, const sl_record_field *field, co
         break;
     }
     case SL_JSON:
-        wrong = *(json_t *const *)member ? NULL : sl__field_check_missing(field);
+        wrong = check_json(field, *(json_t *const *)member);
         break;
     case SL_NESTED: {
         sl__step step = sl__step_into(at, field, SIZE_MAX);

@@ -8,6 +8,7 @@
  * of a descriptor stands its number among the files.
  *
  * The decoder copies each struct into the arena before it looks at it: the input may be shared memory. */
+#include "base/json.h"
 #include "base/record.h"
 
 #include <jansson.h>
@@ -97,6 +98,8 @@ static const char *put_json(encoder *e, const sl_record_field *field, const json
     if (!json)
         return sl__field_check_missing(field);
     size_t before = e->out->size;
+    if (sl__json_too_deep(json))
+        return SL__JSON_TOO_DEEP;
     if (json_dump_callback(json, put_dumped, e->out, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
         return "cannot be written as JSON";
     set_word(e, image, e->out->size - before + 1);
@@ -220,7 +223,7 @@ static size_t pointed_size(const sl_record *record, const char *value, unsigned 
             size += strlen(*(const char *const *)member);
         } else if (field->kind == SL_BYTES) {
             size += ((const sl_view *)member)->size + PIECE_ALIGN - 1;
-        } else if (field->kind == SL_JSON && *(json_t *const *)member) {
+        } else if (field->kind == SL_JSON && !sl__json_too_deep(*(json_t *const *)member)) {
             size += json_dumpb(*(json_t *const *)member, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
         } else if (field->kind == SL_NESTED) {
             size += pointed_size(field->record(), member, depth + 1);

@@ -3,6 +3,7 @@
  * Reading is strict: what has no field, or not the field's type, is refused and named. Open files have no
  * JSON; the codec writes the number among the files instead. */
 #include "base/base64.h"
+#include "base/json.h"
 #include "base/record.h"
 
 #include <jansson.h>
@@ -383,11 +384,13 @@ static int json_encode(const sl_record *record, const void *value, sl_buffer *ou
     if (code < 0)
         return code;
     json_t *json = struct_to_json(record, value, files, 0);
-    if (json_dump_callback(json, put_dumped, out, JSON_COMPACT) < 0) {
+    bool deep = sl__json_too_deep(json);
+    if (deep || json_dump_callback(json, put_dumped, out, JSON_COMPACT) < 0) {
         out->size = before;
         if (files)
             files->count = file_count;
-        code = sl__record_refuse(SL_EINVAL, record, NULL, NULL, ret_error, "cannot be written as JSON");
+        code = sl__record_refuse(SL_EINVAL, record, NULL, NULL, ret_error, "%s",
+                                 deep ? SL__JSON_TOO_DEEP : "cannot be written as JSON");
     }
     json_decref(json);
     return code;

@@ -4,6 +4,7 @@
  * stack and is put in order however that is left: a listener may exit, as everything in a task may. The
  * channel is pinned meanwhile, for listeners may ask for any number of others. */
 #include "core/channel.h"
+#include "base/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -236,12 +237,13 @@ void sl__tell_late(sl_listener *listener, const sl_event *event, const sl__last 
 
 static void forward(const sl_root *root, const sl_told *told, const json_t *payload)
 {
-    char *text = json_dumps(payload, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *wrong;
+    char *text = sl__json_text(payload, &wrong);
     if (text)
         root->forward(root->forward_data, told->channel, told->event->name, text, strlen(text));
     else
-        sl_error_log("the payload of %s on channel %s is no JSON text: other instances do not get it",
-                     told->event->name, told->channel);
+        sl_error_log("the payload of %s on channel %s %s; other instances do not get it", told->event->name,
+                     told->channel, wrong);
     free(text);
 }
 

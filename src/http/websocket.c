@@ -6,6 +6,7 @@
  *
  * When the client has gone, a handler that receives is told by sl_receive, after the messages that had come,
  * and gets some time to finish; one that never received is cancelled at once. */
+#include "base/json.h"
 #include "http/accept.h"
 #include "http/server.h"
 
@@ -400,10 +401,11 @@ void sl_send_json(sl_websocket *ws, const char *format, ...)
     va_end(arguments);
     if (!json)
         sl_fail(SL_EINVAL, "sl_send_json: \"%s\": %s", format, error.text);
-    char *text SL_CLEANUP(free_text) = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *wrong;
+    char *text SL_CLEANUP(free_text) = sl__json_text(json, &wrong);
     json_decref(json);
     if (!text)
-        sl_fail(SL_EINVAL, "sl_send_json: this cannot be written as JSON");
+        sl_fail(SL_EINVAL, "sl_send_json: the value %s", wrong);
     send_text(ws, text, strlen(text));
 }
 

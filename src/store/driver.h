@@ -123,6 +123,5 @@ sl_error *sl__field_from_value(const sl__field *field, const sl_value *value, vo
 /* What of a value one of the databases could not keep, such as a text that is not UTF-8: "is not UTF-8";
  * NULL: nothing. */
 const char *sl__value_wrong(const sl_value *value);
-#define SL__JSON_DEPTH_MAX 512
 const char *sl__json_wrong(struct json_t *json); /* json.c: the same, of JSON */
 void sl__value_from_field(const sl__field *field, const void *object, uint64_t nulls, sl_value *ret_value);

@@ -1,6 +1,7 @@
 /* json.c: objects as JSON, for templates and for answers to programs. */
 #include "store/store.h"
 #include "base/base64.h"
+#include "base/json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -107,15 +108,13 @@ static const char *wrong_text(const char *text, size_t size)
     return memchr(text, '\0', size) ? "has the character U+0000 in it" : NULL;
 }
 
-/* Writing JSON, jansson calls itself for each level, with a frame that the stack of a task bears 700 times.
- */
 static const char *wrong_json(json_t *json, unsigned depth)
 {
     const char *key, *wrong = NULL;
     json_t *value;
     size_t i;
     if (depth > SL__JSON_DEPTH_MAX)
-        return "is nested too deep: 512 levels at most";
+        return SL__JSON_TOO_DEEP;
     if (json_is_string(json))
         return wrong_text(json_string_value(json), json_string_length(json));
     json_array_foreach(json, i, value) if ((wrong = wrong_json(value, depth + 1))) return wrong;

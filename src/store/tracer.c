@@ -3,6 +3,7 @@
  * Tracers hang on the root's stores in a list. Two are built in: the log, for records at the level debug, and
  * sl_capture, which keeps what was run until its task ends. */
 #include "store/store.h"
+#include "base/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -124,8 +125,9 @@ static void put_value(sl_buffer *out, const sl_value *value)
         sl_buffer_puts(out, sl_uuid_text(value->uuid, text));
         break;
     case SL_KIND_JSON: {
-        char *json = json_dumps(value->json, JSON_COMPACT | JSON_ENCODE_ANY);
-        put_text(out, sl_view_of(json ? json : ""));
+        const char *wrong;
+        char *json = sl__json_text(value->json, &wrong);
+        put_text(out, sl_view_of(json ? json : "…"));
         free(json);
         break;
     }

@@ -1,6 +1,7 @@
 /* caller.c: calls with records, and with JSON, by a manager. What is called is looked up, the arguments are
  * encoded, and an errand is made of them; what comes back is decoded into an arena of its own, which passes
  * to whoever awaits the result. */
+#include "base/json.h"
 #include "core/deferred.h"
 #include "subsystem/manager.h"
 #include "subsystem/method.h"
@@ -83,6 +84,9 @@ static sl_deferred *call_json_by_name(sl__served *served, sl__order *order, cons
                                       json_t *arguments)
 {
     sl_buffer *scratch = &served->manager->scratch;
+    if (sl__json_too_deep(arguments))
+        return sl__fired(order->site, sl_failed(sl__error_new(order->site, SL_EINVAL, "the JSON for %s.%s %s",
+                                                              served->name, method, SL__JSON_TOO_DEEP)));
     size_t size = json_dumpb(arguments, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     scratch->size = 0;
     sl_buffer_reserve(scratch, size);

@@ -4,6 +4,7 @@
  * arguments go flat, as long as the parent does not say that it cannot pass them on so (the service is in
  * Python, say): then they go again, as JSON, and so do all later ones to that service. */
 #include "subsystem/remote_inside.h"
+#include "base/json.h"
 #include "subsystem/value.h"
 #include "core/task.h"
 
@@ -203,11 +204,11 @@ static sl_deferred *call_json(struct sl_caller *caller, const char *service, con
                               json_t *arguments, const sl_call_options *options)
 {
     sl__remote *remote = (sl__remote *)caller;
-    char *text = arguments ? json_dumps(arguments, JSON_COMPACT | JSON_ENCODE_ANY) : sl_strdup_heap("{}");
+    const char *wrong;
+    char *text = arguments ? sl__json_text(arguments, &wrong) : sl_strdup_heap("{}");
     json_decref(arguments);
     if (!text)
-        return sl_failing(
-            sl_error_new(SL_EINVAL, "the arguments of %s.%s are no JSON text", service, method));
+        return sl_failing(sl_error_new(SL_EINVAL, "the JSON for %s.%s %s", service, method, wrong));
     struct sl__upcall upcall = upcall_of(service, method, options);
     upcall.arguments = sl_view_of(text);
     asked *a = asked_new(remote, SL_HERE);

@@ -4,6 +4,7 @@
  * built with one description of a service, two in Python. What cannot be passed on so is asked for as JSON
  * (a FAILED whose codec says so), which the child sends instead, and which the manager converts. */
 #include "subsystem/upcall_inside.h"
+#include "base/json.h"
 #include "subsystem/manager.h"
 
 #include <jansson.h>
@@ -61,8 +62,9 @@ static sl_result gave_raw(sl_result result, void *data)
 static sl_result gave_json(sl_result result, void *data)
 {
     sl__upcall_made *made = data;
-    char *text = json_dumps(result.value, JSON_COMPACT | JSON_ENCODE_ANY);
-    sl_error *error = text ? NULL : sl_error_new(SL_EPROTO, "the result is no JSON text");
+    const char *wrong;
+    char *text = sl__json_text(result.value, &wrong);
+    sl_error *error = text ? NULL : sl_error_new(SL_EPROTO, "the result %s", wrong);
     if (text)
         put_result(made, &(sl__packet){.codec = SL__CODEC_JSON}, text, strlen(text));
     else if (!made->left)

@@ -4,6 +4,7 @@
  * listener for each channel, called after all others; where it hears a channel and one below, that below is
  * left to the one above, so that nothing goes down twice. Nothing goes back to who emitted it. */
 #include "subsystem/upcall_inside.h"
+#include "base/json.h"
 #include "core/channel.h"
 
 #include <jansson.h>
@@ -50,7 +51,13 @@ static bool has_room(sl__upcalls *upcalls)
 
 static void put_event(sl__upcalls *upcalls, const sl_told *told)
 {
-    char *text = json_dumps(told->payload, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *wrong;
+    char *text = told->payload ? sl__json_text(told->payload, &wrong) : NULL;
+    if (told->payload && !text) {
+        sl_warning("the payload of %s on channel %s does not reach a child: it %s", told->event->name,
+                   told->channel, wrong);
+        return;
+    }
     struct sl__event event = {.channel = told->channel, .event = told->event->name, .json = text};
     sl_error *error = NULL;
     if (sl__value_put(upcalls->wire, &(sl__packet){.kind = SL__TELL, .word = told->event->sticky},

@@ -2,6 +2,8 @@
 
 #include "web/state.h"
 
+#include "base/json.h"
+
 #include <stdlib.h>
 
 #define HTML_TYPE "text/html; charset=utf-8"
@@ -21,10 +23,10 @@ sl_response *sl__json(const sl_site *site, sl_request *req, int status, json_t *
     SL_CLEANUP(release_json) json_t *held = json;
     if (!json)
         sl__fail(site, SL_EINVAL, "there is no JSON to send: the value is NULL");
-    char *text = json_dumps(held, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *wrong;
+    char *text = sl__json_text(held, &wrong);
     if (!text)
-        sl__fail(site, SL_EINVAL,
-                 "the value cannot be written as JSON: it contains itself, or a number that is not finite");
+        sl__fail(site, SL_EINVAL, "the value %s", wrong);
     sl_defer(free, text);
     return sl_bytes_response(req, status, "application/json", text, strlen(text));
 }

@@ -2,6 +2,7 @@
 
 #include "web/template.h"
 
+#include "base/json.h"
 #include "http/url.h"
 
 #include <locale.h>
@@ -148,10 +149,11 @@ static json_t *to_json(const sl__value *value)
 static int filter_json(sl__rendering *state, const sl__expression *filter, sl__value *value)
 {
     json_t *json = to_json(value);
-    char *dumped = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *wrong;
+    char *dumped = sl__json_text(json, &wrong);
     json_decref(json);
     if (!dumped)
-        return sl__render_wrong(state, filter->offset, NULL, "the value cannot be written as JSON");
+        return sl__render_wrong(state, filter->offset, NULL, "the value %s", wrong);
     sl_buffer out = {0};
     put_safe_json(&out, dumped);
     free(dumped);

@@ -267,6 +267,11 @@ static void test_what_fields_demand(void **state)
     refuses(strict_record(), &value, "tags[2].name is too long");
     struct all deep = {.open = -1, .one = {"long one", 0}};
     refuses(all_record(), &deep, "one.name is too long");
+    for (unsigned i = 0; i < 600; i++)
+        any = json_pack("[o]", any);
+    value = good, value.any = any;
+    refuses(strict_record(), &value, "any is nested too deep: 512 levels at most");
+    json_decref(any);
 }
 
 static void test_trees_have_an_end(void **state)

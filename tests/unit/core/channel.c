@@ -120,6 +120,15 @@ static void *bus(void *data)
     sl_emit(sl_channel("r"), said, NULL);
     json_t *last = sl_next(inbox);
     assert_true(json_is_null(last));
+    /* What is too deep to be written stays here. */
+    json_t *deep = json_array();
+    for (unsigned i = 0; i < 1500; i++)
+        deep = json_pack("[o]", deep);
+    forwarded[0] = '\0';
+    sl_emit(sl_channel("r"), said, deep);
+    assert_string_equal(forwarded, "");
+    last = sl_next(inbox);
+    assert_true(json_is_array(last));
     return NULL;
 }
 

@@ -38,8 +38,20 @@ static void fail_soon(sl_websocket *ws)
     sl_fail(SL_EIO, "the disk went");
 }
 
+static void *send_deep(void *ws)
+{
+    json_t *deep = json_array();
+    for (unsigned i = 0; i < 1500; i++)
+        deep = json_pack("[o]", deep);
+    sl_send_json(ws, "o", deep);
+    return NULL;
+}
+
 static void one_message(sl_websocket *ws)
 {
+    sl_error *error;
+    sl_try(sl_spawn(send_deep, ws), &error);
+    CHECK(error && error->code == SL_EINVAL && strstr(error->message, "is nested too deep"));
     sl_send_json(ws, "{s:s, s:i}", "a", "\xc3\xa9", "b", 1);
 }
 

@@ -105,6 +105,18 @@ TRIAL_TEST(what_cannot_be_called_fails_at_once)
                 "different descriptions");
 }
 
+TRIAL_TEST(what_is_nested_too_deep_is_not_sent)
+{
+    json_t *deep = json_array();
+    sl_error *error = NULL;
+    for (unsigned i = 0; i < 1500; i++)
+        deep = json_pack("[o]", deep);
+    CHECK(sl_manager_offer(manager, "words", &(sl_offer){0}, "words.py", &error) == 0);
+    CHECK_FAILS(sl_call_json("words", "count", deep, NULL), SL_EINVAL,
+                "the JSON for words.count is nested too deep: 512 levels at most");
+    CHECK(children_in(manager, NULL) == 0);
+}
+
 TRIAL_TEST(failures_of_methods_come_back_whole)
 {
     OFFER(manager, trial);
@@ -249,6 +261,7 @@ int main(void)
         TEST(open_files_are_passed),
         TEST(json_calls_have_names),
         TEST(what_cannot_be_called_fails_at_once),
+        TEST(what_is_nested_too_deep_is_not_sent),
         TEST(failures_of_methods_come_back_whole),
         TEST(death_tells_how_and_the_last_words),
         TEST(only_the_calls_of_the_dead_fail),

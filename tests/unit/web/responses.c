@@ -24,6 +24,26 @@ static sl_response *no_json(sl_request *req)
     return sl_json(req, 200, NULL);
 }
 
+/* As deep as a program can read it: writing it would overrun the task's stack. */
+static json_t *deep(sl_request *req)
+{
+    size_t levels = strtoul(sl_param(req, "levels"), NULL, 10);
+    char *text = sl_alloc(2 * levels);
+    memset(text, '[', levels);
+    memset(text + levels, ']', levels);
+    return json_loadb(text, 2 * levels, 0, NULL);
+}
+
+static sl_response *deep_json(sl_request *req)
+{
+    return sl_json(req, 200, deep(req));
+}
+
+static sl_response *deep_page(sl_request *req)
+{
+    return sl_render(req, "deep.html", "{s:o}", "x", deep(req));
+}
+
 static sl_response *redirect(sl_request *req)
 {
     return sl_redirect(req, atoi(sl_param(req, "status")), sl_param(req, "to"));
@@ -40,6 +60,8 @@ static void setup(sl_app *app)
     sl_route(app, "pack", "GET /pack", pack);
     sl_route(app, "bad-pack", "GET /bad-pack", bad_pack);
     sl_route(app, "no-json", "GET /no-json", no_json);
+    sl_route(app, "deep-json", "GET /deep-json", deep_json);
+    sl_route(app, "deep-page", "GET /deep-page", deep_page);
     sl_route(app, "redirect", "GET /redirect", redirect);
     sl_route(app, "see-other", "POST /see-other", see_other);
 }
@@ -59,6 +81,22 @@ static void drive_bodies(site *s)
     assert_contains(a->body, "sl_json_pack: the format \"{s:s, s:s}\" fails at its character");
     assert_contains(a->body, "responses.c");
     assert_contains(request(s, "GET /no-json")->body, "there is no JSON to send");
+}
+
+static void drive_depth(site *s)
+{
+    write_file(s, "templates/deep.html", "{{ x | json }}");
+    assert_int_equal(request(s, "GET /deep-json?levels=512")->size, 1024);
+    assert_int_equal(request(s, "GET /deep-page?levels=512")->size, 1024);
+    static const char *const levels[] = {"513", "2000"};
+    for (size_t i = 0; i < sl_array_size(levels); i++) {
+        const answer *a = request(s, sl_printf("GET /deep-json?levels=%s", levels[i]));
+        assert_int_equal(a->status, 500);
+        assert_contains(a->body, "the value is nested too deep: 512 levels at most");
+        a = request(s, sl_printf("GET /deep-page?levels=%s", levels[i]));
+        assert_int_equal(a->status, 500);
+        assert_contains(a->body, "the value is nested too deep: 512 levels at most");
+    }
 }
 
 static const char *location(site *s, const char *to)
@@ -90,6 +128,11 @@ static void bodies_test(void **state)
     with_site(true, setup, drive_bodies);
 }
 
+static void depth_test(void **state)
+{
+    with_site(true, setup, drive_depth);
+}
+
 static void redirects_test(void **state)
 {
     with_site(true, setup, drive_redirects);
@@ -97,6 +140,7 @@ static void redirects_test(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bodies_test), cmocka_unit_test(redirects_test)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bodies_test), cmocka_unit_test(depth_test),
+                                       cmocka_unit_test(redirects_test)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
