@@ -11,15 +11,6 @@
 
 #define CALLED "silver db"
 
-static void say_error(const sl_error *error)
-{
-    fprintf(stderr, CALLED ": %s\n", error->message);
-    if (error->detail)
-        fprintf(stderr, "%s\n", error->detail);
-    if (error->hint)
-        fprintf(stderr, "%s\n", error->hint);
-}
-
 /* ---- Migrating --------------------------------------------------------------------------------------- */
 
 static void print_line(const char *line, void *data)
@@ -252,7 +243,7 @@ static int shell_of(struct manifest *manifest, const char *store)
     if (store && strcmp(store, "postgres") != 0)
         manifest->postgres = false;
     if (services_start(manifest, &services, &error) < 0 || services_offer(manifest, &error) < 0) {
-        say_error(error);
+        say_failure(CALLED, error);
     } else {
         find_databases(manifest, &list);
         const struct database *database = choose(manifest, &list, store);

@@ -44,13 +44,11 @@ static void write_line(sl_logger *logger, sl_level level, const sl_site *site, c
     sl_buffer_done(&line);
 }
 
-static void say_error(const struct running *running, const sl_error *error)
+void say_failure(const char *called, const sl_error *error)
 {
-    fprintf(stderr, "%s: %s\n", running->called, error->message);
-    if (error->detail)
-        fprintf(stderr, "%s\n", error->detail);
-    if (error->hint)
-        fprintf(stderr, "%s\n", error->hint);
+    char *text = sl_error_text(error);
+    fprintf(stderr, "%s: %s\n", called, text);
+    free(text);
 }
 
 /* ---- Which commands there are ------------------------------------------------------------------------ */
@@ -189,7 +187,7 @@ static sl_result ended(sl_result result, void *data)
     if (result.kind == SL_FAILURE) {
         running->status = 1;
         if (!running->signal)
-            say_error(running, result.error);
+            say_failure(running->called, result.error);
     }
     sl_result_done(&result);
     running->instance.ready = true; /* what drains an instance finishes what the command has begun */
@@ -245,7 +243,7 @@ static int join_bus(struct running *running)
         free(runtime);
     }
     if (code < 0)
-        say_error(running, error);
+        say_failure(running->called, error);
     return code;
 }
 
@@ -305,7 +303,7 @@ static int run(struct running *running)
     if (chdir(manifest->directory) < 0 || services_start(manifest, &running->services, &error) < 0 ||
         services_offer(manifest, &error) < 0) {
         if (error)
-            say_error(running, error);
+            say_failure(running->called, error);
         else
             fprintf(stderr, "%s: cannot enter the application's directory: %s\n", running->called,
                     strerror(errno));

@@ -4,6 +4,8 @@
 #include "run/instance.h"
 #include "run/services.h"
 
+/* Tells on stderr all that an error has: what was wrong, what to do, where, and what led to it. */
+void say_failure(const char *called, const sl_error *error);
 /* The script bin/NAME or bin/NAME.py: its path, malloc'ed; or NULL. */
 char *script_find(const struct manifest *manifest, const char *name);
 /* The names of all of them, malloc'ed, sorted; their number. */

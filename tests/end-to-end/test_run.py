@@ -31,7 +31,7 @@ static int asks(int argc, char **argv)
     return 0;
 }
 
-static int fails(int argc, char **argv) { sl_fail(SL_EFAILED, "there is no fish"); }
+static int fails(int argc, char **argv) { sl_fail_error(sl_error_cause(sl_error_new(SL_EFAILED, "there is no fish"), sl_error_new(SL_EIO, "no water"))); }
 
 static int sleeps(int argc, char **argv)
 {
@@ -94,6 +94,9 @@ def test_commands(directory, command):
 def test_failures(directory, command):
     done = command("run", directory, "fails")
     assert done.returncode == 1 and "silver run: there is no fish" in done.stderr
+    # Where, and what led to it.
+    assert re.search(r"\n  from fails \(src/probe\.c:\d+\), SL_EFAILED\n", done.stderr), done.stderr
+    assert "\ncaused by: no water\n  from fails (src/probe.c:" in done.stderr
     done = command("run", directory, "wrods")
     assert done.returncode == 2 and 'did you mean "words"?' in done.stderr
     done = command("run", directory, "nothing-like-it")
