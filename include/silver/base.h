@@ -94,8 +94,8 @@ enum {
 
 /* The failure that becomes a response of this status: sl_fail(SL_HTTP(404), "no room called %s", name). */
 #define SL_HTTP(status) (-10000 - (status))
-/* The HTTP status of a code: that of SL_HTTP(status); 409 of SL_ECONFLICT and SL_EEXIST, 422 of SL_EINVALID,
- * 503 of SL_EDISCONNECTED; else 500. */
+/* The HTTP status of a code: that of SL_HTTP(status); 409 of SL_ECONFLICT, 422 of SL_EINVALID, 503 of
+ * SL_EDISCONNECTED, 507 of SL_ENOSPC; else 500. */
 SL_API int sl_code_status(int code);
 
 /* The name ("SL_EINVAL", "SL_HTTP(404)", "ECONNREFUSED") and the message of a code. Static strings, but for
@@ -116,6 +116,7 @@ typedef struct sl_error {
     char *message;                      /* what was wrong, one line */
     char *detail;                       /* more lines (a compiler's output), or NULL */
     char *hint;                         /* what to do, or NULL */
+    char *told;                         /* what a client may know of it, or NULL: see sl_error_told */
     struct sl_error *cause;             /* what led to it, or NULL */
 } sl_error;
 
@@ -129,6 +130,14 @@ SL_API sl_error *sl_error_unref(sl_error *error); /* takes NULL; returns NULL */
 SL_API sl_error *sl_error_hint(sl_error *error, const char *format, ...) SL_PRINTF(2, 3);
 SL_API sl_error *sl_error_detail(sl_error *error, const char *text, size_t size);
 SL_API sl_error *sl_error_cause(sl_error *error, sl_error *cause);
+/* Words that a client may read, who must not learn of the inside: no places, tables or values. */
+SL_API sl_error *sl_error_tell(sl_error *error, const char *format, ...) SL_PRINTF(2, 3);
+/* What a client may be told: such words, also those of a cause with the same code; else the message of
+ * SL_HTTP(400) to SL_HTTP(499), or what the code means where its status is one of those. NULL: nothing. */
+SL_API const char *sl_error_told(const sl_error *error);
+/* Its HTTP status: that of its code. SL_EEXIST is 409 where there are words for the client, as of a store's
+ * unique key, and else 500. */
+SL_API int sl_error_status(const sl_error *error);
 SL_API void sl_error_hop(sl_error *error, const sl_site *site);
 /* The whole error as text of several lines: message, hint, detail, origin, hops, cause. malloc'ed; the caller
  * frees it. */

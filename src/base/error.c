@@ -41,12 +41,13 @@ int sl_code_status(int code)
         return -10000 - code;
     switch (code) {
     case SL_ECONFLICT:
-    case SL_EEXIST:
         return 409;
     case SL_EINVALID:
         return 422;
     case SL_EDISCONNECTED:
         return 503;
+    case SL_ENOSPC:
+        return 507;
     default:
         return 500;
     }
@@ -95,22 +96,59 @@ sl_error *sl_error_unref(sl_error *error)
         sl_error *cause = error->cause;
         free(error->detail);
         free(error->hint);
+        free(error->told);
         free(error);
         error = cause; /* a long chain of causes must not recurse */
     }
     return NULL;
 }
 
+static void put_words(char **words, const char *format, va_list arguments)
+{
+    sl_buffer text = {0};
+    sl_buffer_vprintf(&text, format, arguments);
+    free(*words);
+    *words = text.data;
+}
+
 sl_error *sl_error_hint(sl_error *error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    sl_buffer text = {0};
-    sl_buffer_vprintf(&text, format, arguments);
+    put_words(&error->hint, format, arguments);
     va_end(arguments);
-    free(error->hint);
-    error->hint = text.data;
     return error;
+}
+
+sl_error *sl_error_tell(sl_error *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    put_words(&error->told, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+static const char *words_of(const sl_error *error)
+{
+    for (const sl_error *e = error; e && e->code == error->code; e = e->cause)
+        if (e->told)
+            return e->told;
+    return NULL;
+}
+
+const char *sl_error_told(const sl_error *error)
+{
+    const char *words = words_of(error);
+    int status = sl_code_status(error->code);
+    if (words || status < 400 || status > 499)
+        return words;
+    return error->code == SL_HTTP(status) ? error->message : sl_code_message(error->code);
+}
+
+int sl_error_status(const sl_error *error)
+{
+    return error->code == SL_EEXIST && words_of(error) ? 409 : sl_code_status(error->code);
 }
 
 sl_error *sl_error_detail(sl_error *error, const char *text, size_t size)

@@ -74,7 +74,7 @@ static void log_failure(const sl_request *req, const sl_error *error)
 /* In production a client learns no more of a failure of ours than that there was one. */
 static sl_response *plain_failure(sl_request *req, const sl_error *error)
 {
-    int status = sl_code_status(error->code);
+    int status = sl_error_status(error);
     const char *reason = sl_status_reason(status);
     if (status >= 500)
         log_failure(req, error);
@@ -84,9 +84,8 @@ static sl_response *plain_failure(sl_request *req, const sl_error *error)
         free(text);
         return res;
     }
-    if (status >= 500)
-        return sl_text(req, status, "%d %s\n", status, reason);
-    return sl_text(req, status, "%d %s: %s\n", status, reason, error->message);
+    const char *told = sl_error_told(error);
+    return sl_text(req, status, told ? "%d %s: %s\n" : "%d %s\n", status, reason, told);
 }
 
 static void respond_to_failure(sl__exchange *x, const sl_error *error)

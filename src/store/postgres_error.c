@@ -103,6 +103,13 @@ static void put_field(const sl__postgres *pool, sl_buffer *out, const PGresult *
         sl_buffer_printf(out, "%s%s\n", what, text);
 }
 
+/* Of "Key (name, room)=(…) already exists.", in whatever language. */
+static sl_view columns_of(const char *detail)
+{
+    const char *open = detail ? strchr(detail, '(') : NULL, *close = open ? strstr(open, ")=(") : NULL;
+    return close ? (sl_view){open + 1, (size_t)(close - open - 1)} : (sl_view){0};
+}
+
 sl_error *sl__pg_server_error(const sl__postgres *pool, const PGresult *result,
                               const sl__statement *statement, bool cancelled)
 {
@@ -132,7 +139,7 @@ sl_error *sl__pg_server_error(const sl__postgres *pool, const PGresult *result,
     sl_buffer_done(&detail);
     if (hint || (hint = hint_of(state)))
         sl_error_hint(error, "%s", hint);
-    return error;
+    return sl__tell_client(error, columns_of(pool->pq.resultErrorField(result, PG_DIAG_MESSAGE_DETAIL)));
 }
 
 sl_error *sl__pg_lost_error(const sl__postgres *pool, const sl__statement *statement, const sl_site *site,

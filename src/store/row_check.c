@@ -226,13 +226,16 @@ sl_errors *sl__row_check(sl_row *row, uint64_t columns)
 
 void sl__errors_fail(const sl_site *site, const sl_row *row, const sl_errors *errors)
 {
-    SL_CLEANUP(sl_buffer_done) sl_buffer all = {0};
-    for (size_t i = 0; i < errors->count; i++)
+    SL_CLEANUP(sl_buffer_done) sl_buffer all = {0}, told = {0};
+    for (size_t i = 0; i < errors->count; i++) {
         sl_buffer_printf(&all, "%s%s %s", i ? "\n" : "", errors->items[i].field, errors->items[i].message);
+        sl_buffer_printf(&told, "%s%s %s", i ? "; " : "", errors->items[i].field, errors->items[i].message);
+    }
     sl_error *error = sl__error_new(site, SL_EINVALID, "%s: %s %s", sl__row_named(row),
                                     errors->items[0].field, errors->items[0].message);
     if (errors->count > 1)
         sl_error_detail(error, all.data, all.size);
+    sl_error_tell(error, "%s", told.data);
     sl__fail_error(
         site, sl_error_hint(error, "set it before the object is written; sl_validate tells it beforehand"));
 }

@@ -85,7 +85,9 @@ sl_error *sl__sqlite_error_said(const sl__sqlite *sqlite, const sl_site *site, i
     sl_error *error = sl__error_new(site, code_of(code), "store %s: %s", sqlite->name, said);
     if (sql)
         sl_error_detail(error, sql, strlen(sql));
-    return give_hint(error, sqlite, code);
+    /* "UNIQUE constraint failed: person.name" */
+    const char *columns = strstr(said, ": ");
+    return give_hint(sl__tell_client(error, sl_view_of(columns ? columns + 2 : "")), sqlite, code);
 }
 
 sl_error *sl__sqlite_error(const sl__sqlite *sqlite, const sl_site *site, sqlite3 *db, int code,

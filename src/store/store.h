@@ -439,6 +439,9 @@ bool sl__field_equal(const sl__field *field, const void *a, uint64_t a_nulls, co
 /* bulk.c: what the database computes for an object (its expressions), and its version raised. False where it
  * is not there, or not in its version. By exit. */
 bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row, const sl__pending *pending);
+/* told.c: gives an error of a driver words for clients; `columns` are those of the unique key that is not
+ * kept: "person.name, person.room", or "name, room", or what else a database may say. Returns it. */
+sl_error *sl__tell_client(sl_error *error, sl_view columns);
 /* json.c */
 struct json_t *sl__fields_to_json(const sl_model *model, const void *object);
 /* Given back with the root's stores: tracer.c, patch.c. */

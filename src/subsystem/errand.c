@@ -172,6 +172,8 @@ sl_error *sl__error_copy(const sl_error *error)
         sl_error_detail(copy, error->detail, strlen(error->detail));
     if (error->hint)
         sl_error_hint(copy, "%s", error->hint);
+    if (error->told)
+        sl_error_tell(copy, "%s", error->told);
     if (error->cause)
         sl_error_cause(copy, sl_error_ref(error->cause));
     return copy;

@@ -1,8 +1,9 @@
 /* failure.c: the response to a failure.
  *
  * Failures that a handler means for the client, SL_HTTP(400) to SL_HTTP(499), show their message. Any other
- * is ours: development shows all of it, production a number that stands in the log beside all of it. Browsers
- * get HTML, programs JSON if they ask for it and plain text otherwise. Nothing here fails. */
+ * is for us: development and the log show all of it; a client in production is told what is meant for it
+ * (sl_error_told), and of what is our fault the number that stands in the log. Browsers get HTML, programs
+ * JSON if they ask for it and plain text otherwise. Nothing here fails. */
 
 #include "web/state.h"
 
@@ -66,15 +67,18 @@ static void put_calm_page(sl_buffer *out, const sl_app *app, sl_request *req, co
         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>%d %s</title>"
         "<style>%s</style></head><body><main><h1>%s</h1>",
         status, reason, style, status >= 500 ? "Something went wrong here" : reason);
+    const char *told = sl_error_told(error);
+    if (told) {
+        sl_buffer_puts(out, "<p class=\"message\">");
+        sl__put_html(out, told);
+        sl_buffer_puts(out, "</p>");
+    }
     if (status >= 500) {
         sl_buffer_puts(
             out, "<p>It is not your fault, and it has been written down. If you tell us about it, give this "
                  "number:</p>");
         sl_buffer_printf(out, "<p><code>%s</code></p>", sl_request_id(req));
     } else {
-        sl_buffer_puts(out, "<p class=\"message\">");
-        sl__put_html(out, error->message);
-        sl_buffer_puts(out, "</p>");
         if (error->hint && app->development) {
             sl_buffer_puts(out, "<p class=\"soft\">");
             sl__put_html(out, error->hint);
@@ -104,7 +108,8 @@ static void put_json(sl_buffer *out, sl_request *req, const sl_error *error, int
 {
     json_t *about = json_object();
     json_object_set_new(about, "status", json_integer(status));
-    set_text(about, "message", whole || status < 500 ? error->message : sl_status_reason(status));
+    const char *told = sl_error_told(error);
+    set_text(about, "message", whole ? error->message : told ? told : sl_status_reason(status));
     if (status >= 500)
         set_text(about, "incident", sl_request_id(req));
     if (whole) {
@@ -126,13 +131,14 @@ static void put_json(sl_buffer *out, sl_request *req, const sl_error *error, int
 
 static void put_text(sl_buffer *out, sl_request *req, const sl_error *error, int status, bool whole)
 {
+    const char *told = sl_error_told(error);
     sl_buffer_printf(out, "%d %s\n", status, sl_status_reason(status));
     if (whole) {
         char *text = sl_error_text(error);
         sl_buffer_printf(out, "\n%s\n", text);
         free(text);
-    } else if (status < 500) {
-        sl_buffer_printf(out, "%s\n", error->message);
+    } else if (told) {
+        sl_buffer_printf(out, "%s\n", told);
     }
     if (status >= 500)
         sl_buffer_printf(out, "Incident %s\n", sl_request_id(req));
@@ -140,10 +146,13 @@ static void put_text(sl_buffer *out, sl_request *req, const sl_error *error, int
 
 /* ---- All of it --------------------------------------------------------------------------------------- */
 
-static void log_incident(sl_request *req, const sl_error *error)
+static void log_failure(sl_request *req, const sl_error *error, int status)
 {
     char *text = sl_error_text(error);
-    sl_error_log("incident %s: %s %s: %s", sl_request_id(req), req->method, req->target, text);
+    if (status >= 500)
+        sl_error_log("incident %s: %s %s: %s", sl_request_id(req), req->method, req->target, text);
+    else
+        sl_info("%s %s gives %d: %s", req->method, req->target, status, text);
     free(text);
 }
 
@@ -157,13 +166,13 @@ sl_response *sl__app_failure(sl_request *req, const sl_error *error)
     sl_app *app = sl__app_current();
     if (!app)
         return sl_respond(req, 500);
-    int status = sl_code_status(error->code);
+    int status = sl_error_status(error);
     if (status < 400 || error == app->broken)
         status = 500; /* a failure is none of those, and no request's fault that nothing runs */
-    bool ours = status >= 500, whole = ours && app->development;
+    bool more = sl_error_told(error) != error->message, whole = more && app->development;
     /* Whoever found out that the application does not compile has said so; development shows it. */
-    if (ours && !(app->development && error == app->broken))
-        log_incident(req, error);
+    if (more && !(app->development && error == app->broken))
+        log_failure(req, error, status);
 
     SL_CLEANUP(sl_buffer_done) sl_buffer out = {0};
     form chosen = choose_form(req);

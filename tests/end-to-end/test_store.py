@@ -144,6 +144,20 @@ def test_wrong_fields_and_missing_rows_are_the_clients_business(server):
     assert texts(server) == ["same"]
 
 
+@pytest.mark.parametrize("service", ["sqlite", "postgres"])
+def test_in_production_a_client_learns_nothing_of_the_inside(app, serve, service):
+    server = serve(app(SOURCE, manifest=MANIFEST.format(service=service)), "--production")
+    post(server, text="same")
+    for accept in ["text/html", "application/json", "text/plain"]:
+        answer = server.get("/", FORM, f"Accept: {accept}", method="POST", body=b"text=same")
+        page = answer.body.decode()
+        assert answer.status == 409 and "there is one with the same text already" in page
+        for inside in ["probe.c", "constraint", "note", "stored", "SL_"]:
+            assert inside not in page
+    server.wait_said(r"POST / gives 409: a new note \(made at src/probe.c:\d+\) cannot be stored")
+    server.wait_said("constraint")
+
+
 def test_a_budget_ends_the_request_and_the_page_shows_the_statements(server):
     answer = server.get("/one_by_one", "Accept: text/html")
     assert answer.status == 500

@@ -33,8 +33,35 @@ static void test_statuses(void **state)
     assert_int_equal(sl_code_status(SL_HTTP(600)), 500);
     assert_int_equal(sl_code_status(SL_EINVAL), 500);
     assert_int_equal(sl_code_status(SL_ECONFLICT), 409);
-    assert_int_equal(sl_code_status(SL_EEXIST), 409);
+    assert_int_equal(sl_code_status(SL_EEXIST), 500);
+    assert_int_equal(sl_code_status(SL_ENOSPC), 507);
     assert_int_equal(sl_code_status(0), 500);
+}
+
+/* What a client may be told, and which status it gets. */
+static void test_told(void **state)
+{
+    SL_AUTO_ERROR sl_error *file = sl_error_new(SL_EEXIST, "/srv/a is there already");
+    assert_null(sl_error_told(file));
+    assert_int_equal(sl_error_status(file), 500);
+    sl_error *cause =
+        sl_error_tell(sl_error_new(SL_EEXIST, "UNIQUE failed: t.name"), "the %s is taken", "name");
+    SL_AUTO_ERROR sl_error *unique = sl_error_cause(sl_error_new(SL_EEXIST, "row 7 (a.c:12)"), cause);
+    assert_string_equal(sl_error_told(unique), "the name is taken");
+    assert_int_equal(sl_error_status(unique), 409);
+    /* A cause of another kind says nothing about what came of it. */
+    SL_AUTO_ERROR sl_error *other =
+        sl_error_cause(sl_error_new(SL_EDATABASE, "a table is gone"), sl_error_ref(unique));
+    assert_null(sl_error_told(other));
+    assert_int_equal(sl_error_status(other), 500);
+    SL_AUTO_ERROR sl_error *meant = sl_error_new(SL_HTTP(404), "no such room");
+    assert_string_equal(sl_error_told(meant), "no such room");
+    SL_AUTO_ERROR sl_error *secret = sl_error_new(SL_HTTP(503), "the secret reason");
+    assert_null(sl_error_told(secret));
+    SL_AUTO_ERROR sl_error *conflict = sl_error_new(SL_ECONFLICT, "row 7 (a.c:12) has changed");
+    assert_string_equal(sl_error_told(conflict), "another transaction was in the way");
+    sl_error_tell(sl_error_tell(conflict, "one"), "two");
+    assert_string_equal(sl_error_told(conflict), "two");
 }
 
 static void test_messages_of_any_length(void **state)
@@ -113,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_told),
         cmocka_unit_test(test_messages_of_any_length),
         cmocka_unit_test(test_the_ring_of_hops),
         cmocka_unit_test(test_text),

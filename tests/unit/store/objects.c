@@ -211,6 +211,54 @@ TEST(wrong_fields_are_told_by_name)
     assert_int_equal(sl_count(sl_find(company)), 1);
 }
 
+static void *join_twice(void *data)
+{
+    (void)data;
+    struct person *p = sl_add(sl_new(person, .name = "Ann"));
+    struct club *c = sl_add(sl_new(club, .name = "chess"));
+    sl_save();
+    for (int i = 0; i < 2; i++) {
+        struct membership *m = sl_add(sl_new(membership, .since = i));
+        sl_link(membership, m, member, p);
+        sl_link(membership, m, club, c);
+        sl_save();
+    }
+    return NULL;
+}
+
+static void *expression_twice(void *data)
+{
+    (void)data;
+    sl_execute(NULL, "CREATE UNIQUE INDEX lower_name ON person (lower(name))");
+    for (int i = 0; i < 2; i++) {
+        sl_add(sl_new(person, .name = i ? "ann" : "Ann"));
+        sl_save();
+    }
+    return NULL;
+}
+
+static void *transact_this(void *data)
+{
+    return sl_transact((sl_task_fn *)data, NULL);
+}
+
+/* Fields, which they gave, and nothing of tables, constraints and places. */
+TEST(clients_are_told_which_field_there_is_already)
+{
+    const sl_error *error = error_of(transact_both, "twice");
+    assert_int_equal(sl_error_status(error), 409);
+    assert_string_equal(sl_error_told(error), "there is one with the same name already");
+    error = error_of(transact_this, join_twice);
+    assert_int_equal(sl_error_status(error), 409);
+    assert_string_equal(sl_error_told(error), "there is one with the same member and club already");
+    error = error_of(transact_this, expression_twice);
+    assert_int_equal(sl_error_status(error), 409);
+    assert_string_equal(sl_error_told(error), "there is one like it already");
+    error = error_of(transact_wrong, NULL);
+    assert_int_equal(sl_error_status(error), 422);
+    assert_string_equal(sl_error_told(error), "name is too long: 20 characters at most; badge is not UTF-8");
+}
+
 static void *write_without(void *data)
 {
     (void)data;
@@ -521,6 +569,7 @@ int main(int argc, char **argv)
         IN_BOTH(new_objects_have_defaults_and_nulls),
         IN_BOTH(changes_are_found_by_comparison),
         IN_BOTH(wrong_fields_are_told_by_name),
+        IN_BOTH(clients_are_told_which_field_there_is_already),
         IN_BOTH(nothing_is_written_without_a_transaction),
         IN_BOTH(references_are_written_in_an_order_that_holds),
         IN_BOTH(unique_values_may_be_exchanged),

@@ -41,6 +41,29 @@ static sl_response *bad_template(sl_request *req)
     return sl_render(req, "bad.html", "{}"); /* MARK: the call */
 }
 
+static sl_response *twice(sl_request *req)
+{
+    sl_error *cause = sl_error_tell(sl_error_new(SL_EEXIST, "UNIQUE constraint failed: room.name"),
+                                    "there is one with the same <name> already");
+    sl_error *error = sl_error_new(SL_EEXIST, "a new room (made at src/secret.c:12) cannot be stored");
+    sl_fail_error(sl_error_cause(sl_error_hint(error, "use sl_put"), cause));
+}
+
+static sl_response *file_there(sl_request *req)
+{
+    sl_fail(SL_EEXIST, "/srv/secret is there already");
+}
+
+static sl_response *conflict(sl_request *req)
+{
+    sl_fail(SL_ECONFLICT, "room 7 (changed at src/secret.c:12) cannot be stored");
+}
+
+static sl_response *full(sl_request *req)
+{
+    sl_fail_error(sl_error_tell(sl_error_new(SL_ENOSPC, "secret.sqlite is full"), "there is no room"));
+}
+
 static sl_response *odd(sl_request *req)
 {
     sl_fail(SL_HTTP(302), "not a failure");
@@ -50,6 +73,10 @@ static void setup(sl_app *app)
 {
     sl_route(app, "bad-template", "GET /bad-template", bad_template);
     sl_route(app, "odd", "GET /odd", odd);
+    sl_route(app, "twice", "GET /twice", twice);
+    sl_route(app, "file-there", "GET /file-there", file_there);
+    sl_route(app, "conflict", "GET /conflict", conflict);
+    sl_route(app, "full", "GET /full", full);
     sl_route(app, "broken", "GET /broken/{what}", broken);
     sl_route(app, "missing", "GET /missing/{room}", missing);
     sl_route(app, "busy", "GET /busy", busy);
@@ -166,6 +193,48 @@ static void drive_production(site *s)
     assert_lacks(a->body, "secret");
     assert_contains(a->body, "\"incident\":\"");
     assert_lacks(request(s, "GET /busy")->body, "secret");
+}
+
+/* A failure that is the client's but was not written for it: the words that it has for clients, and no more.
+ */
+static void drive_told(site *s)
+{
+    static const char *const forms[] = {BROWSER, PROGRAM, ""};
+    for (size_t i = 0; i < sl_array_size(forms); i++) {
+        const answer *a = request(s, "GET /twice", .headers = forms[i]);
+        assert_int_equal(a->status, 409);
+        assert_contains(a->body, i == 0 ? "there is one with the same &lt;name&gt; already"
+                                        : "there is one with the same <name> already");
+        assert_lacks(a->body, "room");
+        assert_lacks(a->body, "secret.c");
+        assert_lacks(a->body, "sl_put");
+        a = request(s, "GET /conflict", .headers = forms[i]);
+        assert_int_equal(a->status, 409);
+        assert_contains(a->body, "another transaction was in the way");
+        assert_lacks(a->body, "secret.c");
+        a = request(s, "GET /file-there", .headers = forms[i]);
+        assert_int_equal(a->status, 500);
+        assert_lacks(a->body, "secret");
+        a = request(s, "GET /full", .headers = forms[i]);
+        assert_int_equal(a->status, 507);
+        assert_contains(a->body, "there is no room");
+        assert_lacks(a->body, "secret");
+    }
+    assert_contains(s->log.data, "GET /twice gives 409: a new room (made at src/secret.c:12)");
+    assert_contains(s->log.data, "UNIQUE constraint failed: room.name");
+    assert_contains(s->log.data, "secret.sqlite is full");
+}
+
+/* Development shows all of it. */
+static void drive_told_whole(site *s)
+{
+    const answer *a = request(s, "GET /twice", .headers = BROWSER);
+    assert_int_equal(a->status, 409);
+    assert_contains(a->body, "made at src/secret.c:12");
+    assert_contains(a->body, "UNIQUE constraint failed: room.name");
+    assert_contains(a->body, "use sl_put");
+    assert_contains(request(s, "GET /twice", .headers = PROGRAM)->body, "\"hint\":\"use sl_put\"");
+    assert_contains(request(s, "GET /twice")->body, "UNIQUE constraint failed");
 }
 
 static sl_error *compile_error(site *s)
@@ -302,6 +371,8 @@ SITE_TEST(drive_broken_in_production, false)
 SITE_TEST(drive_traceback, true)
 SITE_TEST(drive_long_traceback, true)
 SITE_TEST(drive_many, true)
+SITE_TEST(drive_told, false)
+SITE_TEST(drive_told_whole, true)
 
 int main(void)
 {
@@ -314,6 +385,8 @@ int main(void)
         cmocka_unit_test(drive_broken_in_development_test),
         cmocka_unit_test(drive_broken_in_production_test),
         cmocka_unit_test(drive_many_test),
+        cmocka_unit_test(drive_told_test),
+        cmocka_unit_test(drive_told_whole_test),
         cmocka_unit_test(drive_traceback_test),
         cmocka_unit_test(drive_long_traceback_test),
     };
