@@ -389,7 +389,9 @@ typedef struct sl_captured {
     } * items;
 } sl_captured;
 SL_API const sl_captured *sl_capture(void); /* grows as statements run */
-/* A budget for what follows in this request or transaction; 0 leaves that one as it is (SL_STORE_OPTIONS). */
+/* A budget for what follows in this request or transaction; 0 leaves that one as it is (SL_STORE_OPTIONS).
+ * The milliseconds are those in the database, to one tick of the system's clock (some ms) for what SL_EACH
+ * reads. */
 #define sl_budget(...) sl__budget(&(sl_budget_options){__VA_ARGS__})
 typedef struct sl_budget_options {
     uint64_t statements, ms;

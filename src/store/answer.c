@@ -94,7 +94,10 @@ const void *sl__each_next(const sl_site *site, sl__each *each)
         each->stream = sl_zalloc(sizeof *each->stream);
         sl__reading_begin(site, each->selection, SL__ROWS, -1, /* lent= */ true, &each->stream->reading);
     }
-    return sl__reading_next(&each->stream->reading);
+    const sl_row *row = sl__reading_next(&each->stream->reading);
+    if (row)
+        sl__run_leave(&each->stream->reading.running);
+    return row;
 }
 
 void sl__each_leave(sl__each *each)

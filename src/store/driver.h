@@ -64,8 +64,9 @@ struct sl__connection {
 };
 struct sl__cursor {
     const sl__driver *driver;
-    int64_t changed; /* rows changed (or given), when `step` said that there are no more */
-    int64_t key;     /* of SQLite, after an INSERT: the number that the row was given */
+    uint64_t deadline; /* its statement's; between steps it may be put off */
+    int64_t changed;   /* rows changed (or given), when `step` said that there are no more */
+    int64_t key;       /* of SQLite, after an INSERT: the number that the row was given */
 };
 
 struct sl__driver {

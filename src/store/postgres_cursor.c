@@ -35,6 +35,7 @@ sl__pg_cursor *sl__pg_cursor_new(sl__pg_transaction *transaction, const sl__stat
 {
     sl__pg_cursor *cursor = cursor_new(transaction);
     cursor->statement = statement;
+    cursor->base.deadline = statement->deadline;
     return cursor;
 }
 
@@ -220,7 +221,7 @@ sl_error *sl__pg_step(sl__cursor *base, bool *ret_row)
             *ret_row = false;
             return error;
         }
-        sl_error *error = wait_for_news(cursor, cursor->statement->deadline);
+        sl_error *error = wait_for_news(cursor, base->deadline);
         if (error)
             return error;
     }

@@ -217,7 +217,6 @@ struct sl__sqlite_cursor {
     sl__sqlite_cursor *next; /* of the transaction */
     sl__sqlite_batch *batch; /* NULL: it is stepped on the loop */
     int64_t given;           /* rows */
-    uint64_t deadline;
     const sl_site *site;
     /* Where it is limited: */
     const sl_value *values;

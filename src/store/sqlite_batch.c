@@ -138,13 +138,13 @@ static sl_error *fetch_next(sl__sqlite_cursor *cursor)
 {
     sl__sqlite_batch *batch = cursor->batch;
     sl__sqlite_link *link = cursor->transaction->link;
-    sl_error *error = sl__sqlite_link_wait(link, cursor->deadline, cursor->site);
+    sl_error *error = sl__sqlite_link_wait(link, cursor->cursor.deadline, cursor->site);
     if (!error && cursor->state != SL__SQLITE_DEAD) {
         batch->count = batch->next = 0;
         sl_arena_reset(batch->arena);
         cursor->in_thread = true;
         sl__sqlite_job_start(link, fetch, fetched, cursor);
-        error = sl__sqlite_job_wait(link, cursor->deadline, cursor->site);
+        error = sl__sqlite_job_wait(link, cursor->cursor.deadline, cursor->site);
     }
     return !error && cursor->state == SL__SQLITE_DEAD ? take_error(cursor) : error;
 }
@@ -175,7 +175,7 @@ static sl_error *find_row(sl__sqlite_cursor *cursor)
 {
     sl_error *error = NULL;
     sl__sqlite_patience patience = {0};
-    const sl__begin how = {.deadline = cursor->deadline, .site = cursor->site};
+    const sl__begin how = {.deadline = cursor->cursor.deadline, .site = cursor->site};
     const sl__sqlite_batch *batch = cursor->batch;
     while (!error && batch->next == batch->count) {
         if (batch->over && !(batch->busy && sl__sqlite_be_patient(cursor->sqlite, &patience, &how,

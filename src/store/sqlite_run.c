@@ -34,7 +34,7 @@ static sl__sqlite_cursor *cursor_new(sl__sqlite_transaction *t, const sl__statem
     cursor->batch = NULL;
     cursor->given = 0;
     cursor->site = statement->site;
-    cursor->deadline = statement->deadline;
+    cursor->cursor.deadline = statement->deadline;
     cursor->next = t->cursors;
     t->cursors = cursor;
     sqlite->references++;
@@ -139,7 +139,7 @@ static sl_error *wait_for_link(sl__sqlite_cursor *cursor)
 {
     sl_error *error = NULL;
     if (cursor->state != SL__SQLITE_DEAD)
-        error = sl__sqlite_link_wait(cursor->transaction->link, cursor->deadline, cursor->site);
+        error = sl__sqlite_link_wait(cursor->transaction->link, cursor->cursor.deadline, cursor->site);
     return !error && cursor->state == SL__SQLITE_DEAD ? sl__sqlite_cursor_gone(cursor) : error;
 }
 
@@ -153,7 +153,7 @@ static sl_error *wait_for_others(sl__sqlite_cursor *cursor, int *code)
 {
     sl_error *error = NULL;
     sl__sqlite_patience patience = {0};
-    const sl__begin how = {.deadline = cursor->deadline, .site = cursor->site};
+    const sl__begin how = {.deadline = cursor->cursor.deadline, .site = cursor->site};
     while (sl__sqlite_is_busy(*code)) {
         if (!sl__sqlite_be_patient(cursor->sqlite, &patience, &how, SL__SQLITE_RUN_LATE, &error) ||
             (error = wait_for_link(cursor)))
@@ -218,7 +218,7 @@ static sl_error *breathe(sl__sqlite_cursor *cursor)
     sl_error *error = sl__sqlite_await(cursor->sqlite, sl__sleep(cursor->site, 0), /* deadline= */ 0,
                                        cursor->site, "was through");
     cursor->slice_ns = sl_monotonic_ns();
-    if (!error && cursor->deadline && cursor->deadline <= sl_loop_now(sl__loop))
+    if (!error && cursor->cursor.deadline && cursor->cursor.deadline <= sl_loop_now(sl__loop))
         error = sl__sqlite_too_late(cursor->sqlite, cursor->site, "was through");
     if (!error && cursor->state == SL__SQLITE_DEAD)
         error = sl__sqlite_cursor_gone(cursor);

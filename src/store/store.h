@@ -270,7 +270,9 @@ typedef struct sl__running {
     sl_session *session;
     sl__cursor *cursor;
     sl__statement statement;
-    uint64_t started_ns;
+    uint64_t started_ns; /* 0: it is not timed */
+    uint64_t left_ns;    /* when its reader was left alone with a row, by the coarse clock; 0: it is not */
+    uint64_t away_ns;    /* that readers took so far, which is no time of the database's */
     int64_t rows;
     bool over;
 } sl__running;
@@ -279,6 +281,9 @@ typedef struct sl__running {
 sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl__running *running);
 sl_error *sl__run_step(sl__running *running, bool *ret_row);
 void sl__run_end(sl__running *running);
+/* The program does something else until the next step. */
+void sl__run_leave(sl__running *running);
+uint64_t sl__run_took_ns(const sl__running *running); /* so far; 0 where it is not timed */
 /* Ends it, and fails with an error of it. */
 SL_NORETURN void sl__run_fail(sl__running *running, sl_error *error);
 /* To its end, without rows: gives how many were changed. By exit. */

@@ -61,8 +61,8 @@ void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *er
                         .site = statement->site,
                         .error = error,
                         .rows = running->rows};
-    if (!before && running->started_ns) /* else it began before there was a tracer */
-        traced.duration_us = (sl_monotonic_ns() - running->started_ns) / 1000;
+    if (!before)
+        traced.duration_us = sl__run_took_ns(running) / 1000; /* 0: it began before there was a tracer */
     for (sl__tracer_link *link = stores->tracers, *next; link; link = next) {
         next = link->next;
         if (before && link->tracer->before)

@@ -664,6 +664,43 @@ TEST(a_budget_catches_one_query_for_each)
     assert_error(error_of(transact_one_by_one, NULL), SL_EBUDGET, "more than 10 statements");
 }
 
+static void *add_many(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 400; i++)
+        sl_add(sl_new(company, .name = sl_printf("%d", i)));
+    return NULL;
+}
+
+/* Gives how long the reader took. */
+static void *read_slowly(void *data)
+{
+    uint64_t *away_ns = data;
+    int count = 0;
+    sl_budget(.ms = 500);
+    SL_EACH(c, sl_find(company))
+    {
+        uint64_t left = sl_monotonic_ns();
+        if (count++ < 3)
+            sl_await(sl_sleep(250));
+        *away_ns += sl_monotonic_ns() - left;
+    }
+    assert_int_equal(count, 400);
+    assert_int_equal(companies(), 400); /* there is some left */
+    return NULL;
+}
+
+TEST(only_time_in_the_database_counts)
+{
+    sl_transact(add_many, NULL);
+    const sl_captured *captured = sl_capture();
+    uint64_t away_ns = 0, began = sl_monotonic_ns();
+    sl_transact(read_slowly, &away_ns);
+    uint64_t took_ns = sl_monotonic_ns() - began;
+    /* The coarse clock ticks every ten milliseconds at the most. */
+    assert_true(captured->items[0].duration_us * 1000 <= took_ns - away_ns + 3 * UINT64_C(20000000));
+}
+
 TEST(what_was_run_can_be_captured)
 {
     const sl_captured *captured = sl_capture();
@@ -987,6 +1024,7 @@ int main(int argc, char **argv)
         IN_BOTH(a_deadline_rolls_back),
         IN_BOTH(a_deadline_holds_while_it_is_written),
         IN_BOTH(a_budget_catches_one_query_for_each),
+        IN_BOTH(only_time_in_the_database_counts),
         IN_BOTH(what_was_run_can_be_captured),
         IN_BOTH(raw_sql_runs_in_the_transaction),
         IN_BOTH(another_library_works_on_the_same_connection),
