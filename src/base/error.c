@@ -189,8 +189,12 @@ static void put_hops(sl_buffer *out, const sl_error *error)
     unsigned first = error->hop_count > SL_ERROR_HOPS ? error->hop_count - SL_ERROR_HOPS : 0;
     if (first)
         sl_buffer_printf(out, "\n  … %u earlier hops", first);
+    const sl_site *last = NULL;
     for (unsigned i = first; i < error->hop_count; i++) {
         const sl_site *hop = error->hops[i % SL_ERROR_HOPS];
+        if (hop == last) /* two deferreds, one after the other, of one place */
+            continue;
+        last = hop;
         sl_buffer_printf(out, "\n  through %s (%s:%d)", hop->function, hop->file, hop->line);
     }
 }

@@ -116,8 +116,17 @@ char *services_sqlite_variable(const char *name)
 static int offer_sqlite(const struct manifest *manifest, const char *variable, const char *name,
                         sl_error **ret_error)
 {
-    if (getenv(variable))
+    const char *given = getenv(variable);
+    if (given && *given)
         return 0;
+    if (given) {
+        *ret_error =
+            sl_error_hint(sl_error_new(SL_ECONFIG, "%s is empty", variable),
+                          "set it to the path of a database, or take it out of the environment: then it is "
+                          "%s/data/%s.sqlite",
+                          manifest->directory, name);
+        return SL_ECONFIG;
+    }
     int code = make_folder(manifest, "data", ret_error);
     if (code < 0)
         return code;

@@ -224,8 +224,9 @@ static sl_error *failed_to_connect(const sl__pg_line *line, const sl_site *site,
                                    "cannot connect to the database %s of PostgreSQL at %s, port %s: %s",
                                    database ? database : "?", host && *host ? host : "the usual place",
                                    line->pq->port(line->conn), first);
-    if (strchr(said, '\n') && strchr(said, '\n')[1])
-        sl_error_detail(error, said, strlen(said));
+    const char *rest = strchr(said, '\n');
+    if (rest && rest[1])
+        sl_error_detail(error, rest + 1, strlen(rest + 1));
     return sl_error_hint(error, "%s", hint_of(said));
 }
 

@@ -96,6 +96,8 @@ static void test_the_ring_of_hops(void **state)
     assert_null(strstr(text, "f3 ")); /* pushed out by the 20th */
     assert_non_null(strstr(text, "through f4 (a.c:4)"));
     assert_true(strstr(text, "f18 ") < strstr(text, "f19 "));
+    const char *twice = strstr(text, "through f0");
+    assert_true(!twice || !strstr(twice, "through f0 (a.c:0)\n  through f0"));
     free(text);
 }
 
