@@ -425,6 +425,10 @@ SL_API void sl__patch(const sl_site *site, unsigned number, const char *summary,
  * application's. */
 #define sl_migrate(directory) sl__migrate(SL_HERE, (directory))
 SL_API size_t sl__migrate(const sl_site *site, const char *directory);
+/* Writes a patch down as applied without applying it: where the database had by other ways what it makes.
+ * Fails where there is no such patch, it is applied, or one before it is not. */
+#define sl_migrate_record(directory, number) sl__migrate_record(SL_HERE, (directory), (number))
+SL_API void sl__migrate_record(const sl_site *site, const char *directory, unsigned number);
 /* Compares patches and models with the database: NULL if all is as it should be, or SL_ESCHEMA, each
  * difference a line of the detail, and in the hint what to do. The error is the task's. */
 #define sl_schema_check(directory) sl__schema_check(SL_HERE, (directory))

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CALLED "silver db"
@@ -19,9 +20,34 @@ static void print_line(const char *line, void *data)
     fflush(stdout);
 }
 
-int run_migrate(struct instance *instance)
+/* `--record NUMBER`: or 0. False where it is something else, which was told. */
+static bool read_options(int count, char *const words[], unsigned *ret_record)
+{
+    uint64_t number = 0;
+    *ret_record = 0;
+    if (count == 0)
+        return true;
+    if (count == 2 && strcmp(words[0], "--record") == 0 &&
+        sl_view_number(sl_view_of(words[1]), 999999, &number) == 0 && number) {
+        *ret_record = (unsigned)number;
+        return true;
+    }
+    fprintf(
+        stderr,
+        "silver run: migrate takes nothing, or `--record NUMBER`: that patch is written down as applied\n");
+    return false;
+}
+
+int run_migrate(struct instance *instance, int count, char *const words[])
 {
     const char *directory = instance->manifest->directory;
+    unsigned record;
+    if (!read_options(count, words, &record))
+        return 2;
+    if (record) {
+        sl__record_telling(SL_HERE, directory, record, print_line, NULL);
+        return 0;
+    }
     size_t done = sl__migrate_telling(SL_HERE, directory, print_line, NULL);
     sl_error *error = sl_schema_check(directory);
     if (error)

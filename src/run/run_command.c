@@ -169,7 +169,7 @@ static void *work(void *data)
     }
     const sl_command *command = find_command(&running->instance, running->words[0]);
     if (!command && migrates && has_migrate(&running->instance)) {
-        running->status = run_migrate(&running->instance);
+        running->status = run_migrate(&running->instance, running->count - 1, running->words + 1);
     } else if (command) {
         running->status = call(command, running->count, running->words) & 0xff;
     } else {

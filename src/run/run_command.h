@@ -22,5 +22,6 @@ int script_run(const struct manifest *manifest, struct services *services, const
  * failed. */
 typedef int inside_fn(struct instance *instance, void *data);
 int run_inside(const char *called, const char *directory, inside_fn *fn, void *data);
-/* `silver run DIR migrate`, where the application has none of its own: prints what it does. In a task. */
-int run_migrate(struct instance *instance);
+/* `silver run DIR migrate`, where the application has none of its own: prints what it does. `words` are its
+ * arguments. In a task. */
+int run_migrate(struct instance *instance, int count, char *const words[]);

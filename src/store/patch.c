@@ -24,6 +24,7 @@ typedef struct applying {
     const sl__step *step; /* or NULL: tables of the models */
     sl__told_fn *told;
     void *told_data;
+    bool begun;  /* tables of the models were there before the store's first patch */
     size_t done; /* patches, or tables */
 } applying;
 
@@ -107,7 +108,8 @@ static void write_down(const applying *a, unsigned number, const char *summary, 
 static void tell(const applying *a, const char *line)
 {
     if (a->told)
-        a->told(line, a->told_data);
+        a->told(a->stores->first->next ? sl_printf("store %s: %s", a->store->name, line) : line,
+                a->told_data);
     else
         sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s", a->store->name, line);
 }
@@ -126,21 +128,21 @@ static bool is_first(const applying *a)
 /* The first patch meets the tables of the models, or makes too few for a database that has nothing. */
 static const char *what_to_do(const applying *a, const sl_error *cause)
 {
-    static const char *const now[] = {
-        [SL__SQLITE] = "strftime('%s', 'now') * 1000000", [SL__POSTGRES] = "now()"};
-    const sl__step *step = a->step;
+    const char *directory = sl__plan_directory(a->plan);
     if (cause->code != SL_EDATABASE || !is_first(a))
-        return sl_printf("nothing of it was applied; what comes before it is%s%s", cause->hint ? ". " : "",
-                         cause->hint ? cause->hint : "");
-    if (!a->plan->from_models)
-        return "nothing of it was applied. Where there are patches, they alone make the tables of a new "
-               "database: "
-               "let the first make all that it relies on, as `silver db schema` prints them";
+        return sl_printf("nothing of it was applied%s%s%s", is_first(a) ? "" : "; what comes before it is",
+                         cause->hint ? ". " : "", cause->hint ? cause->hint : "");
+    if (!a->begun)
+        return sl_printf(
+            "nothing of it was applied. Where there are patches, they alone make the tables of a new "
+            "database: let the first make all that it relies on, as `silver db schema %s%s` prints "
+            "them",
+            sl__store_option(a->store), directory);
     return sl_printf(
-        "nothing of it was applied. The tables were made from the models, before there were patches: "
-        "begin with an empty database, or, if this patch only makes what is there, write it down as "
-        "done: INSERT INTO " SL__PATCH_TABLE " VALUES (%u, '%s', '%s', %s)",
-        step->number, step->summary, step->checksum, now[a->store->dialect]);
+        "nothing of it was applied. The database had tables of the models before there were patches. "
+        "If this one only makes what is there, `silver run %s migrate --record %u` writes it down as "
+        "applied; else begin with an empty database",
+        directory, a->step->number);
 }
 
 /* What went wrong, at its place. */
@@ -207,6 +209,36 @@ static void check_keys(const applying *a)
                               broken.data));
 }
 
+/* Tables of the models that were made by hand, or from the models, and that a new database would lack. */
+static void check_begun(const applying *a)
+{
+    sl__wanted_list list = sl__wanted_of(a->site, a->store);
+    sl_buffer lacking SL_CLEANUP(sl_buffer_done) = {0};
+    unsigned count = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        const char *table = sl__model_table(list.items[i].model);
+        if (!sl__look_for(a->site, a->store, table) || sl__plan_makes(a->plan, a->store, table))
+            continue;
+        sl_buffer_printf(&lacking, "%s%s", count++ ? ", " : "", table);
+    }
+    if (!count)
+        return;
+    sl_error *error =
+        sl__error_new(a->site, SL_ESCHEMA,
+                      "%s is the first patch, but the database has the table%s %s, which no patch makes",
+                      a->step->named, count == 1 ? "" : "s", lacking.data);
+    sl__fail_error(
+        a->site,
+        sl_error_hint(
+            error,
+            "where there are patches they alone make the tables of a new database. Put what makes "
+            "these, as they are in this one, into a patch that comes first (`silver db schema %s%s` prints "
+            "them as the models want them), write that one down by `silver run %s migrate --record %u`, "
+            "and give this one the next number",
+            sl__store_option(a->store), sl__plan_directory(a->plan), sl__plan_directory(a->plan),
+            a->step->number));
+}
+
 static void *apply_step(void *data)
 {
     applying *a = data;
@@ -219,6 +251,9 @@ static void *apply_step(void *data)
             see_number, &there);
     if (there)
         return NULL;
+    a->begun = is_first(a) && sl__wanted_begun(a->site, a->store);
+    if (a->begun)
+        check_begun(a);
     if (a->step->fn)
         run_function(a);
     else
@@ -341,15 +376,75 @@ size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *pl
     return make_missing(&a, plan, only) + apply_missing(&a, plan, only);
 }
 
-size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data)
+/* ---- Writing down what was done by hand ---- */
+
+static void *record_step(void *data)
 {
-    sl_stores *stores = sl__stores_here(false);
+    applying *a = data;
+    begin_alone(a);
+    see_to_table(a);
+    write_down(a, a->step->number, a->step->summary, a->step->checksum);
+    return NULL;
+}
+
+/* The one with the number, before which all of its store are applied. */
+static const sl__step *step_to_record(const sl_site *site, const sl__plan *plan, unsigned number)
+{
+    const sl__step *step = NULL;
+    for (size_t i = 0; i < plan->count && !step; i++)
+        if (plan->items[i].number == number)
+            step = &plan->items[i];
+    if (!step)
+        sl__fail(site, SL_ENOENT, "there is no patch %u", number);
+    if (step->applied)
+        sl__fail(site, SL_EINVAL, "%s is applied already", step->named);
+    for (const sl__step *before = plan->items; before < step; before++)
+        if (before->store == step->store && !before->applied)
+            sl__fail(site, SL_EINVAL, "%s comes first, and is not applied either", before->named);
+    return step;
+}
+
+void sl__plan_record(const sl_site *site, sl_stores *stores, const sl__plan *plan, unsigned number,
+                     sl__told_fn *told, void *data)
+{
+    applying a = {.site = site, .stores = stores, .plan = plan, .told = told, .told_data = data};
+    a.step = step_to_record(site, plan, number);
+    a.store = sl__store_named(site, a.step->store->name);
+    transact(&a, a.step->named, record_step);
+    tell(&a, sl_printf("%s: written down as applied", a.step->named));
+}
+
+/* ---- From outside ---- */
+
+static sl__plan looked_plan(const sl_site *site, const char *directory, sl_stores **ret_stores)
+{
+    sl_stores *stores = *ret_stores = sl__stores_here(false);
     if (!stores || !stores->first)
         sl__store_named(site, NULL); /* says what is missing */
     sl__plan plan = sl__plan_make(site, stores, directory);
     sl_error *error = sl__plan_look(site, stores, &plan, /* only= */ NULL);
     if (error)
         sl_fail_again(error);
+    return plan;
+}
+
+void sl__record_telling(const sl_site *site, const char *directory, unsigned number, sl__told_fn *told,
+                        void *data)
+{
+    sl_stores *stores;
+    sl__plan plan = looked_plan(site, directory, &stores);
+    sl__plan_record(site, stores, &plan, number, told, data);
+}
+
+void sl__migrate_record(const sl_site *site, const char *directory, unsigned number)
+{
+    sl__record_telling(site, directory, number, NULL, NULL);
+}
+
+size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data)
+{
+    sl_stores *stores;
+    sl__plan plan = looked_plan(site, directory, &stores);
     return sl__plan_apply(site, stores, &plan, /* only= */ NULL, told, data);
 }
 

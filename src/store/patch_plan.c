@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* ---- Declaring ---- */
 
@@ -45,6 +46,7 @@ typedef struct maker {
     sl__plan plan;
     size_t room;
     sl_buffer wrongs;
+    bool numbers, names; /* what is wrong: numbers, or names of stores */
 } maker;
 
 static void maker_done(maker *m)
@@ -64,18 +66,37 @@ static sl__step *add_step(maker *m)
     return &m->plan.items[m->plan.count++];
 }
 
-/* The store that a patch is for; or NULL, and what is wrong was told. */
-static sl_store *store_for(maker *m, const char *named, const char *store, const char *how)
+/* All stores, each between these words: "`-- store: a`, `-- store: b` or `-- store: c`". */
+static void put_stores(maker *m, const char *before, const char *after, const char *last)
+{
+    for (const sl_store *store = m->stores->first; store; store = store->next)
+        sl_buffer_printf(&m->wrongs, "%s%s%s%s",
+                         store == m->stores->first ? ""
+                         : store->next             ? ", "
+                                                   : last,
+                         before, store->name, after);
+}
+
+/* The store that a patch is for; or NULL, and what is wrong was told. `how`, and each store's name between
+ * two words, are what to do where it is not said. */
+static sl_store *store_for(maker *m, const char *named, const char *store, const char *how,
+                           const char *before, const char *after)
 {
     sl_store *found = m->stores->first;
     while (found && store && strcmp(found->name, store) != 0)
         found = found->next;
-    if (!found && store)
-        sl_buffer_printf(&m->wrongs, "%s is for the store %s, which is not there\n", named, store);
-    else if (!store && found && found->next)
-        sl_buffer_printf(&m->wrongs, "%s does not say for which store it is: %s\n", named, how);
-    else
+    if (found && (store || !found->next))
         return found;
+    if (store) {
+        sl_buffer_printf(&m->wrongs, "%s is for the store %s, which is not there: there %s ", named, store,
+                         m->stores->first->next ? "are" : "is only");
+        put_stores(m, "", "", " and ");
+    } else {
+        sl_buffer_printf(&m->wrongs, "%s does not say for which store it is: %s", named, how);
+        put_stores(m, before, after, " or ");
+    }
+    sl_buffer_putc(&m->wrongs, '\n');
+    m->names = true;
     return NULL;
 }
 
@@ -85,12 +106,13 @@ static void add_entry(maker *m, const struct sl__patch_entry *entry)
     const char *said = sl_printf("%u %s", entry->number, entry->summary);
     char *checksum = sl_alloc(SL__PATCH_CHECKSUM_SIZE);
     sl__patch_checksum(said, strlen(said), checksum);
-    *add_step(m) = (sl__step){.number = entry->number,
-                              .summary = entry->summary,
-                              .checksum = checksum,
-                              .named = named,
-                              .store = store_for(m, named, entry->store, "sl_patch(…, .store = \"…\")"),
-                              .fn = entry->fn};
+    *add_step(m) =
+        (sl__step){.number = entry->number,
+                   .summary = entry->summary,
+                   .checksum = checksum,
+                   .named = named,
+                   .store = store_for(m, named, entry->store, "", "sl_patch(…, .store = \"", "\")"),
+                   .fn = entry->fn};
 }
 
 static const char *dialect_name(sl__dialect dialect)
@@ -122,9 +144,9 @@ static const sl__patch_file *choose_file(maker *m, const sl__patch_file *files, 
         if (files[i].any_dialect || files[i].dialect == store->dialect)
             return &files[i];
     if (store)
-        sl_buffer_printf(&m->wrongs, "%s has no file beside it for the store %s: %03u-%s.%s.sql\n",
-                         files->path, store->name, files->number, files->summary,
-                         dialect_name(store->dialect));
+        sl_buffer_printf(
+            &m->wrongs, "%s has no file beside it for the store %s: write schema/%03u-%s.%s.sql\n",
+            files->path, store->name, files->number, files->summary, dialect_name(store->dialect));
     return NULL;
 }
 
@@ -133,7 +155,8 @@ static void add_files(maker *m, const sl__patch_file *files, size_t count)
     bool one = are_one(files, count);
     for (size_t i = 1; i < count && !one; i++)
         sl_buffer_printf(&m->wrongs, "%s and %s have one number\n", files[0].path, files[i].path);
-    sl_store *store = store_for(m, files->path, files->store, "`-- store: NAME` in its first line");
+    m->numbers |= !one;
+    sl_store *store = store_for(m, files->path, files->store, "begin it with ", "`-- store: ", "`");
     const sl__patch_file *file = one ? choose_file(m, files, count, store) : NULL;
     if (!file)
         file = files;
@@ -156,6 +179,7 @@ static void check_numbers(maker *m)
     unsigned next = 1;
     for (size_t i = 0; i < m->plan.count; i++) {
         const sl__step *step = &m->plan.items[i];
+        m->numbers |= step->number != next;
         if (step->number == 0)
             sl_buffer_printf(&m->wrongs, "%s has the number 0: the first patch is 1\n", step->named);
         else if (step->number < next)
@@ -167,9 +191,25 @@ static void check_numbers(maker *m)
     }
 }
 
+static SL_NORETURN void fail_together(const sl_site *site, const maker *m, sl_error *error)
+{
+    if (m->numbers || m->names)
+        sl_error_hint(error, "%s%s%s",
+                      m->numbers
+                          ? "patches are numbered from 1 without gaps, each number once: where two came "
+                            "from two branches, give the later one the next number"
+                          : "",
+                      m->numbers && m->names ? ". " : "",
+                      m->names ? "`service.sqlite` in app.ini is the store sqlite, `service.sqlite.NAME` the "
+                                 "store NAME, `service.postgres` the store postgres"
+                               : "");
+    sl__fail_error(site, error);
+}
+
 sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *directory)
 {
-    maker m SL_CLEANUP(maker_done) = {.stores = stores, .files = sl__patch_files_read(site, directory)};
+    maker m SL_CLEANUP(maker_done) = {
+        .stores = stores, .files = sl__patch_files_read(site, directory), .plan.directory = directory};
     for (size_t i = 0, count; i < m.files.count; i += count) {
         for (count = 1;
              i + count < m.files.count && m.files.items[i + count].number == m.files.items[i].number;)
@@ -184,12 +224,25 @@ sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *direc
     if (m.wrongs.size) {
         sl_error *error = sl__error_new(site, SL_ESCHEMA, "the application's patches do not fit together");
         sl_error_detail(error, m.wrongs.data, m.wrongs.size - 1);
-        sl__fail_error(site,
-                       sl_error_hint(error,
-                                     "patches are numbered from 1 without gaps, each number once: where two "
-                                     "came from two branches, give the later one the next number"));
+        fail_together(site, &m, error);
     }
     return m.plan;
+}
+
+const char *sl__plan_directory(const sl__plan *plan)
+{
+    return plan->directory ? plan->directory : ".";
+}
+
+const char *sl__plan_next(const sl__plan *plan)
+{
+    unsigned last = plan->count ? plan->items[plan->count - 1].number : 0;
+    return sl_printf("schema/%03u-what-it-does.sql", last + 1);
+}
+
+const char *sl__store_option(const sl_store *store)
+{
+    return store->stores->first->next ? sl_printf("--store %s ", store->name) : "";
 }
 
 /* ---- What was applied ---- */
@@ -199,6 +252,44 @@ bool sl__plan_has(const sl__plan *plan, const sl_store *store)
     for (size_t i = 0; i < plan->count; i++)
         if (plan->items[i].store == store)
             return true;
+    return false;
+}
+
+/* Whether a statement makes the table or view, or gives it its name. */
+static bool statement_makes(sl__dialect dialect, const char *sql, const char *table)
+{
+    sl__sql_reader reader = sl__sql_read(dialect, sl_view_of(sql));
+    bool creates = false, makes = false, names = false;
+    for (unsigned i = 0;; i++) {
+        sl__sql_token token = sl__sql_next(&reader);
+        if (token.kind == SL__SQL_END || token.kind == SL__SQL_BROKEN)
+            return makes && names;
+        if (i == 0 && sl__sql_is(&token, "DO"))
+            return true; /* whatever its text does */
+        creates |= i == 0 && sl__sql_is(&token, "CREATE");
+        makes |= creates && i < 5 && (sl__sql_is(&token, "TABLE") || sl__sql_is(&token, "VIEW"));
+        makes |= sl__sql_is(&token, "RENAME");
+        if (token.kind == SL__SQL_WORD || token.kind == SL__SQL_NAME)
+            names |= strcasecmp(sl__sql_unquoted(&token, sl_task_arena()), table) == 0;
+    }
+}
+
+bool sl__plan_makes(const sl__plan *plan, const sl_store *store, const char *table)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const sl__step *step = &plan->items[i];
+        sl__sql_parts parts;
+        unsigned line;
+        if (step->store != store)
+            continue;
+        if (step->fn)
+            return true;
+        sl_error *error = sl__sql_split(store->dialect, step->text, sl_task_arena(), &parts, &line);
+        sl_error_unref(error); /* that is told when it is applied */
+        for (size_t k = 0; !error && k < parts.count; k++)
+            if (statement_makes(store->dialect, parts.items[k].text, table))
+                return true;
+    }
     return false;
 }
 
@@ -216,6 +307,7 @@ typedef struct looking {
     sl__plan *plan;
     sl_store *only, *store;
     sl_buffer wrongs;
+    bool changed, unknown, late; /* what is wrong */
 } looking;
 
 static void looking_done(looking *l)
@@ -233,14 +325,16 @@ static void see_applied(const sl__asked *row, void *data)
             step = &l->plan->items[i];
     if (step)
         step->applied = true;
-    else if (number == SL__PATCH_MODELS)
-        l->plan->from_models = true;
-    else
+    if (!step && number != SL__PATCH_MODELS) {
+        l->unknown = true;
         sl_buffer_printf(&l->wrongs, "patch %lld (%s) was applied to the store %s, and is not here\n",
                          (long long)number, row->texts[0], l->store->name);
-    if (step && strcmp(step->checksum, row->texts[1]) != 0)
+    }
+    if (step && strcmp(step->checksum, row->texts[1]) != 0) {
+        l->changed = true;
         sl_buffer_printf(&l->wrongs, "%s was changed after it was applied to the store %s\n", step->named,
                          l->store->name);
+    }
 }
 
 /* One that comes before another of its store that was applied can never be: it may rely on what was before
@@ -254,10 +348,11 @@ static void check_order(looking *l)
             continue;
         if (step->applied && !last)
             last = step;
-        else if (!step->applied && last)
-            sl_buffer_printf(&l->wrongs,
-                             "%s was not applied to the store %s, but %s was, which comes after it\n",
-                             step->named, l->store->name, last->named);
+        if (step->applied || !last)
+            continue;
+        l->late = true;
+        sl_buffer_printf(&l->wrongs, "%s was not applied to the store %s, but %s was, which comes after it\n",
+                         step->named, l->store->name, last->named);
     }
 }
 
@@ -278,6 +373,17 @@ static void *look_at_all(void *data)
     return NULL;
 }
 
+static const char *what_to_do(const looking *l)
+{
+    const char *next = sl__plan_next(l->plan);
+    if (!l->changed && !l->unknown)
+        return sl_printf("a patch that comes late gets the next number: call it %s", next);
+    return sl_printf(
+        "run the version of the application that the database belongs to, or a newer one%s%s%s",
+        l->changed ? "; a patch that was applied stays as it was: write the change as a new one, " : "",
+        l->changed ? next : "", l->late ? "; one that comes late gets the next number" : "");
+}
+
 sl_error *sl__plan_look(const sl_site *site, sl_stores *stores, sl__plan *plan, sl_store *only)
 {
     looking l SL_CLEANUP(looking_done) = {.site = site, .stores = stores, .plan = plan, .only = only};
@@ -289,9 +395,5 @@ sl_error *sl__plan_look(const sl_site *site, sl_stores *stores, sl__plan *plan, 
     sl_error *error =
         sl__error_new(site, SL_ESCHEMA, "the database and the application's patches do not belong together");
     sl_error_detail(error, l.wrongs.data, l.wrongs.size - 1);
-    sl_error_hint(
-        error,
-        "run the version of the application that the database belongs to, or a newer one; a patch that was "
-        "applied stays as it was: write the change as a new one");
-    return sl__own_error(error);
+    return sl__own_error(sl_error_hint(error, "%s", what_to_do(&l)));
 }

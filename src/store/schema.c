@@ -134,8 +134,7 @@ static void put_missing(sl_buffer *out, const sl__plan *plan, const sl_store *st
 }
 
 /* "the database … needs 2 patches" */
-static sl_error *missing_error(const sl_site *site, const sl__plan *plan, const sl_store *store,
-                               const char *directory)
+static sl_error *missing_error(const sl_site *site, const sl__plan *plan, const sl_store *store)
 {
     size_t missing = sl__plan_missing(plan, store);
     sl_buffer lines SL_CLEANUP(sl_buffer_done) = {0};
@@ -143,10 +142,26 @@ static sl_error *missing_error(const sl_site *site, const sl__plan *plan, const 
     sl_error *error = sl__error_new(site, SL_ESCHEMA, "%s needs %zu patch%s", database_of(store), missing,
                                     missing == 1 ? "" : "es");
     sl_error_detail(error, lines.data, lines.size - 1);
-    return sl__own_error(sl_error_hint(error, "run `silver run %s migrate`", directory ? directory : "."));
+    return sl__own_error(sl_error_hint(error, "run `silver run %s migrate`", sl__plan_directory(plan)));
 }
 
-static sl_error *differences_error(const sl_site *site, const sl_store *store,
+/* Before there are patches the database may be changed by hand: a first one that holds the change alone would
+ * make too little of a new database. */
+static const char *what_mends(const sl__plan *plan, const sl_store *store)
+{
+    const char *option = sl__store_option(store), *directory = sl__plan_directory(plan);
+    if (sl__plan_has(plan, store))
+        return sl_printf(
+            "`silver db schema --difference %s%s` prints SQL that makes it so: put that into a patch, %s",
+            option, directory, sl__plan_next(plan));
+    return sl_printf(
+        "while nothing is kept in it that matters, begin with an empty database; else make it so by "
+        "`silver db schema --difference %s%s | silver db %s%s`, or begin to keep patches: the first makes "
+        "all tables",
+        option, directory, option, directory);
+}
+
+static sl_error *differences_error(const sl_site *site, const sl__plan *plan, const sl_store *store,
                                    const sl__differences *differences)
 {
     sl_buffer lines SL_CLEANUP(sl_buffer_done) = {0};
@@ -154,9 +169,7 @@ static sl_error *differences_error(const sl_site *site, const sl_store *store,
         sl_buffer_printf(&lines, "%s%s", i ? "\n" : "", differences->items[i].line);
     sl_error *error = sl__error_new(site, SL_ESCHEMA, "%s is not as the models want it", database_of(store));
     sl_error_detail(error, lines.data, lines.size);
-    return sl__own_error(
-        sl_error_hint(error, "`silver db schema` prints SQL that makes it so: put that into a patch, "
-                             "schema/NNN-what-it-does.sql"));
+    return sl__own_error(sl_error_hint(error, "%s", what_mends(plan, store)));
 }
 
 static bool counts(const sl_stores *stores, const sl__plan *plan, const sl_store *store)
@@ -164,18 +177,18 @@ static bool counts(const sl_stores *stores, const sl__plan *plan, const sl_store
     return sl__plan_has(plan, store) || sl__store_has_models(stores, store);
 }
 
-static sl_error *check(const sl_site *site, sl_stores *stores, sl__plan *plan, const char *directory)
+static sl_error *check(const sl_site *site, sl_stores *stores, sl__plan *plan)
 {
     sl_error *error = sl__plan_look(site, stores, plan, /* only= */ NULL);
     for (sl_store *store = stores->first; store && !error; store = store->next) {
         if (!counts(stores, plan, store))
             continue;
         if (sl__plan_missing(plan, store)) {
-            error = missing_error(site, plan, store, directory);
+            error = missing_error(site, plan, store);
         } else if (sl__store_has_models(stores, store)) {
             sl__differences differences = sl__differences_of(site, store);
             if (differences.count)
-                error = differences_error(site, store, &differences);
+                error = differences_error(site, plan, store, &differences);
         }
     }
     return error;
@@ -185,7 +198,7 @@ sl_error *sl__schema_check(const sl_site *site, const char *directory)
 {
     sl_stores *stores = stores_or_fail(site);
     sl__plan plan = sl__plan_make(site, stores, directory);
-    return check(site, stores, &plan, directory);
+    return check(site, stores, &plan);
 }
 
 /* ---- Starting ---- */
@@ -226,7 +239,7 @@ void sl__schema_start(const sl_site *site, const char *directory, bool developme
     sl_error *error = sl__plan_look(site, stores, &plan, /* only= */ NULL);
     if (!error) {
         set_up(site, stores, &plan, development);
-        error = check(site, stores, &plan, directory);
+        error = check(site, stores, &plan);
     }
     if (error)
         sl_fail_again(error);

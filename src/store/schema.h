@@ -203,8 +203,8 @@ typedef struct sl__step {
 } sl__step;
 typedef struct sl__plan {
     size_t count;
-    sl__step *items;  /* by number, from 1 */
-    bool from_models; /* a database was made from models, before there were patches */
+    sl__step *items;       /* by number, from 1 */
+    const char *directory; /* of the application; NULL: none */
 } sl__plan;
 
 /* What was applied is kept in this table of each store: number, summary, checksum, applied. */
@@ -221,6 +221,15 @@ sl_error *sl__own_error(sl_error *error);
 /* Whether a store has a patch, and how many are not applied there. */
 bool sl__plan_has(const sl__plan *plan, const sl_store *store);
 size_t sl__plan_missing(const sl__plan *plan, const sl_store *store);
+/* Whether one of a store's patches makes the table, as far as its words tell; a function in C may do
+ * anything. In a task. */
+bool sl__plan_makes(const sl__plan *plan, const sl_store *store, const char *table);
+/* The application's directory as the argument of a command, "." where it is not known. */
+const char *sl__plan_directory(const sl__plan *plan);
+/* "--store NAME " as an option of `silver db schema`, where the store is one of several; else "". */
+const char *sl__store_option(const sl_store *store);
+/* The name of a file for the next patch: "schema/004-what-it-does.sql". In the task's arena. */
+const char *sl__plan_next(const sl__plan *plan);
 /* Whether a store has models. */
 bool sl__store_has_models(const sl_stores *stores, const sl_store *store);
 
@@ -234,7 +243,13 @@ size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *pl
                       sl__told_fn *told, void *data);
 /* Waits until nobody is applying a patch to the store. By exit. May suspend. */
 void sl__plan_wait(const sl_site *site, sl_stores *stores, const sl__plan *plan, sl_store *store);
-/* sl_migrate, telling what it does. */
+/* Writes a patch down as applied without applying it. By exit: there is no such, or it is applied, or one
+ * before it is not. */
+void sl__plan_record(const sl_site *site, sl_stores *stores, const sl__plan *plan, unsigned number,
+                     sl__told_fn *told, void *data);
+/* sl_migrate and sl_migrate_record, telling what they do. */
+SL_API void sl__record_telling(const sl_site *site, const char *directory, unsigned number, sl__told_fn *told,
+                               void *data);
 SL_API size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data);
 
 /* ---- For those who start applications: schema.c ------------------------------------------------------ */

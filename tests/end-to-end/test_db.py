@@ -236,6 +236,61 @@ def test_the_limits_of_the_store(notes, serve):
     assert page.status == 500 and b"more than 1 statements" in page.body
 
 
+def test_what_is_told_names_store_directory_and_command(app, command):
+    directory = app(source=TWO, manifest=asking("sqlite", "sqlite.old-notes"))
+    patch(directory, "001-a.sql", "SELECT 1;")
+    patch(directory, "002-b.sql", "-- store: nope\nSELECT 1;")
+    patch(directory, "003-c.postgres.sql", "-- store: old-notes\nSELECT 1;")
+    told = command("run", directory, "migrate").stderr
+    assert "001-a.sql does not say for which store it is: begin it with `-- store: sqlite` or `-- store: old-notes`\n" in told
+    assert "002-b.sql is for the store nope, which is not there: there are sqlite and old-notes\n" in told
+    assert "has no file beside it for the store old-notes: write schema/003-c.sqlite.sql\n" in told
+    assert "`service.sqlite.NAME` the store NAME" in told and "without gaps" not in told
+    shutil.rmtree(directory / "schema")
+
+    made = command("run", directory, "migrate")
+    assert made.stdout == "store sqlite: 1 table made from the models\nstore old-notes: 1 table made from the models\n"
+    (directory / "src/probe.c").write_text(TWO.replace("SL_REQUIRED)", "SL_REQUIRED) F(more, text)"))
+    told = command("run", directory, "migrate").stderr
+    assert f"`silver db schema --difference --store sqlite {directory} | silver db --store sqlite {directory}`" in told
+    patch(directory, "001-a.sql", '-- store: sqlite\nCREATE TABLE "note" (id INTEGER PRIMARY KEY)')
+    told = command("run", directory, "migrate").stderr
+    assert f"`silver run {directory} migrate --record 1` writes it down as applied" in told
+
+
+def test_tables_that_were_there_before_the_first_patch(notes, command):
+    """Made by hand from what `silver db schema` prints; then the first patch has the next change only."""
+    directory = notes()
+    tables = command("db", "schema", "--difference", directory).stdout
+    connection = sqlite3.connect(directory / "data/probe.sqlite")
+    connection.executescript(tables)
+    connection.close()
+    patch(directory, "001-more.sql", "ALTER TABLE note ADD COLUMN more TEXT")
+    done = command("run", directory, "migrate")
+    assert done.returncode == 1
+    assert "001-more.sql is the first patch, but the database has the table note, which no patch makes" in done.stderr
+    patch(directory, "002-more.sql", "ALTER TABLE note ADD COLUMN more TEXT")
+    patch(directory, "001-more.sql", tables)
+    (directory / "schema/001-more.sql").rename(directory / "schema/001-notes.sql")
+    done = command("run", directory, "migrate")
+    assert done.returncode == 1 and f"`silver run {directory} migrate --record 1`" in done.stderr
+    for words in [("--record",), ("--record", "x"), ("--record", "0"), ("1",)]:
+        assert command("run", directory, "migrate", *words).returncode == 2
+    done = command("run", directory, "migrate", "--record", "1")
+    assert (done.returncode, done.stdout) == (0, "schema/001-notes.sql: written down as applied\n")
+    assert command("run", directory, "migrate").returncode == 0
+    (directory / "data/probe.sqlite").unlink()
+    assert command("run", directory, "migrate").stdout.count("applied in") == 2  # and a new database has all of it
+
+
+def test_a_path_that_is_empty(notes, command):
+    directory = notes()
+    for words in [("run", directory, "migrate"), ("db", directory)]:
+        done = command(*words, env={"CONFIG_SQLITE_PATH": ""})
+        assert done.returncode == 1 and "CONFIG_SQLITE_PATH is empty" in done.stderr
+        assert f"then it is {directory}/data/probe.sqlite" in done.stderr
+
+
 # ---- silver db ---------------------------------------------------------------------------------------------------
 
 

@@ -260,10 +260,11 @@ DATABASE_TEST(a_patch_has_a_file_for_its_database)
 {
     new_application();
     put_patch(on_sqlite() ? "001-x.postgres.sql" : "001-x.sqlite.sql", "");
-    check_migrate_fails(
-        SL_ESCHEMA, "do not fit together",
-        on_sqlite() ? "schema/001-x.postgres.sql has no file beside it for the store main: 001-x.sqlite.sql"
-                    : "schema/001-x.sqlite.sql has no file beside it for the store main: 001-x.postgres.sql");
+    check_migrate_fails(SL_ESCHEMA, "do not fit together",
+                        on_sqlite() ? "schema/001-x.postgres.sql has no file beside it for the store main: "
+                                      "write schema/001-x.sqlite.sql"
+                                    : "schema/001-x.sqlite.sql has no file beside it for the store main: "
+                                      "write schema/001-x.postgres.sql");
     put_patch("001-x.sql", "");
     remove_patch(on_sqlite() ? "001-x.postgres.sql" : "001-x.sqlite.sql");
     CHECK(sl_migrate(application) == 1); /* nothing is done, and that is written down */
@@ -317,10 +318,10 @@ DATABASE_TEST(a_database_made_from_models_needs_a_decision)
     CHECK(sl_migrate(application) == 1);
     put_notes();
     const sl_error *error = check_migrate_fails(SL_EDATABASE, "schema/001-notes.", NULL);
-    CHECK(strstr(error->hint, "The tables were made from the models"));
-    const char *insert = strstr(error->hint, "INSERT INTO sl_patch");
-    CHECK(insert);
-    execute(insert); /* it can be taken as it is */
+    CHECK(strstr(error->hint, "had tables of the models before there were patches"));
+    CHECK(strstr(error->hint, sl_printf("`silver run %s migrate --record 1`", application)));
+    sl_migrate_record(application, 1);
+    CHECK(sl_migrate(application) == 0);
     put_patch("002-wrong.sql", "INSERT INTO nothing VALUES (1);");
     error = check_migrate_fails(SL_EDATABASE, "schema/002-wrong.sql:1", NULL);
     CHECK(!strstr(error->hint, "models"));
@@ -333,6 +334,87 @@ DATABASE_TEST(the_first_patch_makes_all_tables)
     put_patch("001-more.sql", "ALTER TABLE note ADD COLUMN more text;");
     const sl_error *error = check_migrate_fails(SL_EDATABASE, "schema/001-more.sql:1", NULL);
     CHECK(strstr(error->hint, "let the first make all") && strstr(error->hint, "silver db schema"));
+}
+
+/* Made by hand, as `silver db schema` prints it: a first patch with a change alone would fail in a new
+ * database. */
+DATABASE_TEST(a_table_that_no_patch_makes_is_noticed)
+{
+    new_application();
+    sl_models(note_model);
+    execute("CREATE TABLE note (id integer, text text)");
+    put_patch("001-more.sql", "ALTER TABLE note ADD COLUMN more text;");
+    const sl_error *error = check_migrate_fails(
+        SL_ESCHEMA,
+        "schema/001-more.sql is the first patch, but the database has the table note, which no patch makes",
+        NULL);
+    CHECK(strstr(error->hint, sl_printf("`silver run %s migrate --record 1`", application)));
+    CHECK(!sl__look_for(SL_HERE, store, "sl_patch")); /* nothing was done */
+    /* As the hint says. */
+    remove_patch("001-more.sql");
+    put_notes();
+    put_patch("002-more.sql", "ALTER TABLE note ADD COLUMN more text;");
+    sl_migrate_record(application, 1);
+    CHECK(sl_migrate(application) == 1);
+    CHECK_TEXT(applied(store), "1 notes|2 more");
+    execute("DROP TABLE note");
+    execute("DROP TABLE sl_patch");
+    CHECK(sl_migrate(application) == 2);
+}
+
+static void add_nothing(void)
+{
+}
+
+/* Also under another name, for another database, or by what no words tell. */
+DATABASE_TEST(what_may_make_a_table_is_believed)
+{
+    static const char *const makers[] = {"CREATE TABLE IF NOT EXISTS \"note\" (id integer)",
+                                         "CREATE TABLE x (id integer); ALTER TABLE x RENAME TO Note",
+                                         "/* first */ CREATE VIEW note AS SELECT 1",
+                                         "CREATE TEMP TABLE note (id integer)"};
+    static const char *const others[] = {"INSERT INTO note DEFAULT VALUES", "CREATE INDEX i ON note (id)",
+                                         "ALTER TABLE note ADD x text", "CREATE TABLE noted (id integer)",
+                                         ""};
+    sl__step step = {.store = store};
+    const sl__plan plan = {.count = 1, .items = &step};
+    for (size_t i = 0; i < sl_array_size(makers); i++) {
+        step.text = sl_view_of(makers[i]);
+        CHECK(sl__plan_makes(&plan, store, "note"));
+    }
+    for (size_t i = 0; i < sl_array_size(others); i++) {
+        step.text = sl_view_of(others[i]);
+        CHECK(!sl__plan_makes(&plan, store, "note"));
+    }
+    step.fn = add_nothing;
+    CHECK(sl__plan_makes(&plan, store, "note"));
+}
+
+static void *record(void *data)
+{
+    sl_migrate_record(application, *(const unsigned *)data);
+    return NULL;
+}
+
+static void check_record_fails(unsigned number, const char *message)
+{
+    sl_error *error;
+    sl_try(sl_spawn(record, &number), &error);
+    CHECK(error && strstr(error->message, message));
+}
+
+DATABASE_TEST(patches_are_written_down_in_order)
+{
+    new_application();
+    put_notes();
+    put_patch("002-a.sql", "SELECT 1");
+    check_record_fails(2, "schema/001-notes.");
+    check_record_fails(3, "there is no patch 3");
+    sl_migrate_record(application, 1);
+    check_record_fails(1, "is applied already");
+    sl_migrate_record(application, 2);
+    CHECK_TEXT(applied(store), "1 notes|2 a");
+    CHECK(sl_migrate(application) == 0);
 }
 
 /* ---- In C ---- */
@@ -403,11 +485,18 @@ DATABASE_TEST(patches_say_which_store_they_are_for)
     put_patch("006-d.sql", "SELECT 1");
     put_patch("007-e.sql", "-- store: nowhere\nSELECT 1");
     const sl_error *error = check_migrate_fails(SL_ESCHEMA, "do not fit together", NULL);
-    CHECK(
-        strstr(error->detail,
-               "schema/006-d.sql does not say for which store it is: `-- store: NAME` in its first line\n"));
-    CHECK(strstr(error->detail, "schema/007-e.sql is for the store nowhere, which is not there\n"));
-    CHECK(strstr(error->detail, "does not say for which store it is: sl_patch(…, .store = \"…\")"));
+    CHECK(strstr(error->detail,
+                 "schema/006-d.sql does not say for which store it is: begin it with `-- store: main` or "
+                 "`-- store: another`\n"));
+    CHECK(strstr(error->detail,
+                 "schema/007-e.sql is for the store nowhere, which is not there: there are main and "
+                 "another\n"));
+    CHECK(strstr(error->detail,
+                 "does not say for which store it is: sl_patch(…, .store = \"main\") or sl_patch(…, "
+                 ".store = \"another\")"));
+    CHECK_TEXT(error->hint,
+               "`service.sqlite` in app.ini is the store sqlite, `service.sqlite.NAME` the store NAME, "
+               "`service.postgres` the store postgres");
     CHECK(!sl__look_for(SL_HERE, store, "a") && !sl__look_for(SL_HERE, another, "b"));
 }
 
@@ -723,6 +812,9 @@ int main(int argc, char **argv)
         ON_BOTH(what_was_applied_stays_as_it_is),
         ON_BOTH(a_patch_that_comes_too_late_is_refused),
         ON_BOTH(a_database_made_from_models_needs_a_decision),
+        ON_BOTH(a_table_that_no_patch_makes_is_noticed),
+        ON_BOTH(what_may_make_a_table_is_believed),
+        ON_BOTH(patches_are_written_down_in_order),
         ON_BOTH(the_first_patch_makes_all_tables),
         ON_BOTH(patches_in_c_stand_between_files),
         ON_BOTH(a_patch_in_c_that_fails_leaves_nothing),
