@@ -124,8 +124,8 @@ static const sl__cli_command check_command = {
     .summary = "Find an application's mistakes without serving it",
     .description =
         (const char *const[]){
-            "Reads the manifest, looks at the directory's layout, parses the templates, and compiles "
-            "the application. Each complaint names file and line and says what to do. Ends with status 0 "
+            "Reads the manifest, looks at the directory's layout, parses the templates, compiles "
+            "the application, and looks at the patches of schema/. Each complaint names file and line and says what to do. Ends with status 0 "
             "when there is "
             "nothing to complain about.",
             NULL,

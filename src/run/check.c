@@ -77,6 +77,8 @@ int run_check(const char *directory, bool json, FILE *out)
         if (runner_build(manifest, false, &complaints, &build) == 0)
             runner_check(manifest, &build, &complaints);
         plugins_check(manifest, &complaints, &build);
+        if (!manifest->python) /* whose database is its own affair */
+            schema_check(manifest, &build, &complaints);
     }
     bool ok = complaints.count == 0;
     if (json)

@@ -25,7 +25,9 @@
     X(PYTHON_PACKAGE, "SL0132",                                                                              \
       "a Python package that the application asks for is missing, or too old or new")                        \
     X(PYTHON_VIRTUALENV, "SL0133", "the virtualenv is missing, or made for another Python")                  \
-    X(TEMPLATE_WRONG, "SL0140", "a template cannot be parsed, or names a file that is not there")
+    X(TEMPLATE_WRONG, "SL0140", "a template cannot be parsed, or names a file that is not there")            \
+    X(SCHEMA_PATCH, "SL0150", "a patch in schema/ cannot be applied, or the patches do not fit together")    \
+    X(SCHEMA_STORE, "SL0151", "the application keeps models or patches, and has no database")
 
 enum run_complaint {
 #define RUN__COMPLAINT(name, number, meaning) RUN_##name,

@@ -64,6 +64,8 @@ int runner_build(const struct manifest *manifest, bool anew, struct complaints *
 void build_done(struct build *build);
 /* What can be found wrong with what was built without running it. Blocks. */
 void runner_check(const struct manifest *manifest, const struct build *build, struct complaints *complaints);
+/* check_schema.c: the same of its patches and models. */
+void schema_check(const struct manifest *manifest, const struct build *build, struct complaints *complaints);
 /* Loads what was built. 0, or a code with *ret_error. */
 int runner_load(const struct manifest *manifest, const struct build *build, struct loaded *ret_loaded,
                 sl_error **ret_error);

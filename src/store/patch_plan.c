@@ -174,18 +174,18 @@ static int by_number(const void *a, const void *b)
     return x->number != y->number ? (x->number < y->number ? -1 : 1) : strcmp(x->named, y->named);
 }
 
-static void check_numbers(maker *m)
+static void check_numbers(maker *m, bool gaps)
 {
     unsigned next = 1;
     for (size_t i = 0; i < m->plan.count; i++) {
         const sl__step *step = &m->plan.items[i];
-        m->numbers |= step->number != next;
+        m->numbers |= step->number < next || (step->number > next && !gaps);
         if (step->number == 0)
             sl_buffer_printf(&m->wrongs, "%s has the number 0: the first patch is 1\n", step->named);
         else if (step->number < next)
             sl_buffer_printf(&m->wrongs, "%s and %s have one number\n", m->plan.items[i - 1].named,
                              step->named);
-        else if (step->number > next)
+        else if (step->number > next && !gaps)
             sl_buffer_printf(&m->wrongs, "there is no patch %u, but %s\n", next, step->named);
         next = step->number >= next ? step->number + 1 : next;
     }
@@ -206,7 +206,7 @@ static SL_NORETURN void fail_together(const sl_site *site, const maker *m, sl_er
     sl__fail_error(site, error);
 }
 
-sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *directory)
+sl__plan sl__plan_make_of(const sl_site *site, sl_stores *stores, const char *directory, bool functions)
 {
     maker m SL_CLEANUP(maker_done) = {
         .stores = stores, .files = sl__patch_files_read(site, directory), .plan.directory = directory};
@@ -220,13 +220,18 @@ sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *direc
         add_entry(&m, entry);
     if (m.plan.count)
         qsort(m.plan.items, m.plan.count, sizeof(*m.plan.items), by_number);
-    check_numbers(&m);
+    check_numbers(&m, /* gaps= */ functions);
     if (m.wrongs.size) {
         sl_error *error = sl__error_new(site, SL_ESCHEMA, "the application's patches do not fit together");
         sl_error_detail(error, m.wrongs.data, m.wrongs.size - 1);
         fail_together(site, &m, error);
     }
     return m.plan;
+}
+
+sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *directory)
+{
+    return sl__plan_make_of(site, stores, directory, /* functions= */ false);
 }
 
 const char *sl__plan_directory(const sl__plan *plan)

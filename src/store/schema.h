@@ -213,6 +213,9 @@ typedef struct sl__plan {
 
 /* All patches. By exit (SL_ESCHEMA): numbers given twice or left out, stores that are not there. */
 sl__plan sl__plan_make(const sl_site *site, sl_stores *stores, const char *directory);
+/* The same; with `functions` there may be patches in C that are not known here, so that numbers may be left
+ * out. */
+sl__plan sl__plan_make_of(const sl_site *site, sl_stores *stores, const char *directory, bool functions);
 /* Looks what is applied, in the stores that have patches or models (`only`: in this one). NULL; or what is
  * unknown or altered there, the task's error. May suspend. */
 sl_error *sl__plan_look(const sl_site *site, sl_stores *stores, sl__plan *plan, sl_store *only);
@@ -251,6 +254,15 @@ void sl__plan_record(const sl_site *site, sl_stores *stores, const sl__plan *pla
 SL_API void sl__record_telling(const sl_site *site, const char *directory, unsigned number, sl__told_fn *told,
                                void *data);
 SL_API size_t sl__migrate_telling(const sl_site *site, const char *directory, sl__told_fn *told, void *data);
+
+/* ---- For `silver check`: patch_check.c --------------------------------------------------------------- */
+
+/* Is told each fault: of "schema/001-what.sql" or of "schema"; line 0: of no line; hint may be NULL. */
+typedef void sl__patch_wrong_fn(const char *file, unsigned line, const char *message, const char *hint,
+                                void *data);
+/* What is wrong with the patches of DIRECTORY/schema for the root's stores, none of which is opened.
+ * `functions`: there may be patches in C, too. In a task. May suspend. */
+SL_API void sl__patches_check(const char *directory, bool functions, sl__patch_wrong_fn *fn, void *data);
 
 /* ---- For those who start applications: schema.c ------------------------------------------------------ */
 

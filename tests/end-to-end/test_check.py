@@ -187,3 +187,66 @@ def test_a_template_that_cannot_be_read(command, app):
 def test_templates_that_are_right(command, app):
     files = {"templates/base.html": "{% block a %}{% end %}", "templates/sub/page.html": "{% extends \"base.html\" %}{% block a %}b{% end %}"}
     assert command("check", app(files=files)).returncode == 0
+
+
+# ---- Patches and models ------------------------------------------------------------------------------------------
+
+KEEPS = """
+#include <silver/silver.h>
+#define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text, SL_REQUIRED)
+SL_MODEL(note, NOTE, .store = "sqlite");
+static void in_c(void) {}
+SL_APPLICATION(app) { sl_models(note_model); PATCHES }
+"""
+STORES = "service.sqlite =\nservice.sqlite.old-notes =\n"
+
+
+def keeping(app, *services, patches="", **files):
+    manifest = f"[production]\napp_name = {{name}}\nrunner = src/{{name}}.c\n{''.join(services)}[slots]\n0 = 127.0.0.1:0\n"
+    return app(source=KEEPS.replace("PATCHES", patches), manifest=manifest,
+               files={f"schema/{name.replace('__', '-').replace('_sql', '.sql')}": text for name, text in files.items()})
+
+
+def complaints(command, directory):
+    told = json.loads(command("check", directory, "--json").stdout)["complaints"]
+    return [(one["number"], one["file"], one["line"], one["message"]) for one in told]
+
+
+def test_patches_are_checked_without_a_database(command, app):
+    directory = keeping(app, STORES, **{
+        "001__a_sql": "-- store: sqlite\nSELECT 1;\n\nCOMMIT;", "002__b_sql": "SELECT 'it", "002__c_sql": "-- store: nope\n",
+        "004__d_sql": "-- store: old-notes\nSELECT 1", "5__e_sql": ""})
+    assert complaints(command, directory) == [
+        ("SL0150", "schema/5-e.sql", 0, "is not called NNN-what-it-does.sql")]
+    (directory / "schema/5-e.sql").rename(directory / "schema/005-e.postgres.sql")
+    (directory / "schema/005-e.postgres.sql").write_text("-- store: old-notes\n")
+    told = complaints(command, directory)
+    assert {number for number, *_ in told} == {"SL0150"}
+    said = [(file, line) for _, file, line, _ in told]
+    assert ("schema/001-a.sql", 4) in said and ("schema/002-b.sql", 1) in said
+    text = "\n".join(f"{file} {message}" for _, file, _, message in told)
+    assert "schema/002-b.sql and schema/002-c.sql have one number" in text
+    assert "schema there is no patch 3, but schema/004-d.sql" in text
+    assert "schema/002-b.sql does not say for which store it is" in text
+    assert "schema/005-e.postgres.sql has no file beside it for the store old-notes" in text
+    assert not (directory / "data").exists()
+
+
+def test_patches_in_c_may_fill_the_gaps(command, app):
+    files = {"001__a_sql": "SELECT 1", "003__b_sql": "SELECT 1"}
+    assert complaints(command, keeping(app, "service.sqlite =\n", patches='sl_patch(2, "c", in_c);', **files)) == []
+    directory = keeping(app, "service.sqlite =\n", **{**files, "004__c_sql": "-- caf\udce9".encode("utf-8", "surrogateescape")})
+    assert complaints(command, directory) == [("SL0150", "schema/004-c.sql", 0, "is not UTF-8 text")]
+
+
+def test_models_without_a_database(command, app):
+    (number, file, _, message), = complaints(command, keeping(app))
+    assert (number, file) == ("SL0151", "src/probe.c") and message == "the application keeps models, and has no database"
+    directory = app(files={"schema/001-a.sql": "SELECT 1"}, directory="other")
+    assert complaints(command, directory) == [("SL0150", "schema/001-a.sql", 0, "is a patch, and the application has no database")]
+
+
+def test_what_is_right_about_patches(command, app):
+    directory = keeping(app, STORES, **{"001__a_sql": "-- store: sqlite\nSELECT 1;", "002__b_sql": "-- store: old-notes\n"})
+    done = command("check", directory)
+    assert done.returncode == 0, done.stdout
