@@ -39,7 +39,8 @@ SL_API int sl_store_declare(sl_root *root, const char *name, const char *url, sl
     X(database_ms, 10000, "ms",                                                                              \
       "that a request waits for the database, likewise; the statement is cancelled")                         \
     X(slow_ms, 200, "ms", "a statement that takes longer is logged, with its place")                         \
-    X(busy_ms, 5000, "ms", "that a writer of SQLite waits for other processes")
+    X(busy_ms, 5000, "ms", "that a writer of SQLite waits for other processes")                              \
+    X(sqlite_mb, 0, "MiB", "that a database of SQLite may have, past them SL_ENOSPC; 0: what the disk has")
 typedef struct sl_store_options {
 #define SL__STORE_OPTION(name, value, unit, meaning) uint64_t name;
     SL_STORE_OPTIONS(SL__STORE_OPTION)

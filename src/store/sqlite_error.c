@@ -53,7 +53,10 @@ static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
         return sl_error_hint(error,
                              "rows of that table are still being read in this transaction: end that first");
     case SQLITE_FULL:
-        return sl_error_hint(error, "make room on the disk of %s, or raise its max_page_count", sqlite->path);
+        return sl_error_hint(error,
+                             "make room on the disk of %s, or let it have more: `sqlite_mb` in the section "
+                             "[store] of app.ini%s",
+                             sqlite->path, sqlite->options->sqlite_mb ? "" : " (which sets no limit now)");
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return sl_error_hint(error, "let the user that runs this write to %s and to its directory",

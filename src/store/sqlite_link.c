@@ -118,6 +118,21 @@ static int look_at_encoding(const sl__sqlite_link *link)
     return code || strcmp(encoding, "UTF-8") == 0 ? code : OTHER_ENCODING;
 }
 
+/* One that is larger already may not grow. */
+static int limit_size(const sl__sqlite_link *link)
+{
+    char answer[16];
+    uint64_t bytes = link->sqlite->options->sqlite_mb << 20;
+    int code = bytes ? ask(link, "PRAGMA main.page_size", answer) : SQLITE_OK;
+    if (code || !bytes)
+        return code;
+    uint64_t page = strtoull(answer, NULL, 10), pages = bytes / (page ? page : 1);
+    SL_AUTO_FREE char *sql =
+        sl_printf_heap("PRAGMA main.max_page_count = %llu",
+                       (unsigned long long)(pages < UINT32_MAX ? pages : UINT32_MAX - 1));
+    return run_sql(link->db, sql);
+}
+
 static int set_up(sl__sqlite_link *link)
 {
     sl__sqlite_link_watch(link);
@@ -134,7 +149,7 @@ static int set_up(sl__sqlite_link *link)
     if (!code)
         code = run_sql(link->db, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
                                  "PRAGMA journal_size_limit = 67108864");
-    return code;
+    return code ? code : limit_size(link);
 }
 
 static int try_open(sl__sqlite_link *link)

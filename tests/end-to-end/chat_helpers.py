@@ -39,8 +39,8 @@ class Chat:
         self.database = directory / "data" / "chat.sqlite"
         shutil.copytree(ROOT / "apps/chat", directory, ignore=shutil.ignore_patterns("data", "log*"))
 
-    def serve(self, slot=0, ready=True):
-        return self._serve(self.directory, "--slot", str(slot), ready=ready, listen="127.0.0.1:0")
+    def serve(self, slot=0, *options, ready=True):
+        return self._serve(self.directory, "--slot", str(slot), *options, ready=ready, listen="127.0.0.1:0")
 
 
 def instances(server):

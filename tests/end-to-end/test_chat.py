@@ -648,3 +648,36 @@ def test_the_text_by_itself(silver, tmp_path):
                     *flags], check=True)
     done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
+
+
+# ---- No room -----------------------------------------------------------------------------------------------------
+
+
+def test_a_full_database_takes_no_more_and_says_so(browser, chat):
+    manifest = chat.directory / "app.ini"
+    text = manifest.read_text()
+    assert "sqlite_mb = 1024\n" in text
+    manifest.write_text(text.replace("sqlite_mb = 1024\n", "sqlite_mb = 1\n"))
+    slot = chat.serve(0, "--production")
+    url, long = slot.url + "/rooms/lobby", "\U0001f41f" * 4000
+    with visiting(browser, slot, "Ada") as ada:
+        ada.wait_live()
+        ada.wait_message(ada.say("while there is room"))
+        for number in range(200):
+            status, _, text = request(url, {"body": f"{number} {long}"[:4000]}, name="Grace")
+            if status != 303:
+                break
+        assert status == 507 and "there is no room for more just now" in text
+        for accept in ["application/json", "text/html"]:
+            status, _, text = request(url, {"body": long}, name="Grace", Accept=accept)
+            assert status == 507 and "there is no room for more just now" in text
+        # It goes on with what it has.
+        assert request(url + "?before=2")[0] == 200
+        ada.say(long)
+        expect(ada.page.locator("#wrong")).to_have_text("There is no room for more messages just now.")
+        expect(ada.page.locator("#body")).to_have_value(long)
+        expect(ada.page.locator(".pending")).to_have_count(0)
+    assert chat.database.stat().st_size <= 1 << 20
+    with closing(sqlite3.connect(chat.database)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM message").fetchone()[0] == number + 1

@@ -358,6 +358,10 @@ function enterRoom() {
         body: new URLSearchParams(entry),
         signal: AbortSignal.timeout(15_000),
       });
+      if (answer.status === 507) { // trying again would not help
+        giveBack(entry, 'There is no room for more messages just now.');
+        return true;
+      }
       if (answer.status >= 500 || answer.status === 408 || answer.status === 429) return false;
       if (answer.ok) {
         const message = await answer.json();
