@@ -11,7 +11,7 @@ enum {
 /* The first character, to stand in the circle beside somebody's messages. */
 static const char *initial_of(const char *name)
 {
-    size_t size = 1;
+    size_t size = *name ? 1 : 0;
     while (((unsigned char)name[size] & 0xc0) == 0x80)
         size++;
     return sl_arena_strndup(sl_task_arena(), name, size);

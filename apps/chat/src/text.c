@@ -32,16 +32,29 @@ static bool is_control(uint32_t c)
 
 /* Characters that cannot be seen, or that turn the direction of what follows: in a name they would let
  * somebody pass for somebody else. */
-static bool is_hidden(uint32_t c)
+static bool is_hidden(uint32_t c, uint32_t before)
 {
-    return c == 0xad || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0x3164 || c == 0xfeff ||
-           (c >= 0xe0000 && c <= 0xe007f);
+    /* It makes a picture of a sign that is one of text otherwise: ☀️. */
+    if (c == 0xfe0f && ((before >= 0x2000 && before < 0x3000) || before >= 0x1f000))
+        return false;
+    static const struct {
+        uint32_t from, to;
+    } hidden[] = {
+        {0xad, 0xad},       {0x34f, 0x34f},     {0x61c, 0x61c},   {0x115f, 0x1160}, {0x17b4, 0x17b5},
+        {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e}, {0x2060, 0x206f}, {0x2800, 0x2800},
+        {0x3164, 0x3164},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff9, 0xfffb},
+        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < sl_array_size(hidden); i++)
+        if (c >= hidden[i].from && c <= hidden[i].to)
+            return true;
+    return false;
 }
 
 static bool is_space(uint32_t c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || (c >= 0x2000 && c <= 0x200a) || c == 0x3000;
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* ---- Tidying ----------------------------------------------------------------------------------------- */
@@ -93,10 +106,12 @@ const char *wrong_name(const char *name)
         return "Please say what you are called.";
     if (length_of(name) > NAME_LIMIT)
         return sl_printf("A name may have %d characters; this one has %zu.", NAME_LIMIT, length_of(name));
+    uint32_t before = 0;
     for (const char *at = name; *at;) {
         uint32_t c = next_character(&at);
-        if (is_control(c) || is_hidden(c))
+        if (is_control(c) || is_hidden(c, before))
             return "This name has characters in it that nobody can see. Please type it again.";
+        before = c;
     }
     return NULL;
 }
@@ -110,12 +125,14 @@ const char *wrong_room(const char *room)
         return sl_printf("A room's name may have %d characters; this one has %zu.", ROOM_LIMIT,
                          length_of(room));
     bool letters = false;
+    uint32_t before = 0;
     for (const char *at = room; *at;) {
         uint32_t c = next_character(&at);
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c > 0xa0;
-        if ((!letter && !strchr(" -_", (int)c)) || is_control(c) || is_hidden(c))
+        if ((!letter && !strchr(" -_", (int)c)) || is_control(c) || is_hidden(c, before))
             return "A room's name is made of letters, digits, spaces, - and _.";
         letters |= letter;
+        before = c;
     }
     return letters ? NULL : "A room's name needs a letter or a digit.";
 }
@@ -165,8 +182,9 @@ static const char *end_of_link(const char *text)
     if (!scheme)
         return text;
     const char *end = text + scheme + strcspn(text + scheme, " \t\n<>\"`{}|\\^");
+    const char *open = memchr(text, '(', (size_t)(end - text));
     while (end > text + scheme && strchr(".,;:!?'*_)]", end[-1])) {
-        if (end[-1] == ')' && memchr(text, '(', (size_t)(end - text)))
+        if (end[-1] == ')' && open && open < end)
             break;
         end--;
     }

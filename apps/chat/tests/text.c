@@ -38,6 +38,12 @@ static void check_text(void)
 
     CHECK(!wrong_name("Zoë Ångström") && !wrong_name("🌤") && !wrong_name("x"));
     CHECK(wrong_name("") && wrong_name("a\u200bb") && wrong_name("\u202eb") && wrong_name("a\xc2\x85"));
+    static const char *const unseen[] = {"Ada\u034f", "Ada\u115f", "Ada\u180b",    "Ada\u2800",
+                                         "Ada\ufe0f", "Ada\uffa0", "Ada\U000e0100"};
+    for (size_t i = 0; i < sl_array_size(unseen); i++)
+        CHECK(wrong_name(unseen[i]));
+    CHECK(!wrong_name("☀️ Ada ❤️") && !wrong_room("☀️") && wrong_room("Ada\ufe0f"));
+    CHECK(same(tidy_line("Ada\u202f\u205f\u1680"), "Ada"));
     CHECK(!wrong_name("日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語日本"));
     CHECK(wrong_name("日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語"));
     CHECK(!wrong_room("日本") && !wrong_room("a-b_c 1") && !wrong_room("Küche"));
@@ -64,6 +70,10 @@ static void check_links(void)
     check_pieces("(http://a/x).", "[{\"text\":\"(\",\"link\":false},{\"text\":\"http://a/x\",\"link\":true},"
                                   "{\"text\":\").\",\"link\":false}]");
     check_pieces("http://a/x(y)", "[{\"text\":\"http://a/x(y)\",\"link\":true}]");
+    check_pieces("http://a))", "[{\"text\":\"http://a\",\"link\":true},{\"text\":\"))\",\"link\":false}]");
+    check_pieces("http://a(b).",
+                 "[{\"text\":\"http://a(b)\",\"link\":true},{\"text\":\".\",\"link\":false}]");
+    check_pieces("http://a)(", "[{\"text\":\"http://a)(\",\"link\":true}]");
     check_pieces("http://a\"b",
                  "[{\"text\":\"http://a\",\"link\":true},{\"text\":\"\\\"b\",\"link\":false}]");
 }
