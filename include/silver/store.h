@@ -367,7 +367,8 @@ typedef struct sl_traced {
     const sl_value *parameters;
     size_t parameter_count;
     const sl_site *site;   /* where in the program it was issued */
-    uint64_t duration_us;  /* after */
+    uint64_t began_ns;     /* sl_monotonic_ns; 0: before there was a tracer */
+    uint64_t duration_us;  /* after: in the database, so that what SL_EACH does between rows is none of it */
     int64_t rows;          /* after: given or changed */
     const sl_error *error; /* after; or NULL */
 } sl_traced;

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 1000 };
+enum { ENTRIES_MAX = 1000, SQL_SHOWN = 4000 /* bytes */ };
 
 struct sl__timeline {
     unsigned references;
@@ -42,6 +42,17 @@ sl__timeline *sl__timeline_new(void)
     return timeline;
 }
 
+/* An insert of many rows is long, and says the same again and again. */
+static const char *kept_sql(sl_arena *arena, const char *sql)
+{
+    size_t size = strlen(sql), cut = SQL_SHOWN;
+    if (size <= SQL_SHOWN)
+        return sl_arena_strndup(arena, sql, size);
+    while (cut && ((unsigned char)sql[cut] & 0xc0) == 0x80)
+        cut--;
+    return sl_arena_printf(arena, "%.*s … %zu bytes in all", (int)cut, sql, size);
+}
+
 static void keep(sl_tracer *tracer, const sl_traced *statement)
 {
     (void)tracer;
@@ -58,13 +69,13 @@ static void keep(sl_tracer *tracer, const sl_traced *statement)
     }
     SL_CLEANUP(sl_buffer_done) sl_buffer parameters = {0};
     sl__put_parameters(&parameters, statement->parameters, statement->parameter_count);
-    uint64_t now_us = (sl_monotonic_ns() - timeline->began_ns) / 1000;
+    uint64_t began_ns = statement->began_ns > timeline->began_ns ? statement->began_ns : timeline->began_ns;
     timeline->entries[timeline->count++] = (sl__timeline_entry){
-        .began_us = now_us > statement->duration_us ? now_us - statement->duration_us : 0,
+        .began_us = (began_ns - timeline->began_ns) / 1000,
         .duration_us = statement->duration_us,
         .rows = statement->rows,
         .site = statement->site,
-        .sql = sl_arena_strdup(timeline->arena, statement->sql),
+        .sql = kept_sql(timeline->arena, statement->sql),
         .parameters = sl_arena_strdup(timeline->arena, parameters.data),
         .error = statement->error ? sl_arena_strdup(timeline->arena, statement->error->message) : NULL,
     };

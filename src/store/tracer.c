@@ -60,6 +60,7 @@ void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *er
                         .parameter_count = statement->count,
                         .site = statement->site,
                         .error = error,
+                        .began_ns = running->started_ns,
                         .rows = running->rows};
     if (!before)
         traced.duration_us = sl__run_took_ns(running) / 1000; /* 0: it began before there was a tracer */
@@ -74,7 +75,7 @@ void sl__trace(sl_stores *stores, const sl__running *running, const sl_error *er
 
 /* ---- Parameters as text -------------------------------------------------------------------------------- */
 
-enum { SHOWN = 200 /* bytes of a text */, LISTED = 8 /* values of a list */ };
+enum { SHOWN = 200 /* bytes of a text */, LISTED = 8 /* values of a list */, PARAMETERS = 100 };
 
 static void put_text(sl_buffer *out, sl_view text)
 {
@@ -158,11 +159,13 @@ static void put_list(sl_buffer *out, const sl_value *list)
 void sl__put_parameters(sl_buffer *out, const sl_value *values, size_t count)
 {
     sl_buffer_putc(out, '(');
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && i < PARAMETERS; i++) {
         if (i)
             sl_buffer_puts(out, ", ");
         put_value(out, &values[i]);
     }
+    if (count > PARAMETERS)
+        sl_buffer_printf(out, ", … %zu in all", count);
     sl_buffer_putc(out, ')');
 }
 

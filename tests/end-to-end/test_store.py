@@ -201,3 +201,71 @@ def test_events_go_out_when_they_are_true(server):
     post(server, text="one")
     assert socket.recv() == "1"
     socket.close()
+
+
+# ---- The page of a failure -------------------------------------------------------------------------------------
+
+EVIL = r"""
+#include <silver/silver.h>
+
+#define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text)
+SL_MODEL(note, NOTE);
+SL_KEY(held, SL_CAPTURED, .name = "<script>key");
+
+static void *fails(void *evil)
+{
+    sl_execute(NULL, "UPDATE note SET \"<script>column\" = 1 WHERE text = ?", sl_p((const char *)evil));
+    return NULL;
+}
+
+static sl_response *attack(sl_request *req)
+{
+    const char *evil = sl_param(req, "evil");
+    sl_error *cause;
+    sl_info("%s", evil);
+    sl_list(sl_find(note, sl_eq(note_.text, evil)));
+    sl_execute(NULL, "UPDATE note SET text = ? WHERE '<script>sql' = '\"><img src=x>'", sl_p(sl_field(req, "evil")));
+    sl_try(sl_spawn(fails, (void *)evil), &cause);
+    sl_error *error = sl_error_new(SL_EDATABASE, "%s", evil);
+    sl_error_hint(error, "%s", evil);
+    sl_error_detail(error, evil, strlen(evil));
+    sl_fail_error(sl_error_cause(error, sl_error_ref(cause)));
+}
+
+SL_APPLICATION(app)
+{
+    sl_models(note_model);
+    sl_route(app, "attack", "POST /attack/{what}", attack);
+}
+"""
+
+
+@pytest.mark.parametrize("service", ["sqlite", "postgres"])
+def test_nothing_that_a_client_sends_is_markup_on_the_page(app, serve, service):
+    server = serve(app(EVIL, manifest=MANIFEST.format(service=service)))
+    evil = "%22'%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E%3Cimg%20src=x%20onerror=alert(1)%3E%26"
+    raw = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&"
+    answer = server.get(f"/attack/{evil}?evil={evil}&{evil}=1", FORM, "Accept: text/html", f"X-Evil: {raw}", f"Cookie: a={evil}; b={raw}",
+                        method="POST", body=f"evil={evil}&{evil}={evil}".encode())
+    page = answer.body.decode()
+    assert answer.status == 500 and page.count("&lt;script&gt;alert(1)") > 8
+    assert "&lt;script&gt;column" in page and "&lt;script&gt;sql" in page and "The database: 3 statements" in page
+    assert "<script" not in page and "<img" not in page and "onerror" in page
+    assert not [value for value in page.split('="')[1:] if "alert" in value.split('"')[0]]  # no attribute either
+    assert answer["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_the_timeline_is_bounded(app, serve):
+    many = """
+    for (int i = 0; i < 3000; i++)
+        sl_add(sl_new(note, .text = sl_printf("%0500d", i)));
+    sl_save();
+    sl_execute(NULL, "UPDATE note SET text = NULL /* LONG */ WHERE id = ?", sl_p(1));
+    sl_fail(SL_EFAILED, "after many");
+""".replace("LONG", "x" * 5000)
+    source = EVIL.replace("    const char *evil = sl_param", many + "    const char *evil = sl_param")
+    server = serve(app(source, manifest=MANIFEST.format(service="sqlite")))
+    answer = server.get("/attack/x?evil=1", FORM, "Accept: text/html", method="POST", body=b"evil=1")
+    page = answer.body.decode()
+    assert answer.status == 500 and "bytes in all" in page and "in all)" in page
+    assert len(page) < 2_000_000
