@@ -60,7 +60,9 @@ typedef struct sl__begin {
 struct sl__connection {
     const sl__driver *driver;
     sl_store *store;
-    bool writer; /* it holds the writer's place (always true for PostgreSQL unless read_only) */
+    bool writer;       /* it holds the writer's place (always true for PostgreSQL unless read_only) */
+    uint64_t deadline; /* sl_loop_now; 0: none: of what is no statement (commit, prepare, lend, COPY). Whoever
+                          keeps the transaction sets it before each */
 };
 struct sl__cursor {
     const sl__driver *driver;
@@ -82,7 +84,8 @@ struct sl__driver {
      * what it read is not the newest any more. May suspend. */
     sl_error *(*become_writer)(sl__connection *connection, const sl__begin *how);
     /* Ends it, and takes the connection back whatever happens. On success what was written is safe on the
-     * disk (a transaction that wrote nothing does not wait). May suspend. */
+     * disk (a transaction that wrote nothing does not wait). SL_EDISCONNECTED that says so where it is
+     * unknown whether it was committed. May suspend. */
     sl_error *(*commit)(sl__connection *connection);
     /* Never suspends, works in cancelled tasks, takes the connection back. */
     void (*rollback)(sl__connection *connection);

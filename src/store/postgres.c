@@ -7,12 +7,15 @@
  * A commit waits until all statements are answered, so that it is known whether one failed. COMMIT alone does
  * not tell: in a transaction that has failed the server answers it with a success whose tag is ROLLBACK. Once
  * COMMIT was sent, its answer is waited for even if the task is cancelled, because nothing else says what
- * became of the transaction. */
+ * became of the transaction: until the deadline, or a little longer where that is near. Then the connection
+ * is given up, and the caller told that nobody knows. */
+#include "store/commit.h"
 #include "store/postgres_inside.h"
 
 #include <stdlib.h>
 
-#define VERDICT_MS 60000 /* that the server may take to answer COMMIT */
+#define VERDICT_MS 60000 /* that the server may take to answer COMMIT where there is no deadline */
+#define GRACE_MS 500     /* … and at least, however near that is */
 #define UNDEFINED_OBJECT "42704"
 #define GID_MAX 199 /* PostgreSQL's GIDSIZE, without the NUL */
 
@@ -238,6 +241,24 @@ typedef struct outcome {
     bool unknown;     /* there is no transaction of that name */
 } outcome;
 
+static uint64_t verdict_until(const sl__pg_transaction *t)
+{
+    uint64_t now = sl_loop_now(t->pool->loop), deadline = t->base.deadline;
+    if (!deadline)
+        return now + VERDICT_MS;
+    return deadline > now + GRACE_MS ? deadline : now + GRACE_MS;
+}
+
+static sl_error *unknown_outcome(const sl__pg_transaction *t, const char *doubt, bool late, sl_error *cause)
+{
+    const char *why = late ? "the database did not answer in time, and the connection was given up"
+                           : "the connection to the database was lost";
+    sl_error *error =
+        sl__pg_error(t->pool, t->how.site, SL_EDISCONNECTED, "%s: it is unknown whether %s", why, doubt);
+    return sl_error_hint(sl_error_cause(error, cause),
+                         "look whether the rows are there before you try again");
+}
+
 /* Runs a command that ends the transaction, and waits for its answer whatever happens. `doubt`: what is
  * unknown when the answer does not come. */
 static sl_error *verdict(sl__pg_transaction *t, const char *sql, const char *doubt, outcome *ret_outcome)
@@ -247,19 +268,15 @@ static sl_error *verdict(sl__pg_transaction *t, const char *sql, const char *dou
     SL_SHIELD()
     {
         if (!error)
-            error = sl__pg_cursor_finish(cursor, sl_loop_now(t->pool->loop) + VERDICT_MS);
+            error = sl__pg_cursor_finish(cursor, verdict_until(t));
     }
+    bool late = error && error->code == SL_EBUDGET && !*cursor->state;
     *ret_outcome = (outcome){cursor->rolled_back, strcmp(cursor->state, UNDEFINED_OBJECT) == 0};
     sl__pg_close_cursor(&cursor->base);
-    if (error && error->code == SL_EBUDGET && t->line->conn)
+    if (late && t->line->conn)
         sl__pg_lose(t->line, "the server does not answer");
-    if (error && (error->code == SL_EDISCONNECTED || !t->line->conn)) {
-        sl_error *unknown =
-            sl__pg_error(t->pool, t->how.site, SL_EDISCONNECTED,
-                         "the connection to the database was lost: it is unknown whether %s", doubt);
-        error = sl_error_hint(sl_error_cause(unknown, error),
-                              "look whether the rows are there before you try again");
-    }
+    if (error && (error->code == SL_EDISCONNECTED || !t->line->conn))
+        error = unknown_outcome(t, doubt, late, error);
     return error;
 }
 
@@ -268,7 +285,7 @@ static sl_error *ready_to_end(sl__pg_transaction *t)
 {
     sl_error *error = sl__pg_refusal(t, t->how.site);
     if (!error) {
-        error = sl__pg_drain(t->line, t->how.deadline, t->how.site);
+        error = sl__pg_drain(t->line, t->base.deadline, t->how.site);
         if (error && error->code == SL_EBUDGET)
             error = sl_error_cause(
                 sl__pg_error(t->pool, t->how.site, SL_EBUDGET, "the transaction took longer than it may"),
@@ -377,9 +394,10 @@ static sl_error *decide(sl_store *store, const char *gid, bool commit_it)
     if (error)
         return error;
     sl__pg_transaction *t = (sl__pg_transaction *)connection;
+    t->base.deadline = sl_loop_now(t->pool->loop) + SL__TOLD_MS; /* it can be told later */
     error = gid_command(t->pool, how.site, commit_it ? "COMMIT PREPARED" : "ROLLBACK PREPARED", gid, &sql);
     if (!error)
-        error = sl__pg_acquire(t->pool, /* deadline= */ 0, how.site, &t->line);
+        error = sl__pg_acquire(t->pool, t->base.deadline, how.site, &t->line);
     if (!error) {
         t->line->user = t;
         error = verdict(t, sql, "the prepared transaction was decided", &o);

@@ -20,7 +20,7 @@ static sl_error *leave_pipeline(sl__pg_transaction *t)
     if (error)
         return error;
     sl__pg_begin(t);
-    error = sl__pg_drain(line, t->how.deadline, site);
+    error = sl__pg_drain(line, t->base.deadline, site);
     if (error)
         return error;
     if (t->first) /* the transaction is aborted; strangers could do nothing in it */
@@ -129,7 +129,7 @@ typedef struct copy {
 /* The socket takes or gives more. May suspend. */
 static sl_error *wait_socket(copy *c, int events)
 {
-    sl_error *error = sl__pg_wait_ready(c->line, events, c->t->how.deadline, c->statement.site);
+    sl_error *error = sl__pg_wait_ready(c->line, events, c->t->base.deadline, c->statement.site);
     if (error && error->code == SL_EBUDGET)
         error = sl_error_cause(sl__pg_error(c->t->pool, c->statement.site, SL_EBUDGET,
                                             "COPY took longer than the transaction may"),

@@ -387,6 +387,16 @@ void sl__session_connect(const sl_site *site, sl_session *session)
     if (error)
         sl__session_fail(site, session, error);
     session->wrote = true;
+    sl__session_bound(session);
+}
+
+void sl__session_bound(sl_session *session)
+{
+    const sl_transaction *t = session->transaction;
+    uint64_t spent = t->waited_ns / 1000000;
+    uint64_t left = t->ms_max > spent ? t->ms_max - spent : 0;
+    uint64_t until = t->ms_max ? sl_loop_now(sl_loop_current()) + left + 1 : t->deadline;
+    session->connection->deadline = t->deadline && t->deadline < until ? t->deadline : until;
 }
 
 /* ---- Budgets ------------------------------------------------------------------------------------------- */

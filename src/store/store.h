@@ -262,7 +262,9 @@ sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, s
 sl_error *sl__session_wait(sl_session *session, const sl_site *site);
 /* Makes the savepoints that are open and not on the connection yet. May suspend. */
 sl_error *sl__session_points(sl_session *session, const sl_site *site);
-/* Takes the connection, and the writer's place, without a statement. By exit. */
+/* What is no statement may take as long as is left of the transaction's deadline and budget. */
+void sl__session_bound(sl_session *session);
+/* Takes the connection, and the writer's place, without a statement; bounded. By exit. */
 void sl__session_connect(const sl_site *site, sl_session *session);
 
 /* A statement that is running in a session. */

@@ -170,8 +170,11 @@ static void give_identity(sl_store *store)
 static sl_error *commit_one(sl_session *session)
 {
     sl__connection *connection = session->connection;
+    if (!connection)
+        return NULL;
+    sl__session_bound(session);
     session->connection = NULL;
-    return connection ? session->store->driver->commit(connection) : NULL;
+    return session->store->driver->commit(connection);
 }
 
 typedef struct parties {
@@ -219,6 +222,7 @@ static void *prepare_all(void *data)
             continue;
         step("before prepare");
         sl__connection *connection = s->connection;
+        sl__session_bound(s);
         s->connection = NULL;
         sl_error *error = s->store->driver->prepare(connection, p->gid);
         if (error && error->code == SL_EDISCONNECTED) /* it may be prepared all the same, and hold locks */
