@@ -6,6 +6,7 @@
 #include "store/postgres_inside.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netdb.h>
 #include <silver/io.h>
 #include <stdio.h>
@@ -84,7 +85,8 @@ static sl_error *parse(sl__postgres *pool, const sl_site *site, settings *s)
     s->host = found[0];
     s->hostaddr = found[1];
     s->port = found[2];
-    s->timeout_ms = found[3] && atoi(found[3]) > 0 ? (uint64_t)atoi(found[3]) * 1000 : CONNECT_MS;
+    pool->connect_ms = s->timeout_ms =
+        found[3] && atoi(found[3]) > 0 ? (uint64_t)atoi(found[3]) * 1000 : CONNECT_MS;
     return NULL;
 }
 
@@ -209,8 +211,6 @@ static const char *hint_of(const char *said)
         return "make the database (createdb), or correct its name in the URL (or CONFIG_PG_DBNAME)";
     if (strstr(said, "starting up") || strstr(said, "shutting down") || strstr(said, "not yet accepting"))
         return "the server starts or stops: try again in a moment";
-    if (strstr(said, "too many"))
-        return "raise max_connections of the server, or lower the option connections";
     return "check the URL, and what the server's log says";
 }
 
@@ -228,6 +228,54 @@ static sl_error *failed_to_connect(const sl__pg_line *line, const sl_site *site,
     if (rest && rest[1])
         sl_error_detail(error, rest + 1, strlen(rest + 1));
     return sl_error_hint(error, "%s", hint_of(said));
+}
+
+/* "53300: " */
+static bool is_state(const char *at)
+{
+    for (int i = 0; i < 5; i++)
+        if (!isdigit((unsigned char)at[i]) && (at[i] < 'A' || at[i] > 'Z'))
+            return false;
+    return at[5] == ':' && at[6] == ' ';
+}
+
+/* "LOCATION:  InitProcess, proc.c:350", in any language. */
+static bool is_location(const char *line, size_t size)
+{
+    size_t at = size;
+    while (at && isdigit((unsigned char)line[at - 1]))
+        at--;
+    return at < size && at > 3 && memcmp(line + at - 3, ".c:", 3) == 0;
+}
+
+static bool is_full(const char *state, const char *text)
+{
+    return strncmp(state, "53300", 5) == 0 || strstr(text, "no more connections allowed"); /* pgbouncer's */
+}
+
+/* What the server said when it took no connection. Its words are in its own language; so libpq tells it with
+ * the SQLSTATE and the place in the server's source, which are taken out again. */
+static sl_error *refused(sl__pg_line *line, const sl_site *site)
+{
+    sl_buffer text = {0};
+    const char *said = line->pq->errorMessage(line->conn);
+    for (size_t size; *said; said += size + (said[size] == '\n')) {
+        size = strcspn(said, "\n");
+        const char *state = memmem(said, size, ":  ", 3);
+        if (is_location(said, size))
+            continue;
+        if (state && is_state(state + 3)) {
+            sl_buffer_put(&text, said, (size_t)(state + 3 - said));
+            line->full = line->full || is_full(state + 3, state);
+            sl_buffer_put(&text, state + 10, size - (size_t)(state + 10 - said));
+        } else {
+            sl_buffer_put(&text, said, size);
+        }
+        sl_buffer_putc(&text, '\n');
+    }
+    sl_error *error = failed_to_connect(line, site, text.size ? text.data : "?");
+    sl_buffer_done(&text);
+    return error;
 }
 
 static sl_error *late_error(const sl__pg_line *line, sl_error *error, uint64_t deadline, const sl_site *site)
@@ -248,7 +296,7 @@ static sl_error *poll_until_connected(sl__pg_line *line, uint64_t deadline, uint
     PostgresPollingStatusType wish = PGRES_POLLING_WRITING;
     while (wish != PGRES_POLLING_OK) {
         if (wish == PGRES_POLLING_FAILED || line->pq->status(line->conn) == CONNECTION_BAD)
-            return failed_to_connect(line, site, line->pq->errorMessage(line->conn));
+            return refused(line, site);
         int code = sl__pg_watch(line, line->pq->socket(line->conn));
         if (code < 0)
             return failed_to_connect(line, site, uv_strerror(code));
@@ -274,6 +322,7 @@ static sl_error *begin_work(sl__pg_line *line, const sl_site *site)
         return failed_to_connect(line, site, "the server is older than PostgreSQL 10");
     if (line->pq->setnonblocking(line->conn, 1) < 0 || !line->pq->enterPipelineMode(line->conn))
         return failed_to_connect(line, site, line->pq->errorMessage(line->conn));
+    line->pq->setErrorVerbosity(line->conn, PQERRORS_DEFAULT);
     line->sealed = line->pq->sslInUse(line->conn) || line->pq->gssEncInUse(line->conn);
     line->peer = (unsigned)line->pq->backendPID(line->conn);
     line->state = SL__PG_TAKEN; /* should it be lost at once, the caller finds that out */
@@ -283,7 +332,7 @@ static sl_error *begin_work(sl__pg_line *line, const sl_site *site)
 }
 
 static sl_error *connect_with(sl__postgres *pool, settings *s, uint64_t deadline, const sl_site *site,
-                              sl__pg_line **ret_line)
+                              sl__pg_line **ret_line, bool *ret_full)
 {
     uint64_t until = sl_loop_now(pool->loop) + s->timeout_ms;
     sl__pg_line *line = sl__pg_line_new(pool);
@@ -293,10 +342,12 @@ static sl_error *connect_with(sl__postgres *pool, settings *s, uint64_t deadline
         return sl__pg_error(pool, site, SL_ENOMEM, "there is no memory for a connection");
     }
     pool->pq.setNoticeReceiver(line->conn, on_notice, line);
+    pool->pq.setErrorVerbosity(line->conn, PQERRORS_VERBOSE);
     sl_error *error =
         poll_until_connected(line, deadline, deadline && deadline < until ? deadline : until, site);
     error = error ? error : begin_work(line, site);
     if (error) {
+        *ret_full = line->full;
         sl__pg_watch(line, -1);
         pool->pq.finish(line->conn);
         sl__pg_line_free(line);
@@ -307,7 +358,8 @@ static sl_error *connect_with(sl__postgres *pool, settings *s, uint64_t deadline
     return NULL;
 }
 
-sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line)
+sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line,
+                         bool *ret_full)
 {
     settings s = {0};
     if (!pool->store)
@@ -324,7 +376,7 @@ sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *s
     if (!error && !pool->store)
         error = sl__pg_error(pool, site, SL_ECLOSED, "it was closed");
     if (!error)
-        error = connect_with(pool, &s, deadline, site, ret_line);
+        error = connect_with(pool, &s, deadline, site, ret_line, ret_full);
     settings_done(pool, &s);
     return error;
 }

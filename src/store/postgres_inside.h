@@ -147,6 +147,7 @@ struct sl__pg_line {
     bool odd;          /* libpq said that there is nothing where something should be */
     bool outside;      /* not in pipeline mode: lent, or copying */
     bool rollback;     /* cleaning: it must be rolled back */
+    bool full;         /* connecting: the server takes no more */
     unsigned peer;     /* process number of the server's, for messages and tests */
     uint64_t cleaning_since;
     sl__pg_alarm patience;
@@ -322,7 +323,7 @@ typedef struct sl__pg_waiter {
 typedef struct sl__pg_queue {
     sl__pg_waiter *first;
 } sl__pg_queue;
-void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter);
+void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter, bool first);
 void sl__pg_queue_remove(sl__pg_queue *queue, sl__pg_waiter *waiter); /* also one that is not in it */
 sl__pg_waiter *sl__pg_queue_head(sl__pg_queue *queue);                /* that still waits; or NULL */
 sl__pg_waiter *sl__pg_queue_pop(sl__pg_queue *queue);                 /* or NULL */
@@ -337,9 +338,15 @@ struct sl__postgres {
     uv_timer_t *clock;
     uint64_t next_ring;
     sl__pg_alarm *alarms;
-    unsigned limit;
-    unsigned count; /* lines, and permits to make one */
-    unsigned users; /* the store, and transactions, which may outlive its closing */
+    unsigned limit;      /* the option connections, */
+    unsigned most;       /* or fewer, where the server has no more */
+    unsigned count;      /* lines, and permits to make one */
+    unsigned making;     /* of these, those that are connecting */
+    unsigned told;       /* most, when that was last logged; 0: never */
+    sl__pg_alarm room;   /* when another is tried */
+    uint64_t none_since; /* sl_loop_now of when the server first had none for us at all; 0: it has */
+    uint64_t connect_ms; /* that connecting may take */
+    unsigned users;      /* the store, and transactions, which may outlive its closing */
     sl__pg_line *lines, *idle, *unsaid;
     sl__pg_queue waiters;
     bool hooked;
@@ -383,8 +390,10 @@ void sl__pg_hook(sl__postgres *pool);
 
 /* What each session is told first, so that dates and times are UTC to it as they are to us. */
 #define SL__PG_SETTING "SET TimeZone TO 'UTC'"
-/* postgres_connect.c: a line that is connected and in pipeline mode. May suspend. */
-sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line);
+/* postgres_connect.c: a line that is connected and in pipeline mode. *ret_full: there is none, because so
+ * many are open already as the server takes. May suspend. */
+sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line,
+                         bool *ret_full);
 
 /* postgres_lend.c */
 sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data);

@@ -51,6 +51,7 @@
     X(sendQueryParams)                                                                                       \
     X(sendQueryPrepared)                                                                                     \
     X(serverVersion)                                                                                         \
+    X(setErrorVerbosity)                                                                                     \
     X(setNoticeReceiver)                                                                                     \
     X(setSingleRowMode)                                                                                      \
     X(setnonblocking)                                                                                        \

@@ -3,7 +3,10 @@
  * The line that came back last goes out first, so that few stay warm; tasks wait in order. A waiter is given
  * a line, or, when one was lost, the permit to make another. A line comes back to the pool only when the
  * server has answered everything and says that no transaction is open: until then it is being cleaned, and
- * nobody waits for that. */
+ * nobody waits for that.
+ *
+ * The server may have fewer connections for us than the option says. What we have is the limit then, and from
+ * time to time another is tried. */
 #include "store/postgres_inside.h"
 #include "io/work.h"
 
@@ -16,6 +19,8 @@
 #define PATIENCE_MS 20        /* with statements that still run when their transaction ends */
 #define AGAIN_MS 500          /* then they are cancelled, and again */
 #define CLEANING_MAX_MS 30000 /* then the line is given up */
+#define ROOM_MS 3000          /* after which a server that was full may have another connection, */
+#define NONE_MS 100           /* where we have none at all */
 
 /* ---- Before the loop polls ----------------------------------------------------------------------------- */
 
@@ -122,13 +127,13 @@ void sl__pg_cancel_forget(sl__pg_cancel *cancel)
 
 /* ---- Waiters ------------------------------------------------------------------------------------------- */
 
-void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter)
+void sl__pg_queue_add(sl__pg_queue *queue, sl__pg_waiter *waiter, bool first)
 {
     sl__pg_waiter **at = &queue->first;
-    while (*at)
+    while (*at && !first)
         at = &(*at)->next;
+    waiter->next = *at;
     *at = waiter;
-    waiter->next = NULL;
     waiter->queued = true;
 }
 
@@ -192,7 +197,7 @@ static sl__pg_line *pop_idle(sl__postgres *pool)
 static sl__pg_line *pop_shared(sl__postgres *pool)
 {
     sl__pg_line *line = pool->shared;
-    if (!line || line->first || line->cancel || pool->first_single || pool->count < pool->limit ||
+    if (!line || line->first || line->cancel || pool->first_single || pool->count < pool->most ||
         sl__pg_queue_head(&pool->waiters))
         return NULL;
     pool->shared = NULL;
@@ -202,20 +207,92 @@ static sl__pg_line *pop_shared(sl__postgres *pool)
 void sl__pg_vacancy(sl__postgres *pool)
 {
     sl__pg_waiter *waiter;
-    while (pool->store && pool->count < pool->limit && (waiter = sl__pg_queue_pop(&pool->waiters))) {
+    while (pool->store && pool->count < pool->most && (waiter = sl__pg_queue_pop(&pool->waiters))) {
         pool->count++;
         sl__pg_wake(&waiter->wait);
     }
 }
 
-/* Makes a line; a place for it is counted already. */
+/* One more is tried. */
+static void on_room(sl__pg_alarm *alarm)
+{
+    sl__postgres *pool = (sl__postgres *)((char *)alarm - offsetof(sl__postgres, room));
+    if (pool->most < pool->limit)
+        pool->most = pool->count < pool->limit ? pool->count + 1 : pool->limit;
+    sl__pg_vacancy(pool);
+}
+
+/* Once the last of those that came together was refused. */
+static void tell_limit(sl__postgres *pool)
+{
+    if (pool->told == pool->most || !pool->most || pool->making || !pool->root)
+        return;
+    pool->told = pool->most;
+    SL_IN_ROOT(pool->root);
+    sl_warning(
+        "store %s: the server has no more connections for it than %u, and the option connections is %u: "
+        "it goes on with what it has",
+        pool->name, pool->most, pool->limit);
+}
+
+/* The server takes no more. False: we have none, and that for too long. */
+static bool is_content(sl__postgres *pool)
+{
+    uint64_t now = sl_loop_now(pool->loop);
+    pool->most = pool->count;
+    if (!pool->count && !pool->none_since)
+        pool->none_since = now;
+    if (!pool->count && now - pool->none_since >= pool->connect_ms)
+        return false;
+    sl__pg_alarm_set(pool, &pool->room, now + (pool->count ? ROOM_MS : NONE_MS), on_room);
+    tell_limit(pool);
+    sl__pg_offer_shared(pool);
+    return true;
+}
+
+/* What one was refused all are. */
+static sl_error *no_room(sl__postgres *pool, const sl_site *site, sl_error *cause)
+{
+    sl_error *error =
+        sl__pg_error(pool, site, SL_EDATABASE,
+                     "the server had no connection for it in %llu ms, as others have all that it takes: %s",
+                     (unsigned long long)pool->connect_ms, cause->message);
+    sl_error_hint(sl_error_cause(error, cause),
+                  "raise the server's limit (max_connections; CONNECTION LIMIT of the role or the database), "
+                  "or lower the option connections (here %u) of those that use it",
+                  pool->limit);
+    pool->most = pool->limit;
+    pool->none_since = 0;
+    for (sl__pg_waiter *waiter; (waiter = sl__pg_queue_pop(&pool->waiters));) {
+        waiter->error = sl_error_ref(error);
+        sl__pg_wake(&waiter->wait);
+    }
+    return error;
+}
+
+/* Makes a line; a place for it is counted already. Success without one: it must be waited for. */
 static sl_error *make_line(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line)
 {
-    sl_error *error = sl__pg_connect(pool, deadline, site, ret_line);
-    if (error) {
-        pool->count--;
-        sl__pg_vacancy(pool);
+    bool full = false;
+    pool->making++;
+    sl_error *error = sl__pg_connect(pool, deadline, site, ret_line, &full);
+    pool->making--;
+    if (!error) {
+        pool->none_since = 0;
+        if (pool->most < pool->limit) { /* perhaps it has more now */
+            pool->most++;
+            sl__pg_vacancy(pool);
+        }
+        return NULL;
     }
+    pool->count--;
+    if (full && pool->store) {
+        if (!is_content(pool))
+            return no_room(pool, site, error);
+        sl_error_unref(error);
+        return NULL;
+    }
+    sl__pg_vacancy(pool);
     return error;
 }
 
@@ -224,21 +301,29 @@ static sl_error *no_line(const sl__postgres *pool, const sl_site *site, sl_error
     if (cause->code != SL_EBUDGET)
         return cause; /* the task was cancelled */
     sl_error *error =
-        sl__pg_error(pool, site, SL_EBUDGET, "all %u connections were in use for too long", pool->limit);
-    return sl_error_hint(
-        sl_error_cause(error, cause),
-        "end transactions sooner, or raise the option connections (and max_connections of the server)");
+        pool->none_since
+            ? sl__pg_error(pool, site, SL_EBUDGET,
+                           "the server had no connection for it in time, as others have all that it takes")
+            : sl__pg_error(pool, site, SL_EBUDGET, "all %u connections%s were in use for too long",
+                           pool->most, pool->most < pool->limit ? " that the server has for it" : "");
+    return sl_error_hint(sl_error_cause(error, cause),
+                         "end transactions sooner, or raise the option connections (here %u) and "
+                         "max_connections of the server",
+                         pool->limit);
 }
 
-static sl_error *wait_for_line(sl__postgres *pool, uint64_t deadline, const sl_site *site,
+/* `first`: before the others. Success without a line: it must be waited for again. */
+static sl_error *wait_for_line(sl__postgres *pool, uint64_t deadline, const sl_site *site, bool first,
                                sl__pg_line **ret_line)
 {
     sl__pg_waiter waiter = {0};
-    sl__pg_queue_add(&pool->waiters, &waiter);
+    sl__pg_queue_add(&pool->waiters, &waiter, first);
     sl_error *error = sl__pg_wait_for(pool, &waiter.wait, deadline, site);
     sl__pg_queue_remove(&pool->waiters, &waiter);
     if (error)
         return no_line(pool, site, error);
+    if (waiter.error)
+        return waiter.error;
     if (!pool->store)
         return sl__pg_error(pool, site, SL_ECLOSED, "it was closed");
     if (!waiter.line)
@@ -251,20 +336,19 @@ sl_error *sl__pg_acquire(sl__postgres *pool, uint64_t deadline, const sl_site *s
 {
     sl_error *error = NULL;
     sl__pg_line *line = NULL;
-    for (;;) {
-        if ((line = pop_idle(pool)) || (line = pop_shared(pool)))
-            break;
-        if (pool->count < pool->limit) {
+    for (bool first = false; !(line = pop_idle(pool)) && !(line = pop_shared(pool)); first = true) {
+        if (pool->count < pool->most) {
             pool->count++;
             error = make_line(pool, deadline, site, &line);
         } else {
-            error = wait_for_line(pool, deadline, site, &line);
+            error = wait_for_line(pool, deadline, site, first, &line);
         }
         if (error)
             return error;
-        if (line->conn)
+        if (line && line->conn)
             break;
-        sl__pg_line_free(line); /* lost again since it was given to us */
+        if (line)
+            sl__pg_line_free(line); /* lost again since it was given to us */
     }
     line->state = SL__PG_TAKEN;
     sl__pg_alarm_stop(&line->patience);
@@ -371,6 +455,7 @@ static sl__postgres *pool_new(sl_store *store)
     pool->users = 1;
     pool->limit = store->options ? (unsigned)store->options->connections : DEFAULT_CONNECTIONS;
     pool->limit = pool->limit ? pool->limit : 1;
+    pool->most = pool->limit;
     pool->next_ring = UINT64_MAX;
     pool->clock = sl_malloc(sizeof *pool->clock);
     uv_timer_init(sl_loop_uv(pool->loop), pool->clock);

@@ -54,13 +54,13 @@ void sl__pg_offer_shared(sl__postgres *pool)
  * behind them; those that have waited for their turn do not. */
 static bool is_usable(sl__postgres *pool, bool waited)
 {
-    return pool->shared && (waited || pool->limit > 1 || !sl__pg_queue_head(&pool->waiters));
+    return pool->shared && (waited || pool->most > 1 || !sl__pg_queue_head(&pool->waiters));
 }
 
 static sl_error *wait_for_sharing(sl__postgres *pool, uint64_t deadline, const sl_site *site)
 {
     sl__pg_waiter waiter = {0};
-    sl__pg_queue_add(&pool->sharers, &waiter);
+    sl__pg_queue_add(&pool->sharers, &waiter, /* first= */ false);
     sl_error *error = sl__pg_wait_for(pool, &waiter.wait, deadline, site);
     sl__pg_queue_remove(&pool->sharers, &waiter);
     if (error && error->code == SL_EBUDGET) {
