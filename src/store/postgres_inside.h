@@ -20,6 +20,7 @@
  *   postgres_line.c       a line: socket, commands, end
  *   postgres_result.c     results
  *   postgres_connect.c    making a line
+ *   postgres_cancel.c     stopping what the server does for a line
  *   postgres_prepared.c   prepared statements of a line
  *   postgres_lend.c       lending a line to others, and COPY
  *   postgres_encode.c     values to parameters
@@ -349,6 +350,8 @@ struct sl__postgres {
     unsigned users;      /* the store, and transactions, which may outlive its closing */
     sl__pg_line *lines, *idle, *unsaid;
     sl__pg_queue waiters;
+    sl__pg_cancel *cancels; /* under way */
+    unsigned cancel_count;
     bool hooked;
     bool nameless;  /* prepared statements do not survive between transactions */
     unsigned stale; /* how often they were lost otherwise */
@@ -381,9 +384,10 @@ void sl__pg_clean(sl__pg_line *line, bool rollback);
 void sl__pg_clean_on(sl__pg_line *line);
 /* A line is gone: another may be made. */
 void sl__pg_vacancy(sl__postgres *pool);
-/* Cancels what the server does for this line; soon. */
+/* postgres_cancel.c: cancels what the server does for this line; soon. It may fail. */
 void sl__pg_cancel_start(sl__pg_line *line);
 void sl__pg_cancel_forget(sl__pg_cancel *cancel); /* the line is gone; takes NULL */
+void sl__pg_cancels_close(sl__postgres *pool);    /* nobody hears of them any more */
 /* It is to be flushed before the loop polls; the pool has singles to be sent then. */
 void sl__pg_unsaid(sl__pg_line *line);
 void sl__pg_hook(sl__postgres *pool);

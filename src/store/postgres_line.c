@@ -294,6 +294,7 @@ void sl__pg_lose(sl__pg_line *line, const char *why)
     sl__pg_watch(line, -1);
     sl__pg_alarm_stop(&line->patience);
     sl__pg_cancel_forget(line->cancel);
+    line->cancel = NULL;
     fail_all(line, why);
     sl__pg_cache_clear(line);
     line->pq->finish(conn);

@@ -8,7 +8,6 @@
  * The server may have fewer connections for us than the option says. What we have is the limit then, and from
  * time to time another is tried. */
 #include "store/postgres_inside.h"
-#include "io/work.h"
 
 #include <errno.h>
 #include <silver/io.h>
@@ -55,74 +54,6 @@ void sl__pg_unsaid(sl__pg_line *line)
     line->next_unsaid = line->pool->unsaid;
     line->pool->unsaid = line;
     sl__pg_hook(line->pool);
-}
-
-/* ---- Cancelling ---------------------------------------------------------------------------------------- */
-
-/* libpq's way to cancel opens another connection and waits for it: a thread does that. */
-struct sl__pg_cancel {
-    sl__pg_line *line; /* NULL: it is gone */
-};
-
-/* The work itself, and not a link of its deferred, goes on afterwards: a link would hold its context, and
- * with that the root, for as long as the thread takes. */
-typedef struct canceller {
-    sl__work work;
-    __typeof__(PQcancel) *cancel;
-    __typeof__(PQfreeCancel) *free_handle;
-    PGcancel *handle;
-    sl__pg_cancel *told;
-} canceller;
-
-static sl_result cancel_in_thread(sl__work *work)
-{
-    canceller *c = (canceller *)work;
-    char said[256];
-    c->cancel(c->handle, said, sizeof said);
-    return sl_ok(NULL);
-}
-
-static void on_cancelled(sl__work *work)
-{
-    canceller *c = (canceller *)work;
-    sl__pg_line *line = c->told->line;
-    c->free_handle(c->handle);
-    free(c->told);
-    if (!line)
-        return;
-    line->cancel = NULL;
-    if (line->state == SL__PG_CLEANING) {
-        sl__pg_clean_on(line);
-    } else if (line->state == SL__PG_SHARED && !line->first) {
-        line->cancelled = false;
-        sl__pg_offer_shared(line->pool);
-    }
-}
-
-void sl__pg_cancel_start(sl__pg_line *line)
-{
-    if (line->cancel || !line->conn)
-        return;
-    PGcancel *handle = line->pq->getCancel(line->conn);
-    if (!handle)
-        return;
-    line->cancel = sl_malloc(sizeof *line->cancel);
-    line->cancel->line = line;
-    line->cancelled = true;
-    line->pool->counts.cancels++;
-    canceller *c = sl_calloc(1, sizeof *c);
-    *c = (canceller){.work = {.run = cancel_in_thread, .done = on_cancelled},
-                     .cancel = line->pq->cancel,
-                     .free_handle = line->pq->freeCancel,
-                     .handle = handle,
-                     .told = line->cancel};
-    sl_forget(sl__work_start(SL_HERE, &c->work));
-}
-
-void sl__pg_cancel_forget(sl__pg_cancel *cancel)
-{
-    if (cancel)
-        cancel->line = NULL;
 }
 
 /* ---- Waiters ------------------------------------------------------------------------------------------- */
@@ -536,6 +467,7 @@ void sl__pg_close(sl_store *store)
         sl__pg_wake(&waiter->wait);
     for (sl__pg_waiter *waiter; (waiter = sl__pg_queue_pop(&pool->sharers));)
         sl__pg_wake(&waiter->wait);
+    sl__pg_cancels_close(pool);
     while (pool->alarms)
         sl__pg_alarm_stop(pool->alarms);
     if (pool->hooked)

@@ -1,6 +1,8 @@
 /* The PostgreSQL driver: transactions, failures, the pool. */
 #include "postgres_test.h"
 
+#include <silver/io.h>
+
 static int64_t syncs(sl_store *store)
 {
     return (int64_t)pool_of(store)->counts.syncs;
@@ -517,6 +519,48 @@ STORE_TEST(the_pool_survives_a_crash_of_the_server, 3)
     CHECK(read_number(store, "SELECT id FROM crash") == 3);
 }
 
+static pid_t postmaster(void)
+{
+    char path[128];
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/data/postmaster.pid", postgres_server_directory());
+    FILE *file = fopen(path, "re");
+    CHECK(file && fscanf(file, "%d", &pid) == 1 && pid > 1);
+    fclose(file);
+    return pid;
+}
+
+static sl_result say_so(void *data)
+{
+    *(bool *)data = true;
+    return sl_ok(NULL);
+}
+
+/* Cancelling needs a connection, which a frozen server never answers: files and names go on meanwhile. */
+STORE_TEST(a_frozen_server_takes_no_threads, 8)
+{
+    enum { MANY = 8 };
+    sl__connection *all[MANY];
+    bool said = false;
+    for (int i = 0; i < MANY; i++)
+        OK(execute(all[i] = BEGIN(), "SELECT 1"));
+    pid_t pid = postmaster();
+    CHECK(kill(pid, SIGSTOP) == 0);
+    for (int i = 0; i < MANY; i++) {
+        sl__statement s = statement_of("SELECT 1 FROM pg_sleep(600)", NULL, 0);
+        s.deadline = sl_loop_now(sl_loop_current()) + 10;
+        FAILS(query(all[i], &s, NULL), SL_EBUDGET, "longer than it may");
+        driver->rollback(all[i]);
+    }
+    sl_error *error = NULL;
+    sl_try(sl_timeout(sl_in_thread(say_so, &said, NULL), 10000), &error);
+    CHECK(!error && said);
+    CHECK(kill(pid, SIGCONT) == 0);
+    UNTIL(strcmp(postgres_server_psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+                 "0") == 0);
+    CHECK(read_number(store, "SELECT 5") == 5);
+}
+
 STORE_TEST(closing_ends_what_is_open, 3)
 {
     const sl__statement s = statement_of("SELECT generate_series(1, 3)", NULL, 0);
@@ -612,6 +656,7 @@ int main(void)
         cmocka_unit_test(a_commit_without_an_answer_says_so),
         cmocka_unit_test(a_connection_dies_without_a_word),
         cmocka_unit_test(the_pool_survives_a_crash_of_the_server),
+        cmocka_unit_test(a_frozen_server_takes_no_threads),
         cmocka_unit_test(closing_ends_what_is_open),
         cmocka_unit_test(connecting_tells_what_is_wrong),
     };

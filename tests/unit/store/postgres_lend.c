@@ -125,6 +125,40 @@ STORE_TEST(a_statement_left_running_costs_the_connection, 2)
     CHECK(read_number(store, "SELECT 3") == 3);
 }
 
+static int64_t sleeper;
+
+static void leave_it_busy_and_stopped(void *connection, void *data)
+{
+    CHECK(kill((pid_t)sleeper, SIGSTOP) == 0);
+    leave_it_busy(connection, data);
+}
+
+static bool is_interrupted(int64_t pid)
+{
+    char path[64], text[80];
+    unsigned long long pending = 0;
+    snprintf(path, sizeof path, "/proc/%lld/status", (long long)pid);
+    FILE *file = fopen(path, "re");
+    CHECK(file);
+    while (fgets(text, sizeof text, file))
+        if (sscanf(text, "ShdPnd: %llx", &pending) == 1)
+            break;
+    fclose(file);
+    return pending & 1 << (SIGINT - 1);
+}
+
+/* The server ignores what comes before it has read the statement. */
+STORE_TEST(it_is_cancelled_also_where_it_had_not_begun, 2)
+{
+    sl__connection *c = BEGIN();
+    sleeper = number(c, "SELECT pg_backend_pid()");
+    FAILS(driver->lend(c, leave_it_busy_and_stopped, store), SL_EDATABASE, "left a statement running");
+    driver->rollback(c);
+    UNTIL(is_interrupted(sleeper));
+    CHECK(kill((pid_t)sleeper, SIGCONT) == 0);
+    UNTIL(kill((pid_t)sleeper, 0) < 0);
+}
+
 static void *lend_and_fail(void *data)
 {
     sl__connection *c = data;
@@ -327,6 +361,7 @@ int main(void)
         cmocka_unit_test(lending_waits_for_what_was_sent),
         cmocka_unit_test(strangers_must_leave_it_in_order),
         cmocka_unit_test(a_statement_left_running_costs_the_connection),
+        cmocka_unit_test(it_is_cancelled_also_where_it_had_not_begun),
         cmocka_unit_test(strangers_may_fail_by_exit),
         cmocka_unit_test(a_lent_session_is_tidied_up),
         cmocka_unit_test(copy_stores_rows),
