@@ -81,7 +81,10 @@ static void learn_tag(sl__pg_cursor *cursor, PGresult *result)
 {
     const sl__libpq *pq = &cursor->pool->pq;
     cursor->base.changed = strtoll(pq->cmdTuples(result), NULL, 10);
-    cursor->rolled_back = strcmp(pq->cmdStatus(result), "ROLLBACK") == 0;
+    const char *tag = pq->cmdStatus(result);
+    cursor->rolled_back = strcmp(tag, "ROLLBACK") == 0;
+    if (strcmp(tag, "SET") == 0 && cursor->line && cursor->line->user)
+        cursor->line->lent = true; /* the next transaction is not to meet it */
 }
 
 void sl__pg_cursor_result(sl__pg_cursor *cursor, PGresult *result)

@@ -149,6 +149,7 @@ struct sl__pg_line {
     bool outside;      /* not in pipeline mode: lent, or copying */
     bool rollback;     /* cleaning: it must be rolled back */
     bool full;         /* connecting: the server takes no more */
+    bool tidying;      /* cleaning: what strangers left in the session is undone */
     unsigned peer;     /* process number of the server's, for messages and tests */
     uint64_t cleaning_since;
     sl__pg_alarm patience;

@@ -295,7 +295,7 @@ void sl__pg_release(sl__pg_line *line)
     sl__postgres *pool = line->pool;
     sl__pg_alarm_stop(&line->patience);
     line->user = NULL;
-    line->cancelled = false;
+    line->cancelled = line->tidying = false;
     if (!line->conn) {
         sl__pg_line_free(line);
         return;
@@ -334,6 +334,21 @@ static void on_impatience(sl__pg_alarm *alarm)
     sl__pg_alarm_set(line->pool, alarm, now + AGAIN_MS, on_impatience);
 }
 
+/* What strangers can leave in a session, and the next transaction must not meet: the user that they have
+ * become, settings, locks, tables. (DISCARD ALL would drop what is prepared too.) */
+static void tidy_up(sl__pg_line *line)
+{
+    static const char *const commands[] = {
+        "RESET SESSION AUTHORIZATION",     "RESET ROLE", "RESET ALL", SL__PG_SETTING,
+        "SELECT pg_advisory_unlock_all()", "UNLISTEN *", "CLOSE ALL", "DISCARD TEMP",
+    };
+    line->lent = false;
+    line->tidying = true;
+    for (size_t i = 0; i < sl_array_size(commands); i++)
+        if (!sl__pg_say(line, commands[i], /* silent= */ true))
+            return;
+}
+
 void sl__pg_clean_on(sl__pg_line *line)
 {
     if (line->first || line->cancel)
@@ -342,9 +357,7 @@ void sl__pg_clean_on(sl__pg_line *line)
         line->rollback = false;
         sl__pg_say(line, "ROLLBACK", /* silent= */ true);
     } else if (line->lent) {
-        line->lent = false;
-        if (sl__pg_say(line, "RESET ALL", /* silent= */ true) && sl__pg_sync(line))
-            sl__pg_say(line, SL__PG_SETTING, /* silent= */ true);
+        tidy_up(line);
     } else if (line->pq->transactionStatus(line->conn) != PQTRANS_IDLE) {
         sl__pg_lose(line, "its transaction could not be ended");
     } else {

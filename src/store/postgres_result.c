@@ -141,12 +141,15 @@ static void on_skipped(sl__pg_line *line, sl__pg_command *command)
     if (command->kind == SL__PG_PREPARE) {
         command->prepared->failed = true;
         sl__pg_prepared_drop(line, command->prepared);
+    bool untidy = line->tidying;
         return;
     }
     if (command->prepared && command->prepared->failure) {
         command_failed(line, command, command->prepared->failure);
         return;
     }
+    if (untidy)
+        sl__pg_lose(line, "what strangers left in its session could not be undone");
     if (!cursor || cursor->done)
         return;
     if (!line->user)

@@ -204,6 +204,37 @@ STORE_TEST(a_lent_session_is_tidied_up, 1)
     CHECK(!pool_of(store)->nameless && pool_of(store)->counts.connects == 1);
 }
 
+/* What would make the next transaction work as somebody else, or on other tables. */
+STORE_TEST(a_lent_session_is_nobodys, 1)
+{
+    change(store, "CREATE ROLE tenant");
+    change(store, "CREATE TABLE shadowed (id bigint)");
+    stranger s = {.pq = &pool_of(store)->pq,
+                  .sql = "CREATE TEMP TABLE shadowed (other text); SELECT pg_advisory_lock(7); LISTEN news; "
+                         "DECLARE held CURSOR WITH HOLD FOR SELECT 1; SET ROLE tenant"};
+    sl__connection *c = BEGIN();
+    int64_t pid = number(c, "SELECT pg_backend_pid()");
+    OK(driver->lend(c, strangers_work, &s));
+    CHECK(number(c, "SELECT (current_user = 'tenant')::int") == 1);
+    OK(driver->commit(c));
+    c = BEGIN();
+    CHECK(number(c, "SELECT pg_backend_pid()") == pid);
+    CHECK(number(c, "SELECT (current_user = 'tenant')::int") == 0);
+    CHECK(number(c, "SELECT count(id) FROM shadowed") == 0);
+    CHECK(number(c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0);
+    CHECK(number(c, "SELECT count(*) FROM pg_listening_channels()") == 0);
+    CHECK(number(c, "SELECT count(*) FROM pg_cursors WHERE is_holdable") == 0);
+    OK(driver->commit(c));
+    /* Also what was no stranger's. */
+    c = BEGIN();
+    OK(execute(c, "SET ROLE tenant"));
+    OK(driver->commit(c));
+    c = BEGIN();
+    CHECK(number(c, "SELECT pg_backend_pid()") == pid);
+    CHECK(number(c, "SELECT (current_user = 'tenant')::int") == 0);
+    OK(driver->commit(c));
+}
+
 /* ---- COPY -------------------------------------------------------------------------------------------- */
 
 static const char copy_sql[] = "COPY copied (n, r, t, b, f, ti, d, de, u, j) FROM STDIN";
@@ -370,3 +401,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test(a_lent_session_is_nobodys),
