@@ -1,8 +1,8 @@
 /* postgres_result.c: what a line is told.
  *
  * libpq answers in the order of asking, so the queue of commands says whose a result is. A command is over
- * when libpq gives NULL; a Sync is over with its one result. After a failure the server skips everything up
- * to the next Sync. */
+ * when libpq gives NULL; a Sync is over with its one result (before which there may be an error). After a
+ * failure the server skips everything up to the next Sync. */
 #include "store/postgres_inside.h"
 
 #include <stdio.h>
@@ -111,9 +111,24 @@ static void note_farewell(sl__pg_line *line, const PGresult *result)
     line->lost_why = sl_strdup_heap(sl__pg_first_line(message, text, sizeof text));
 }
 
+/* A statement outside a transaction is committed by the Sync behind it. Whoever asked has heard that it
+ * succeeded, as reads do. The Sync itself is still to be answered. */
+static void sync_failed(sl__pg_line *line, sl__pg_command *command, const PGresult *result)
+{
+    const char *message = line->pq->resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    command->answered = false;
+    if (!line->pool->root)
+        return;
+    SL_IN_ROOT(line->pool->root);
+    sl_warning("store %s: what was run outside a transaction has failed at its end: %s", line->pool->name,
+               message ? message : "?");
+}
+
 static void on_failure(sl__pg_line *line, sl__pg_command *command, PGresult *result)
 {
     note_farewell(line, result);
+    if (command->kind == SL__PG_SYNC)
+        sync_failed(line, command, result);
     if (!*sl__pg_sqlstate(line->pool, result) && line->pq->status(line->conn) == CONNECTION_BAD) {
         line->pq->clear(result);
         sl__pg_lose(line, NULL); /* these were libpq's own words: all that wait hear of it */
@@ -126,12 +141,15 @@ static void on_failure(sl__pg_line *line, sl__pg_command *command, PGresult *res
         sl__pg_prepared_drop(line, command->prepared);
         return;
     }
+    bool untidy = line->tidying;
     if (command->kind == SL__PG_RUN && command->silent)
         sl_debug("store %s: %s", line->pool->name, line->pq->resultErrorMessage(result));
     else if (command->kind == SL__PG_RUN)
         command_failed(line, command,
                        command->prepared && command->prepared->failure ? command->prepared->failure : result);
     line->pq->clear(result);
+    if (untidy)
+        sl__pg_lose(line, "what strangers left in its session could not be undone");
 }
 
 /* It was not carried out, because something before it failed. */
@@ -141,15 +159,12 @@ static void on_skipped(sl__pg_line *line, sl__pg_command *command)
     if (command->kind == SL__PG_PREPARE) {
         command->prepared->failed = true;
         sl__pg_prepared_drop(line, command->prepared);
-    bool untidy = line->tidying;
         return;
     }
     if (command->prepared && command->prepared->failure) {
         command_failed(line, command, command->prepared->failure);
         return;
     }
-    if (untidy)
-        sl__pg_lose(line, "what strangers left in its session could not be undone");
     if (!cursor || cursor->done)
         return;
     if (!line->user)
