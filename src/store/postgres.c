@@ -38,15 +38,21 @@ static sl__pg_transaction *transaction_new(sl__postgres *pool, const sl__begin *
     return t;
 }
 
-/* Its line, if it has one, is somebody else's business by now. */
-static void transaction_free(sl__pg_transaction *t)
+static void detach_cursors(sl__pg_transaction *t)
 {
-    sl__postgres *pool = t->pool;
     while (t->cursors) {
         sl__pg_cursor *cursor = t->cursors;
         t->cursors = cursor->next;
         sl__pg_cursor_detach(cursor);
     }
+    t->last_cursor = &t->cursors;
+}
+
+/* Its line, if it has one, is somebody else's business by now. */
+static void transaction_free(sl__pg_transaction *t)
+{
+    sl__postgres *pool = t->pool;
+    detach_cursors(t);
     sl_error_unref(t->first);
     sl_error_unref(t->doomed);
     t->next = pool->free_transactions;
@@ -54,10 +60,20 @@ static void transaction_free(sl__pg_transaction *t)
     sl__pg_release_pool(pool);
 }
 
-/* Gives the line back, and ends. */
+/* Gives the line back, and ends. Where another task is at work outside the pipeline, as COPY, that one does
+ * it when it notices. */
 static void end(sl__pg_transaction *t, bool rollback)
 {
     sl__pg_line *line = t->line;
+    if (t->held) {
+        t->over = true;
+        detach_cursors(t);
+        if (line && !t->lending) { /* strangers may be reading from it */
+            sl__pg_cancel_start(line);
+            sl__pg_lose(line, "the transaction has ended");
+        }
+        return;
+    }
     t->restart = false;
     t->line = NULL;
     if (line)
@@ -65,6 +81,18 @@ static void end(sl__pg_transaction *t, bool rollback)
     transaction_free(t);
     if (line)
         sl__pg_clean(line, rollback);
+}
+
+sl__pg_transaction *sl__pg_hold(sl__pg_transaction *t)
+{
+    t->held++;
+    return t;
+}
+
+void sl__pg_let_go(sl__pg_transaction *t)
+{
+    if (--t->held == 0 && t->over)
+        end(t, /* rollback= */ true);
 }
 
 static sl_error *begin(sl_store *store, const sl__begin *how, sl__connection **ret_connection)

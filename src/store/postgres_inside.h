@@ -225,6 +225,9 @@ struct sl__pg_transaction {
     sl__pg_cursor *cursors, **last_cursor; /* open ones, in order */
     sl__pg_transaction *next;              /* of the pool's free ones */
 };
+    unsigned held;    /* by tasks that are at work on its line outside the pipeline, or will be */
+    bool lending;     /* strangers have the line */
+    bool over;        /* it has ended, and is freed when nobody holds it */
 /* Sends BEGIN if that was not done. */
 void sl__pg_begin(sl__pg_transaction *transaction);
 /* Its statements are sent again, without names, from the start. */

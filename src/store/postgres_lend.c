@@ -81,14 +81,10 @@ static void enter_pipeline(sl__pg_line *line)
 
 /* ---- Lending ------------------------------------------------------------------------------------------- */
 
-/* Also run when fn unwinds the stack. */
-static void take_back(sl__pg_transaction **transaction)
+static void take_back(sl__pg_transaction *t)
 {
     bool final;
-    sl__pg_transaction *t = *transaction;
-    if (!t)
-        return;
-    *transaction = NULL;
+    t->lending = false;
     sl_error *error = look_at(t, &final);
     if (final)
         t->doomed = error;
@@ -97,9 +93,17 @@ static void take_back(sl__pg_transaction **transaction)
     enter_pipeline(t->line);
 }
 
+/* Also run when fn unwinds the stack. */
+static void let_go(sl__pg_transaction **held)
+{
+    if ((*held)->lending)
+        take_back(*held);
+    sl__pg_let_go(*held);
+}
+
 sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data)
 {
-    sl__pg_transaction *t = (sl__pg_transaction *)connection;
+    sl__pg_transaction *t SL_CLEANUP(let_go) = sl__pg_hold((sl__pg_transaction *)connection);
     sl_error *error = leave_pipeline(t);
     if (error)
         return error;
@@ -108,10 +112,12 @@ sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data)
     sl__pg_watch_for(line, 0);
     line->pq->setnonblocking(line->conn, 0);
     t->done++; /* it cannot be done again from the start */
-    sl__pg_transaction *lent SL_CLEANUP(take_back) = t;
+    t->lending = true;
     fn(line->conn, data);
-    take_back(&lent);
+    take_back(t);
     error = t->doomed ? t->doomed : t->first;
+    if (!error && t->over)
+        return sl__pg_error(t->pool, t->how.site, SL_EDATABASE, "the transaction ended while it was lent");
     return error ? sl_error_ref(error) : NULL;
 }
 
@@ -193,10 +199,12 @@ static sl_error *read_answers(copy *c, bool begin, int64_t *ret_rows)
         if (status == PGRES_FATAL_ERROR && !error)
             error = sl__pg_server_error(c->t->pool, result, &c->statement, /* cancelled= */ false);
         c->line->pq->clear(result);
-        if (status == PGRES_COPY_IN && begin)
-            return error;
-        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
-            return no_copy(c); /* the connection is given up */
+        if (status == PGRES_COPY_IN && begin && !error)
+            return NULL;
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+            sl_error_unref(error);
+            return no_copy(c); /* the connection is given up: there would be no end of these */
+        }
     }
     if (wait_error) {
         sl_error_unref(error);
@@ -271,7 +279,7 @@ static sl_error *copy_rows(copy *c, int64_t *ret_rows)
 sl_error *sl__postgres_copy(sl__connection *connection, const char *sql, size_t size, const sl_value *values,
                             unsigned columns, size_t rows, int64_t *ret_rows)
 {
-    sl__pg_transaction *t = (sl__pg_transaction *)connection;
+    sl__pg_transaction *t SL_CLEANUP(let_go) = sl__pg_hold((sl__pg_transaction *)connection);
     char *text = sl_printf_heap("%.*s", (int)size, sql);
     copy c = {
         .t = t,

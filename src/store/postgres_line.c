@@ -289,6 +289,8 @@ void sl__pg_lose(sl__pg_line *line, const char *why)
           : line->lost_why ? line->lost_why
                            : sl__pg_first_line(line->pq->errorMessage(conn), text, sizeof text);
     line->conn = NULL;
+    if (!line->lost_why)
+        line->lost_why = sl_strdup_heap(why); /* for those who have the line */
     line->state = SL__PG_LOST;
     leave_lists(line);
     sl__pg_watch(line, -1);

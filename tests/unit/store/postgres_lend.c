@@ -384,6 +384,53 @@ STORE_TEST(a_cancelled_copy_is_undone, 2)
     free(p.values);
 }
 
+static void *copy_until_it_ends(void *data)
+{
+    static const char sql[] = "COPY left_alone (n) FROM STDIN";
+    copier *p = data;
+    int64_t stored;
+    FAILS(sl__postgres_copy(p->connection, sql, sizeof sql - 1, p->values, 1, p->rows, &stored),
+          SL_EDISCONNECTED, "the transaction has ended");
+    return NULL;
+}
+
+static void *lend_until_it_ends(void *data)
+{
+    copier *p = data;
+    stranger s = {0};
+    FAILS(driver->lend(p->connection, strangers_work, &s), SL_EDISCONNECTED, "the transaction has ended");
+    CHECK(!s.called);
+    return NULL;
+}
+
+/* A task that its transaction left behind works on, in what is not there any more. */
+STORE_TEST(a_transaction_may_end_while_others_use_its_line, 2)
+{
+    const char *sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    change(store, "CREATE TABLE left_alone (n int)");
+    change(store, "CREATE TRIGGER holds BEFORE INSERT ON left_alone FOR EACH ROW EXECUTE FUNCTION hold()");
+    sl_value values[4] = {INTEGER(1), INTEGER(2), INTEGER(3), INTEGER(4)};
+    for (int i = 0; i < 4; i++) {
+        bool copies = i < 2, commits = i % 2;
+        copier p = {.connection = BEGIN(), .values = values, .rows = 4};
+        sl__statement s = statement_of("SELECT pg_sleep(600)", NULL, 0);
+        sl__cursor *cursor = NULL;
+        if (!copies)
+            OK(driver->run(p.connection, &s, &cursor));
+        sl_deferred *task = sl_spawn(copies ? copy_until_it_ends : lend_until_it_ends, &p);
+        UNTIL(strcmp(postgres_server_psql(sleeps), "1") == 0);
+        if (commits)
+            FAILS(driver->commit(p.connection), SL_EBUSY, "");
+        else
+            driver->rollback(p.connection);
+        sl_await(task);
+        driver->close_cursor(cursor);
+        UNTIL(strcmp(postgres_server_psql(sleeps), "0") == 0);
+    }
+    CHECK(read_number(store, "SELECT count(*) FROM left_alone") == 0);
+    UNTIL(pool_of(store)->users == 1);
+}
+
 int main(void)
 {
     postgres_server_need(.fsync = false);
@@ -395,10 +442,11 @@ int main(void)
         cmocka_unit_test(it_is_cancelled_also_where_it_had_not_begun),
         cmocka_unit_test(strangers_may_fail_by_exit),
         cmocka_unit_test(a_lent_session_is_tidied_up),
+        cmocka_unit_test(a_lent_session_is_nobodys),
         cmocka_unit_test(copy_stores_rows),
         cmocka_unit_test(copy_fails_as_statements_do),
         cmocka_unit_test(a_cancelled_copy_is_undone),
+        cmocka_unit_test(a_transaction_may_end_while_others_use_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        cmocka_unit_test(a_lent_session_is_nobodys),
