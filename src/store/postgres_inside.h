@@ -152,6 +152,9 @@ struct sl__pg_line {
     bool tidying;      /* cleaning: what strangers left in the session is undone */
     unsigned peer;     /* process number of the server's, for messages and tests */
     uint64_t cleaning_since;
+    unsigned answered;    /* commands; wraps */
+    unsigned still;       /* shared: `answered`, when that was last looked at, */
+    uint64_t still_since; /* and since when it is the same */
     sl__pg_alarm patience;
     sl__pg_wait ready;   /* for the socket: connecting, copying */
     sl__pg_wait drained; /* until all commands are answered */
@@ -222,12 +225,16 @@ struct sl__pg_transaction {
     unsigned closed;  /* cursors closed before their statement was carried out */
     sl_error *first;  /* why the transaction is aborted */
     sl_error *doomed; /* why it can only be rolled back */
-    sl__pg_cursor *cursors, **last_cursor; /* open ones, in order */
-    sl__pg_transaction *next;              /* of the pool's free ones */
-};
     unsigned held;    /* by tasks that are at work on its line outside the pipeline, or will be */
     bool lending;     /* strangers have the line */
     bool over;        /* it has ended, and is freed when nobody holds it */
+    sl__pg_cursor *cursors, **last_cursor; /* open ones, in order */
+    sl__pg_transaction *next;              /* of the pool's free ones */
+};
+/* Keeps the transaction and its line in memory, though it may end meanwhile: its line is lost then, unless it
+ * is lent. */
+sl__pg_transaction *sl__pg_hold(sl__pg_transaction *transaction);
+void sl__pg_let_go(sl__pg_transaction *transaction);
 /* Sends BEGIN if that was not done. */
 void sl__pg_begin(sl__pg_transaction *transaction);
 /* Its statements are sent again, without names, from the start. */

@@ -137,6 +137,7 @@ void sl__pg_pop(sl__pg_line *line)
 {
     sl__pg_command *command = line->first;
     line->first = command->next;
+    line->answered++;
     if (!line->first)
         line->last = &line->first;
     sl__pg_prepared_release(line, command->prepared);
@@ -288,9 +289,9 @@ void sl__pg_lose(sl__pg_line *line, const char *why)
     why = why              ? why
           : line->lost_why ? line->lost_why
                            : sl__pg_first_line(line->pq->errorMessage(conn), text, sizeof text);
-    line->conn = NULL;
     if (!line->lost_why)
         line->lost_why = sl_strdup_heap(why); /* for those who have the line */
+    line->conn = NULL;
     line->state = SL__PG_LOST;
     leave_lists(line);
     sl__pg_watch(line, -1);

@@ -12,7 +12,8 @@
 #include "store/postgres_inside.h"
 
 #define TRIES_MAX 4
-#define PATIENCE_MS 20 /* with a statement that nobody waits for any more */
+#define PATIENCE_MS 20      /* with a statement that nobody waits for any more */
+#define SILENCE_MAX_MS 5000 /* of the server, after that was to be cancelled */
 
 static void queue(sl__pg_cursor *cursor)
 {
@@ -156,13 +157,28 @@ void sl__pg_single_again(sl__pg_cursor *cursor, sl_error *error)
     queue(cursor);
 }
 
+static bool is_silent(sl__pg_line *line, uint64_t now)
+{
+    if (line->answered == line->still)
+        return now - line->still_since > SILENCE_MAX_MS;
+    line->still = line->answered;
+    line->still_since = now;
+    return false;
+}
+
 /* What nobody waits for any more still holds up those behind it. The server keeps its answers to itself up to
  * a Sync, so what it works on is one of those before the first: if one of them was abandoned, that is
- * cancelled. Others that are hit by it are sent again. */
+ * cancelled. Others that are hit by it are sent again. Where even that is not answered the server is frozen,
+ * or out of reach, and others shall not wait for it too. */
 static void on_impatience(sl__pg_alarm *alarm)
 {
     sl__pg_line *line = (sl__pg_line *)((char *)alarm - offsetof(sl__pg_line, patience));
     bool first_group = true, some = false;
+    uint64_t now = sl_loop_now(line->pool->loop);
+    if (is_silent(line, now)) {
+        sl__pg_lose(line, "the server does not answer");
+        return;
+    }
     for (const sl__pg_command *command = line->first; command; command = command->next) {
         bool abandoned = command->statement && !command->cursor;
         if (abandoned && first_group)
@@ -171,16 +187,20 @@ static void on_impatience(sl__pg_alarm *alarm)
         first_group = first_group && command->kind != SL__PG_SYNC;
     }
     if (some)
-        sl__pg_alarm_set(line->pool, alarm, sl_loop_now(line->pool->loop) + PATIENCE_MS, on_impatience);
+        sl__pg_alarm_set(line->pool, alarm, now + PATIENCE_MS, on_impatience);
 }
 
 void sl__pg_single_forget(sl__pg_cursor *cursor)
 {
+    sl__pg_line *line = cursor->command ? cursor->line : NULL;
+    uint64_t now = sl_loop_now(cursor->pool->loop);
     unqueue(cursor);
     sl__pg_offer_shared(cursor->pool);
-    if (cursor->command && !cursor->line->patience.at)
-        sl__pg_alarm_set(cursor->pool, &cursor->line->patience, sl_loop_now(cursor->pool->loop) + PATIENCE_MS,
-                         on_impatience);
+    if (!line || line->patience.at)
+        return;
+    line->still = line->answered;
+    line->still_since = now;
+    sl__pg_alarm_set(cursor->pool, &line->patience, now + PATIENCE_MS, on_impatience);
 }
 
 void sl__pg_singles_lost(sl__postgres *pool, const char *why)

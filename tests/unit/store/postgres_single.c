@@ -304,6 +304,33 @@ STORE_TEST(prepared_statements_are_bounded, 4)
     CHECK(read_number(store, "SELECT count(*) FROM pg_prepared_statements") <= SL__PG_PREPARED_MAX + 1);
 }
 
+static void *read_in_time(void *data)
+{
+    sl_store *store = data;
+    sl__connection *c = BEGIN(.single = true);
+    sl__statement s = statement_of("SELECT 1", NULL, 0);
+    s.deadline = sl_loop_now(sl_loop_current()) + 50;
+    sl_error *error = query(c, &s, NULL);
+    bool failed = error;
+    CHECK(!error || error->code == SL_EBUDGET || error->code == SL_EDISCONNECTED);
+    sl_error_unref(error);
+    driver->rollback(c);
+    return failed ? data : NULL;
+}
+
+/* What all share must not be waited for for ever. */
+STORE_TEST(a_frozen_connection_is_given_up, 4)
+{
+    pid_t pid = (pid_t)read_number(store, "SELECT pg_backend_pid()");
+    CHECK(kill(pid, SIGSTOP) == 0);
+    int failures = 0;
+    while (sl_await(sl_spawn(read_in_time, store)))
+        failures++;
+    CHECK(failures);
+    CHECK(read_number(store, "SELECT pg_backend_pid()") != pid);
+    CHECK(kill(pid, SIGCONT) == 0);
+}
+
 static void *open_badly(void *data)
 {
     sl_store *store = data;
@@ -340,10 +367,11 @@ int main(void)
         cmocka_unit_test(a_lost_connection_fails_those_on_it),
         cmocka_unit_test(slow_reads_go_elsewhere),
         cmocka_unit_test(one_connection_is_enough_for_all),
+        cmocka_unit_test(what_fails_at_the_end_of_a_read_hurts_nobody_else),
         cmocka_unit_test(a_changed_table_is_read_again),
         cmocka_unit_test(prepared_statements_are_bounded),
+        cmocka_unit_test(a_frozen_connection_is_given_up),
         cmocka_unit_test(all_hear_that_there_is_no_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        cmocka_unit_test(what_fails_at_the_end_of_a_read_hurts_nobody_else),
