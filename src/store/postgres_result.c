@@ -115,10 +115,11 @@ static void note_farewell(sl__pg_line *line, const PGresult *result)
  * succeeded, as reads do. The Sync itself is still to be answered. */
 static void sync_failed(sl__pg_line *line, sl__pg_command *command, const PGresult *result)
 {
+    const char *severity = line->pq->resultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *message = line->pq->resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     command->answered = false;
-    if (!line->pool->root)
-        return;
+    if (!line->pool->root || !severity || strcmp(severity, "ERROR") != 0)
+        return; /* else the connection is lost */
     SL_IN_ROOT(line->pool->root);
     sl_warning("store %s: what was run outside a transaction has failed at its end: %s", line->pool->name,
                message ? message : "?");

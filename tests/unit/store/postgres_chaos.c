@@ -3,6 +3,8 @@
  * read gets its own answer, and in the end all connections are at rest. */
 #include "postgres_test.h"
 
+#include <silver/io.h>
+
 enum { ACCOUNTS = 50, MONEY = 100, TASKS = 30, DEEDS = 60, KILLS = 40 };
 
 typedef struct actor {
@@ -229,6 +231,126 @@ STORE_TEST(much_at_once_on_one_connection, 1)
     CHECK(pool_of(store)->count == 1);
 }
 
+/* ---- What was acknowledged ----------------------------------------------------------------------------- */
+
+enum { WRITERS = 100, ROWS_EACH = 40, ROWS = WRITERS * ROWS_EACH, COPIED = 3, RESTARTS = 6 };
+
+typedef enum verdict { NEVER, ACKNOWLEDGED, FAILED, UNKNOWN } verdict;
+static verdict verdicts[ROWS];
+static int judged[4], next_row;
+
+/* Row `id`, by INSERT or COPY, of which there are COPIED then. */
+static sl_error *put_row(sl__connection *c, int64_t id)
+{
+    static const char sql[] = "COPY kept (id) FROM STDIN";
+    const sl_value values[COPIED] = {INTEGER(id), INTEGER(id), INTEGER(id)};
+    int64_t stored;
+    if (id % 3 == 0)
+        return sl__postgres_copy(c, sql, sizeof sql - 1, values, 1, COPIED, &stored);
+    for (int i = 0; i < COPIED; i++) {
+        sl_error *error = execute_with(c, "INSERT INTO kept VALUES ($1)", values, 1);
+        if (error)
+            return error;
+    }
+    return NULL;
+}
+
+static verdict judge(sl_error *error)
+{
+    bool unknown = error && strstr(error->message, "it is unknown whether the transaction was committed");
+    bool known = !error || error->code == SL_EDISCONNECTED || error->code == SL_EDATABASE;
+    if (!known)
+        fprintf(stderr, "%s\n", sl_error_text(error));
+    CHECK(known && (!unknown || error->code == SL_EDISCONNECTED));
+    verdict found = !error ? ACKNOWLEDGED : unknown ? UNKNOWN : FAILED;
+    sl_error_unref(error);
+    return found;
+}
+
+/* Where there is no server just now it is tried again. */
+static sl__connection *begin_at_last(sl_store *store)
+{
+    sl__connection *c = NULL;
+    while (!c) {
+        sl_error *error = driver->begin(store, &(sl__begin){.site = SL_HERE}, &c);
+        if (!error)
+            break;
+        CHECK(error->code == SL_EDATABASE && error->hint);
+        sl_error_unref(error);
+        sl_await(sl_sleep(5));
+    }
+    return c;
+}
+
+static void *write_rows(void *data)
+{
+    sl_store *store = data;
+    while (next_row < ROWS) {
+        int id = next_row++;
+        sl__connection *c = begin_at_last(store);
+        sl_error *error = put_row(c, id);
+        if (error)
+            driver->rollback(c);
+        else
+            error = driver->commit(c);
+        judged[verdicts[id] = judge(error)]++;
+    }
+    return NULL;
+}
+
+static sl_result stop_server(void *data)
+{
+    postgres_server_stop(*(int *)data);
+    return sl_ok(NULL);
+}
+
+static sl_result start_server(void *data)
+{
+    postgres_server_again();
+    return sl_ok(NULL);
+}
+
+static void *restart_server(void *data)
+{
+    static int signals[] = {SIGINT, SIGQUIT, SIGKILL};
+    for (int i = 1; i <= RESTARTS; i++) {
+        while (next_row < i * ROWS / (RESTARTS + 1))
+            sl_await(sl_sleep(1));
+        sl_await(sl_in_thread(stop_server, &signals[i % 3], NULL));
+        sl_await(sl_in_thread(start_server, NULL, NULL));
+    }
+    return NULL;
+}
+
+static void check_rows(sl_store *store)
+{
+    sl__connection *c = begin_at_last(store);
+    for (int i = 0; i < ROWS; i++) {
+        sl__statement s = statement_of("SELECT count(*) FROM kept WHERE id = $1", VALUES(INTEGER(i)));
+        int64_t found;
+        OK(query(c, &s, &found));
+        CHECK(found == 0 || found == COPIED);
+        CHECK(verdicts[i] != NEVER && (verdicts[i] != ACKNOWLEDGED || found) &&
+              (verdicts[i] != FAILED || !found));
+    }
+    OK(driver->commit(c));
+}
+
+STORE_TEST(what_was_acknowledged_outlives_restarts, 8)
+{
+    change(store, "CREATE TABLE kept (id bigint)");
+    SL_SCOPE(all)
+    {
+        for (int i = 0; i < WRITERS; i++)
+            sl_go(write_rows, store);
+        sl_go(restart_server, NULL);
+    }
+    UNTIL(at_rest(pool_of(store)));
+    change(store, "CREATE INDEX ON kept (id)");
+    check_rows(store);
+    printf("%d acknowledged, %d failed, %d unknown\n", judged[ACKNOWLEDGED], judged[FAILED], judged[UNKNOWN]);
+}
+
 int main(void)
 {
     postgres_server_need(.fsync = false, .settings = {"deadlock_timeout=20ms"});
@@ -237,6 +359,7 @@ int main(void)
         cmocka_unit_test(much_at_once),
         cmocka_unit_test(much_at_once_while_connections_end),
         cmocka_unit_test(much_at_once_on_one_connection),
+        cmocka_unit_test(what_was_acknowledged_outlives_restarts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
