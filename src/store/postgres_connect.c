@@ -14,6 +14,7 @@
 
 #define CONNECT_MS 10000 /* unless the URL has connect_timeout */
 #define SETTINGS_MAX 64
+#define CANNOT_CONNECT_NOW "57P03"
 #define ADDRESSES_MAX 8 /* of a host that are tried */
 
 /* What libpq is given. The texts are those of `parsed` and `defaults`, or in the arena. */
@@ -209,8 +210,6 @@ static const char *hint_of(const char *said)
         return "make the user (createuser), or correct its name in the URL (or CONFIG_PG_USER)";
     if (strstr(said, "database") && strstr(said, "does not exist"))
         return "make the database (createdb), or correct its name in the URL (or CONFIG_PG_DBNAME)";
-    if (strstr(said, "starting up") || strstr(said, "shutting down") || strstr(said, "not yet accepting"))
-        return "the server starts or stops: try again in a moment";
     return "check the URL, and what the server's log says";
 }
 
@@ -258,6 +257,7 @@ static bool is_full(const char *state, const char *text)
 static sl_error *refused(sl__pg_line *line, const sl_site *site)
 {
     sl_buffer text = {0};
+    bool not_now = false;
     const char *said = line->pq->errorMessage(line->conn);
     for (size_t size; *said; said += size + (said[size] == '\n')) {
         size = strcspn(said, "\n");
@@ -267,6 +267,7 @@ static sl_error *refused(sl__pg_line *line, const sl_site *site)
         if (state && is_state(state + 3)) {
             sl_buffer_put(&text, said, (size_t)(state + 3 - said));
             line->full = line->full || is_full(state + 3, state);
+            not_now = strncmp(state + 3, CANNOT_CONNECT_NOW, 5) == 0;
             sl_buffer_put(&text, state + 10, size - (size_t)(state + 10 - said));
         } else {
             sl_buffer_put(&text, said, size);
@@ -274,6 +275,8 @@ static sl_error *refused(sl__pg_line *line, const sl_site *site)
         sl_buffer_putc(&text, '\n');
     }
     sl_error *error = failed_to_connect(line, site, text.size ? text.data : "?");
+    if (not_now)
+        sl_error_hint(error, "the server starts, stops or recovers: try again in a moment");
     sl_buffer_done(&text);
     return error;
 }

@@ -52,6 +52,15 @@ const char *sl__pg_sqlstate(const sl__postgres *pool, const PGresult *result)
 
 /* ---- Codes ------------------------------------------------------------------------------------------- */
 
+/* FATAL and PANIC, whatever it is about: the connection ends with that, and perhaps the server. What ran may
+ * have been carried out: a COMMIT that was written before the disk was full is there when the server is back.
+ */
+static bool is_last(const sl__postgres *pool, const PGresult *result)
+{
+    const char *severity = pool->pq.resultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 static int code_of(const char *state, bool cancelled)
 {
     static const struct {
@@ -117,7 +126,7 @@ sl_error *sl__pg_server_error(const sl__postgres *pool, const PGresult *result,
     const char *state = sl__pg_sqlstate(pool, result);
     const char *message = pool->pq.resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *hint = pool->pq.resultErrorField(result, PG_DIAG_MESSAGE_HINT);
-    int code = code_of(state, cancelled);
+    int code = is_last(pool, result) ? SL_EDISCONNECTED : code_of(state, cancelled);
     /* What libpq says itself, when it lost the connection, has no fields. */
     if (!message)
         message = sl__pg_first_line(pool->pq.resultErrorMessage(result), line, sizeof line);
