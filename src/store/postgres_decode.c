@@ -6,6 +6,7 @@
 #include "store/postgres_inside.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -252,6 +253,38 @@ static outcome decode_choice(const sl__pg_cell *cell, const sl_enum_names *names
     return o == FITS ? UNKNOWN_CHOICE : o;
 }
 
+/* Whether a whole number is beyond 64 bits. */
+static bool is_long(const char *number, size_t size)
+{
+    if (size < 19 || strcspn(number, ".eE") < size)
+        return false;
+    errno = 0;
+    (void)strtoll(number, NULL, 10);
+    return errno == ERANGE;
+}
+
+/* jsonb gives 1e20 back as a whole number, which is beyond 64 bits. It becomes a real again, and the others
+ * stay what they are. */
+static json_t *load_long_numbers(sl_view text, size_t flags)
+{
+    sl_buffer out = {0};
+    bool quoted = false;
+    for (size_t i = 0, size; i < text.size; i += size) {
+        const char *at = text.data + i;
+        size = quoted && *at == '\\' ? 2 : 1;
+        if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && (*at == '-' || (*at >= '0' && *at <= '9')))
+            size = strspn(at, "+-.0123456789eE");
+        sl_buffer_put(&out, at, size);
+        if (!quoted && is_long(at, size))
+            sl_buffer_puts(&out, ".0");
+    }
+    json_t *json = json_loadb(out.data, out.size, flags, NULL);
+    sl_buffer_done(&out);
+    return json;
+}
+
 static outcome decode_json(const sl__pg_cell *cell, json_t **ret_json)
 {
     sl_view text = {0};
@@ -262,8 +295,8 @@ static outcome decode_json(const sl__pg_cell *cell, json_t **ret_json)
         return o;
     size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
     *ret_json = json_loadb(text.data, text.size, flags, NULL);
-    if (!*ret_json) /* jsonb gives 1e20 back as a whole number, which is beyond 64 bits */
-        *ret_json = json_loadb(text.data, text.size, flags | JSON_DECODE_INT_AS_REAL, NULL);
+    if (!*ret_json)
+        *ret_json = load_long_numbers(text, flags);
     return *ret_json ? FITS : LOST; /* a number beyond what ours can hold */
 }
 

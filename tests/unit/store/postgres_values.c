@@ -169,6 +169,12 @@ STORE_TEST(each_kind_comes_back, 2)
     };
     round_trip(c, &e);
     json_decref(e.json);
+    /* What jsonb writes as a whole number, though it is none of ours, changes nothing else. */
+    e.json = json_pack("[f, I, I, I, s, f, {s:I, s:i}]", 1e20, INT64_C(9007199254740993), INT64_MAX,
+                       INT64_MIN, "12345678901234567890 \\\" -98765432109876543210", -1e300,
+                       "98765432109876543210 \\", INT64_C(9007199254740995), "\"", 7);
+    round_trip(c, &e);
+    json_decref(e.json);
     e.json = json_string("only a text");
     e.real = INFINITY;
     e.time = -1;
