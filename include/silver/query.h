@@ -133,7 +133,7 @@ static inline const sl_node *sl__needs_condition(sl_clause condition)
 #define sl_exists(found) sl__exists(SL_HERE, SL__SELECTION(found))
 /* Pattern with % and _; upper and lower case differ. `\` before them takes them as they are. */
 #define sl_like(x, pattern) sl__like(SL_HERE, (x), (pattern), SL__LIKE_PATTERN)
-#define sl_ilike(x, pattern) sl__like(SL_HERE, (x), (pattern), SL__LIKE_NOCASE) /* ASCII letters without case */
+#define sl_ilike(x, pattern) sl__like(SL_HERE, (x), (pattern), SL__LIKE_NOCASE) /* ASCII letters without case; others as the database does */
 #define sl_prefix(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_PREFIX)      /* begins with */
 #define sl_suffix(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_SUFFIX)      /* ends with */
 #define sl_contains(x, text) sl__like(SL_HERE, (x), (text), SL__LIKE_CONTAINS)
