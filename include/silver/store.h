@@ -226,11 +226,14 @@ SL_API void sl__save(const sl_site *site);
     ((SL__SEEN(model, column))(SL__REFERS(model, column),                                                    \
                                sl__follow(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node)))
 /* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none.
- * Never suspends. */
+ * Suspends only where sl_add does. */
 #define sl_link(model, object, column, target)                                                               \
     (SL__REFERS(model, column),                                                                              \
-     sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,     \
-                  SL__TARGET(model, column, target, void *: (target))))
+     sl__row_link(SL_HERE,                                                                                   \
+                  &_Generic((object), struct model *                                                         \
+                            : (object))                                                                      \
+                       ->sl__row,                                                                            \
+                  model##_.column.node, SL__TARGET_OR_NULL(model, column, target)))
 /* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c:
  * a selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
 #define sl_referring(model, column, target)                                                                  \
@@ -246,10 +249,11 @@ SL_API void sl__save(const sl_site *site);
 #define SL__REFERS(model, column) ((void)sizeof(*((struct model##__targets *)0)->column.seen))
 #define SL__SEEN(model, column) __typeof__(((struct model##__targets *)0)->column.seen)
 #define SL__OWN(model, column) __typeof__(((struct model##__targets *)0)->column.own)
-#define SL__TARGET(model, column, target, ...)                                                               \
-    ((const void *)_Generic((target), SL__SEEN(model, column)                                                \
-                            : (target), SL__OWN(model, column)                                               \
-                            : (target)__VA_OPT__(, ) __VA_ARGS__))
+#define SL__TARGET(model, column, target)                                                                    \
+    ((const void *)_Generic((target), SL__SEEN(model, column) : (target), SL__OWN(model, column) : (target)))
+/* Beside a pointer NULL becomes one of its type; a `void *` that is no NULL does not, nor does another's. */
+#define SL__TARGET_OR_NULL(model, column, target)                                                            \
+    _Generic(1 ? (target) : (SL__SEEN(model, column))0, SL__SEEN(model, column) : (target))
 SL_API void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *column);
 SL_API void sl__row_link(const sl_site *site, sl_row *row, const sl_node *column, const void *target);
 SL_API sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,

@@ -48,6 +48,35 @@ static SL_NORETURN void refuse(const sl_site *site, const sl_model *model, const
                                        "%s", hint));
 }
 
+static const sl_column *single_key(const sl_model *model)
+{
+    const sl_column *key = NULL;
+    for (size_t i = 0; i < model->column_count; i++) {
+        if (!model->columns[i].primary_key)
+            continue;
+        if (key)
+            return NULL;
+        key = &model->columns[i];
+    }
+    return key;
+}
+
+static void check_reference(const sl_site *site, const sl_model *model, const sl_column *column)
+{
+    const sl_model *target = column->refers();
+    const sl_column *key = single_key(target);
+    if (!key)
+        refuse(site, model, column, sl_printf("refers to %s, whose key is not one column", target->name),
+               "give that a key of one column, and make what was its key SL_TOGETHER(\"…\")");
+    if (key->kind != column->kind)
+        refuse(site, model, column, sl_printf("refers to %s by another type than its key has", target->name),
+               sl_printf("write %s(%s)",
+                         key->kind == SL_KIND_TEXT   ? "refers_text"
+                         : key->kind == SL_KIND_UUID ? "refers_uuid"
+                                                     : "refers",
+                         target->name));
+}
+
 static void check_column(const sl_site *site, const sl_model *model, const sl_column *column)
 {
     if (column->version && column->kind != SL_KIND_INTEGER)
@@ -66,6 +95,8 @@ static void check_column(const sl_site *site, const sl_model *model, const sl_co
         refuse(site, model, column, "has an option that only tables have", "leave it out of the SL_RESULT");
     if (column->on_delete == SL_SET_NULL && column->required)
         refuse(site, model, column, "is SL_REQUIRED and would be set to NULL", "leave one of the two out");
+    if (column->refers && column->kind != SL_KIND_ROW)
+        check_reference(site, model, column);
 }
 
 static void add_field(const sl_model *model, sl__model_info *info, unsigned i)

@@ -6,12 +6,7 @@
 
 static sl__table *target_table(const sl_site *site, const sl_row *row, unsigned column)
 {
-    sl_model *target = row->model->columns[column].refers();
-    sl__table *table = sl__table_of(site, sl__stores_here(true), target);
-    if (table->info->key_count != 1)
-        sl__fail(site, SL_EINVAL, "%s.%s refers to %s, whose key has several columns", row->model->name,
-                 row->model->columns[column].name, target->name);
-    return table;
+    return sl__table_of(site, sl__stores_here(true), row->model->columns[column].refers());
 }
 
 static sl_key_part part_of(const sl_row *row, unsigned column)
@@ -57,6 +52,16 @@ void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *node)
     return sl__load(site, table->model, &key, 1);
 }
 
+/* A text that is lent, or another task's, does not live as long as what refers to it. */
+static void keep_text(sl_row *row, const sl__field *field, const sl_row *target)
+{
+    sl_transaction *t = sl_transaction_current();
+    const char **text = (const char **)((char *)row + field->offset);
+    bool ours = target->state == SL__ROW_STORED && target->session->transaction == t;
+    if (field->kind == SL_KIND_TEXT && *text && !ours)
+        *text = sl_arena_strdup(t ? t->arena : sl_task_arena(), *text);
+}
+
 void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const void *object)
 {
     unsigned column = sl__column_of(node);
@@ -85,6 +90,7 @@ void sl__row_link(const sl_site *site, sl_row *row, const sl_node *node, const v
     }
     memcpy((char *)row + info->all[column].offset, (const char *)target + key->offset,
            row->model->columns[column].size);
+    keep_text(row, &info->all[column], target);
     *sl__nulls_of(row) &= ~bit;
 }
 
@@ -106,8 +112,10 @@ sl_selection *sl__found_among(const sl_site *site, const sl_source *source, cons
     return sl__find(site, source, &among, 1);
 }
 
-static sl__operand operand_for(const sl_site *site, const sl_row *target)
+/* The key of what a column refers to. */
+static sl__operand operand_for(const sl_site *site, const sl_node *column, const sl_row *target)
 {
+    sl__model_info_of(site, column->source->model()); /* says where it cannot refer to that model */
     const sl__model_info *info = sl__model_info_of(site, target->model);
     if (target->state == SL__ROW_ADDED)
         sl__save(site);
@@ -116,25 +124,21 @@ static sl__operand operand_for(const sl_site *site, const sl_row *target)
             site, sl_error_hint(sl__error_new(site, SL_EINVAL, "nothing can refer to %s: it is not stored",
                                               sl__row_named(target)),
                                 "sl_add it first"));
-    sl_key_part key[SL__KEY_PARTS];
-    sl__key_of(info, target, key);
-    if (info->key_count != 1)
-        sl__fail(site, SL_EINVAL, "the key of %s has several columns: nothing refers to it",
-                 target->model->name);
-    return sl__key_operand(&key[0]);
+    sl_key_part key = sl__key_part_of(&info->all[info->keys[0]], target);
+    return sl__key_operand(&key);
 }
 
 sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
                             const void *target)
 {
-    sl_clause condition = sl__comparison(site, "=", column, operand_for(site, target));
+    sl_clause condition = sl__comparison(site, "=", column, operand_for(site, column, target));
     return sl__find(site, source, &condition, 1);
 }
 
 sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_node *near,
                          const sl_node *far, const void *target)
 {
-    sl_clause of_target = sl__comparison(site, "=", far, operand_for(site, target));
+    sl_clause of_target = sl__comparison(site, "=", far, operand_for(site, far, target));
     const sl_selection *links = sl__find(site, far->source, &of_target, 1);
     const sl__model_info *info = sl__model_info_of(site, source->model());
     sl_clause condition = sl__in_found(site, &source->nodes[info->keys[0]], links, near);
