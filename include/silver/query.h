@@ -11,6 +11,8 @@
  *
  * All values are parameters: there is no way to get text into SQL but the literals of sl_sql.
  *
+ * All tables of a query, also those of its sub-selects, are in one store.
+ *
  * Selections and expressions live as long as the task (or SL_SCRATCH) that made them. A selection is a value:
  * sl_narrow gives another and leaves the first as it was. */
 #pragma once

@@ -128,7 +128,9 @@ json_t *sl__row_to_json(const sl_row *row)
 static bool read_value(const sl_site *site, const sl_selection *selection, sl__what what, const sl_node *node,
                        const sl__field *field, void *member, uint64_t *nulls)
 {
-    sl_store *store = sl__selection_store(site, selection);
+    const sl__table *table = sl__selection_table(site, selection);
+    sl_store *store = table->store;
+    sl__nodes_in(site, table, &node, node != NULL);
     sl__statement statement;
     sl__compile(selection, store->dialect, what, node ? &node : NULL, node != NULL, -1, &statement);
     statement.site = site;

@@ -42,8 +42,10 @@ static inline void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row 
     list->items[list->count++] = row;
 }
 
-/* Which store a selection asks: that of its first table. By exit. */
-sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection);
+/* The first table of a selection, in whose store all others must be, also those of sub-selects. By exit. */
+sl__table *sl__selection_table(const sl_site *site, const sl_selection *selection);
+/* The same of expressions that are asked of a table, or that it is set to. By exit. */
+void sl__nodes_in(const sl_site *site, const sl__table *table, const sl_node *const *nodes, size_t count);
 /* reference.c: a key as a query takes it; the rows of a table whose key, of one column, is one of these. */
 sl__operand sl__key_operand(const sl_key_part *part);
 sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,

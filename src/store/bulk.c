@@ -100,15 +100,13 @@ typedef struct change {
 
 static change change_of(const sl_site *site, const sl_selection *selection)
 {
-    sl_store *store = sl__selection_store(site, selection);
-    return (change){.site = site,
-                    .selection = selection,
-                    .store = store,
-                    .table = sl__table_of(site, store->stores, selection->from->model())};
+    sl__table *table = sl__selection_table(site, selection);
+    return (change){.site = site, .selection = selection, .store = table->store, .table = table};
 }
 
 static void begin_change(change *c, sl__what what, const sl_node *const *nodes, size_t count)
 {
+    sl__nodes_in(c->site, c->table, nodes, count);
     sl__compile(c->selection, c->store->dialect, what, nodes, count, -1, &c->statement);
     c->statement.site = c->site;
     c->statement.writes = true;

@@ -1,5 +1,5 @@
 /* load.c: objects by their keys, and what is done with one object. */
-#include "store/store.h"
+#include "store/answer.h"
 #include "core/task.h"
 
 #include <jansson.h>
@@ -243,7 +243,9 @@ void sl__set_expression(const sl_site *site, const sl_row *const_row, const sl_n
                         const sl_node *expression)
 {
     sl_row *row = sl__edit(site, const_row);
-    sl__session_of(site, sl__row_table(site, row)->store, /* writes= */ true);
+    const sl__table *table = sl__row_table(site, row);
+    sl__session_of(site, table->store, /* writes= */ true);
+    sl__nodes_in(site, table, &expression, 1);
     if (row->state != SL__ROW_STORED)
         not_ours(site, row, "given an expression");
     sl__pending_drop(row, sl__column_of(column)); /* the last one counts */

@@ -2,14 +2,47 @@
 #include "store/answer.h"
 #include "core/task.h"
 
-sl_store *sl__selection_store(const sl_site *site, const sl_selection *selection)
+/* ---- Which store --------------------------------------------------------------------------------------- */
+
+typedef struct asked {
+    const sl_site *site;
+    const sl__table *table;
+} asked;
+
+static void check_store(sl_model *model, void *data)
 {
-    while (selection->left)
-        selection = selection->left;
+    const asked *a = data;
+    const sl_store *store = a->table->store;
+    const sl_store *other = sl__table_of(a->site, store->stores, model)->store;
+    if (store != other)
+        sl__fail_error(
+            a->site,
+            sl_error_hint(sl__error_new(a->site, SL_EINVAL,
+                                        "a query reads %s of the store %s and %s of the store %s",
+                                        a->table->model->name, store->name, model->name, other->name),
+                          "ask each store by itself, and give what one says to the other as "
+                          "values: sl_in_array"));
+}
+
+void sl__nodes_in(const sl_site *site, const sl__table *table, const sl_node *const *nodes, size_t count)
+{
+    if (table->store->stores->first->next) /* there is another */
+        for (size_t i = 0; i < count; i++)
+            sl__node_models(nodes[i], check_store, &(asked){site, table});
+}
+
+sl__table *sl__selection_table(const sl_site *site, const sl_selection *selection)
+{
+    const sl_selection *first = selection;
+    while (first->left)
+        first = first->left;
     sl_stores *stores = sl__stores_here(false);
     if (!stores)
         sl__store_named(site, NULL); /* says what is missing */
-    return sl__table_of(site, stores, selection->from->model())->store;
+    sl__table *table = sl__table_of(site, stores, first->from->model());
+    if (stores->first->next)
+        sl__selection_models(selection, check_store, &(asked){site, table});
+    return table;
 }
 
 /* ---- The reader ---------------------------------------------------------------------------------------- */
@@ -110,7 +143,7 @@ void sl__reading_begin(const sl_site *site, const sl_selection *selection, sl__w
                        bool lent, sl__reading *reading)
 {
     *reading = (sl__reading){0};
-    sl_store *store = sl__selection_store(site, selection);
+    sl_store *store = sl__selection_table(site, selection)->store;
     make_reader(site, store->stores, selection->model(), lent, &reading->reader);
     sl__compile(selection, store->dialect, what, NULL, 0, limit, &reading->statement);
     reading->statement.site = site;

@@ -87,12 +87,71 @@ TEST(a_text_that_is_lent_can_be_linked_to)
     sl_transact(link_to_lent_places, NULL);
 }
 
+/* ---- Two stores ---------------------------------------------------------------------------------------- */
+
+#define NEAR(F) F(id, integer, SL_PRIMARY_KEY) F(name, text) F(count, integer)
+SL_MODEL(near, NEAR, .store = "sqlite");
+#define FAR(F) F(id, integer, SL_PRIMARY_KEY) F(near, integer)
+SL_MODEL(far, FAR, .store = "other");
+#define BOTH(F) F(name, text) F(count, integer)
+SL_RESULT(both, BOTH);
+
+static void *query_of_two(void *data)
+{
+    struct far_found *fars = sl_find(far, sl_gt(far_.id, 5));
+    struct near_found *nears = sl_find(near), *tied = sl_find(near, sl_in_found(near_.id, fars, far_.near));
+    switch (*(int *)data) {
+    case 0:
+        return (void)sl_list(sl_narrow(nears, sl_join(far_, sl_eq(far_.near, near_.id)))), NULL;
+    case 1:
+        return (void)sl_count(tied), NULL;
+    case 2:
+        return (void)sl_some(sl_narrow(nears, sl_not(sl_exists(fars)))), NULL;
+    case 3:
+        return (void)sl_is_empty(sl_union(nears, tied)), NULL;
+    case 4: {
+        SL_EACH(both, sl_select(both, near_, SL_AS(.name = near_.name, .count = sl_max(far_.id)),
+                                sl_left_join(far_, sl_eq(far_.near, near_.id)), sl_group_by(near_.name)))
+        (void)both;
+        return NULL;
+    }
+    case 5:
+        return (void)sl_value(nears, sl_subselect(fars, sl_max(far_.id))), NULL;
+    case 6:
+        return (void)sl_update(nears, sl_to(near_.count, sl_subselect(fars, sl_max(far_.id)))), NULL;
+    case 7:
+        return (void)sl_delete(tied), NULL;
+    default:
+        return (void)sl_list(sl_find(near, sl_ascending(sl_subselect(fars, sl_max(far_.id))))), NULL;
+    }
+}
+
+static void *query_of_two_in_transaction(void *data)
+{
+    return sl_transact(query_of_two, data);
+}
+
+TEST(a_query_reads_one_store)
+{
+    sl_error *error = NULL;
+    assert_int_equal(sl_store_declare(sl_root_current(), "other", world_url("sqlite"), &error), 0);
+    sl_store_open("other"); /* which looks for what was left prepared */
+    const sl_captured *seen = sl_capture();
+    for (int i = 0; i < 9; i++) {
+        const sl_error *why = error_of(query_of_two_in_transaction, &i);
+        assert_error(why, SL_EINVAL, "a query reads near of the store sqlite and far of the store other");
+        assert_non_null(why->hint);
+    }
+    assert_int_equal(seen->count, 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         IN_BOTH(a_key_of_several_columns_is_not_referred_to),
         IN_BOTH(a_reference_has_the_type_of_the_key),
         IN_BOTH(a_text_that_is_lent_can_be_linked_to),
+        IN_SQLITE(a_query_reads_one_store),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
