@@ -57,7 +57,7 @@ typedef sl_model *sl_model_fn(void);
  *     decimal      sl_decimal, with `.scale` digits after the point
  *     uuid         sl_uuid
  *     enum(e)      enum e, of SL_ENUM(e, …)
- *     json         struct json_t *, a reference that the object owns
+ *     json         struct json_t *, lent as texts and bytes are (store.h)
  *     refers(m)    int64_t: the primary key of a model m that is an integer; refers_text(m), refers_uuid(m)
  *                  of one that is a text or a UUID */
 

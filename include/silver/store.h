@@ -13,6 +13,10 @@
  * removed is written when a query could see it, at sl_save, and at the commit. Without a transaction what is
  * read is read by itself, and nothing can be written.
  *
+ * What the fields of an object point to is lent. Texts and bytes must live, as they are, until the
+ * transaction has ended; JSON until the object is written, or the transaction has ended: what was written has
+ * a reference to it. What the store gives lives as long as its object.
+ *
  * All functions here work in tasks, may suspend unless they say otherwise, and fail by ending the task.
  * Objects live as long as the task that began the transaction, or, without one, the task (SL_SCRATCH) that
  * read them; they may be looked at after the transaction's end. */
@@ -101,11 +105,15 @@ SL_API void *sl__load_locked(const sl_site *site, sl_model *model, const sl_key_
 SL_API void *sl__reload(const sl_site *site, const sl_row *row);
 
 /* Makes an object, `struct person *`, that is not stored yet: sl_new(person, .name = "Ann", .age = 0). Fields
- * are named; those that are not have their default, or are NULL. What fields point to is not copied and must
- * live as long as the transaction. Never suspends. */
+ * are named; those that are not have their default, or are NULL. What fields point to is lent, not copied.
+ * Never suspends. */
 #define sl_new(model, ...)                                                                                   \
     ((struct model *)sl__new(SL_HERE, model##_model(), &(const struct model){__VA_ARGS__},                   \
                              SL__NAMED("" #__VA_ARGS__)))
+/* JSON that was just made has an owner by this: the transaction, or where there is none the task (or
+ * SL_SCRATCH). Takes over the reference, and gives the value: sl_new(person, .extra =
+ * sl_json_owned(json_pack("{s:i}", "a", 1))). NULL stays NULL. Never suspends. */
+SL_API struct json_t *sl_json_owned(struct json_t *json);
 /* Which fields an initialiser names: found in its text when it is first used. */
 typedef struct sl__named {
     const char *text;
@@ -178,8 +186,8 @@ static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
                                             .bits))
 /* Sets a field to what the database computes, when the object is written: it is read back then. Until then
  * the field is as it was, and what is assigned to it does not count. Of two for one column the last counts.
- * The expression must live until it is written. sl_set_expression(person, p, visits, sl_plus(person_.visits,
- * 1)). */
+ * The expression must live until it is written: where the task (or SL_SCRATCH) that made it ends before, call
+ * sl_save in it; else the writing fails. sl_set_expression(person, p, visits, sl_plus(person_.visits, 1)). */
 #define sl_set_expression(model, object, column, expression)                                                 \
     sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node,                        \
                        SL__OPERAND(model##_.column, expression))

@@ -186,7 +186,7 @@ static sl_row *take_deleted(sl__running *running, const sl__table *table)
     if (error)
         sl__run_fail(running, error);
     if (table->info->json)
-        sl__json_keep(session, row);
+        sl__json_keep(session, row, UINT64_MAX);
     if (model->loaded)
         model->loaded(row);
     return row;

@@ -112,6 +112,17 @@ void sl__row_new_key(sl_row *row)
     *sl__nulls_of(row) &= ~(UINT64_C(1) << info->automatic);
 }
 
+static SL_NORETURN void fail_lost(const sl_row *row, const sl__pending *pending)
+{
+    sl__fail_error(
+        row->site,
+        sl_error_hint(sl__error_new(row->site, SL_EINVAL,
+                                    "%s: the expression that %s is set to is gone with the task, or "
+                                    "SL_SCRATCH, that made it",
+                                    sl__row_named(row), row->model->columns[pending->column].name),
+                      "call sl_save() there, before it ends"));
+}
+
 static sl__write look_at(const sl_site *site, sl_row *row)
 {
     sl__write write = {.row = row};
@@ -123,9 +134,12 @@ static sl__write look_at(const sl_site *site, sl_row *row)
         sl__row_new_key(row);
     sl__row_normalise(row);
     write.columns = row->state == SL__ROW_ADDED ? UINT64_MAX : sl__row_changes(row);
-    for (const sl__pending *p = row->pending; p; p = p->next)
+    for (const sl__pending *p = row->pending; p; p = p->next) {
+        if (p->lost)
+            fail_lost(row, p);
         if (!p->expression)
             write.columns |= UINT64_C(1) << p->column;
+    }
     sl_errors *errors = sl__row_check(row, write.columns);
     if (errors)
         sl__errors_fail(row->site, row, errors);

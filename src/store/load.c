@@ -2,8 +2,6 @@
 #include "store/answer.h"
 #include "core/task.h"
 
-#include <jansson.h>
-
 /* ---- By key -------------------------------------------------------------------------------------------- */
 
 static void check_key(const sl_site *site, const sl__table *table, const sl_key_part *key, size_t count)
@@ -149,17 +147,6 @@ void *sl__reload(const sl_site *site, const sl_row *const_row)
     return sl__row_refresh(site, session, sl__row_table(site, row), row) ? row : NULL;
 }
 
-void sl__json_copy(sl_session *session, sl_row *copy)
-{
-    const sl__model_info *info = copy->model->info;
-    for (unsigned i = 0; i < copy->model->column_count; i++)
-        if (info->json >> i & 1) {
-            json_t **member = (json_t **)((char *)copy + info->all[i].offset);
-            *member = *member ? json_deep_copy(*member) : NULL;
-        }
-    sl__json_keep(session, copy);
-}
-
 void *sl__edit(const sl_site *site, const sl_row *const_row)
 {
     sl_row *row = (sl_row *)const_row;
@@ -239,6 +226,13 @@ void sl__remove(const sl_site *site, const sl_row *const_row)
     sl__row_todo(site, session, row);
 }
 
+/* The nodes of an expression lie in the memory of whoever made it. */
+static void lose(void *data)
+{
+    sl__pending *pending = data;
+    pending->lost = true;
+}
+
 void sl__set_expression(const sl_site *site, const sl_row *const_row, const sl_node *column,
                         const sl_node *expression)
 {
@@ -253,6 +247,7 @@ void sl__set_expression(const sl_site *site, const sl_row *const_row, const sl_n
     *pending = (sl__pending){
         .next = row->pending, .column = sl__column_of(column), .node = column, .expression = expression};
     row->pending = pending;
+    sl_defer(lose, pending);
 }
 
 /* ---- Lazy columns -------------------------------------------------------------------------------------- */
@@ -293,15 +288,11 @@ static void read_lazy(const sl_site *site, sl_session *session, const sl__table 
                                              session->arena);
     if (error)
         sl__session_fail(site, session, error);
-    uint64_t bit = UINT64_C(1) << column;
-    row->loaded |= bit;
-    sl_row *snapshot = row->snapshot;
-    if (!snapshot)
-        return;
-    memcpy((char *)snapshot + info->all[column].offset, (char *)row + info->all[column].offset,
-           row->model->columns[column].size); /* it was read, not set */
-    *sl__nulls_of(snapshot) = (*sl__nulls_of(snapshot) & ~bit) | (*sl__nulls_of(row) & bit);
-    snapshot->loaded |= bit;
+    row->loaded |= UINT64_C(1) << column;
+    if (row->state != SL__ROW_LENT) /* that one's is dropped with it */
+        sl__json_keep(session, row, UINT64_C(1) << column);
+    if (row->snapshot)
+        sl__row_image_lazy(session, row, column);
 }
 
 const void *sl__lazy(const sl_site *site, const sl_row *const_row, const sl_node *node)

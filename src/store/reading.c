@@ -133,7 +133,7 @@ static sl_row *read_result(sl__reading *reading)
             fail_reading(reading, error);
     }
     if (!reader->lent && reader->info->json)
-        sl__json_keep(reading->session, row);
+        sl__json_keep(reading->session, row, UINT64_MAX);
     return row;
 }
 

@@ -49,21 +49,43 @@ static void drop_json(void *json)
     json_decref(json);
 }
 
-void sl__json_keep(sl_session *session, const sl_row *row)
+/* Takes over the reference. */
+static void keep(sl_transaction *t, json_t *json)
+{
+    if (!t) {
+        sl_defer(drop_json, json);
+        return;
+    }
+    sl__kept *kept = sl_arena_alloc(t->arena, sizeof *kept);
+    *kept = (sl__kept){t->kept, json};
+    t->kept = kept;
+}
+
+json_t *sl_json_owned(json_t *json)
+{
+    if (json)
+        keep(sl_transaction_current(), json);
+    return json;
+}
+
+void sl__json_keep(sl_session *session, const sl_row *row, uint64_t columns)
 {
     const sl__model_info *info = row->model->info;
-    for (unsigned i = 0; i < row->model->column_count; i++) {
-        json_t *json =
-            info->json >> i & 1 ? *(json_t *const *)((const char *)row + info->all[i].offset) : NULL;
-        if (!json)
-            continue;
-        if (!session->transaction) {
-            sl_defer(drop_json, json);
-            continue;
-        }
-        sl__kept *kept = sl_arena_alloc(session->arena, sizeof *kept);
-        *kept = (sl__kept){session->transaction->kept, json};
-        session->transaction->kept = kept;
+    for (uint64_t left = info->json & columns; left; left &= left - 1) {
+        json_t *json = *(json_t *const *)((const char *)row + info->all[__builtin_ctzll(left)].offset);
+        if (json)
+            keep(session->transaction, json);
+    }
+}
+
+void sl__json_hold(sl_session *session, sl_row *row, json_t **held)
+{
+    const sl__model_info *info = row->model->info;
+    for (uint64_t left = info->json; left; left &= left - 1, held++) {
+        json_t *json = *(json_t *const *)((const char *)row + info->all[__builtin_ctzll(left)].offset);
+        if (json && json != *held)
+            keep(session->transaction, json_incref(json));
+        *held = json;
     }
 }
 
@@ -128,7 +150,7 @@ void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned fir
 static void loaded(sl_session *session, sl_row *row)
 {
     if (__builtin_expect(row->model->info->json != 0, 0))
-        sl__json_keep(session, row);
+        sl__json_keep(session, row, UINT64_MAX);
     if (__builtin_expect(row->model->loaded != NULL, 0))
         row->model->loaded(row);
 }

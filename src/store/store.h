@@ -215,6 +215,7 @@ typedef struct sl__pending {
     sl_row *target;            /* a link; or NULL, and */
     const sl_node *node;       /* the column, */
     const sl_node *expression; /* and what the database computes for it */
+    bool lost;                 /* the task, or SL_SCRATCH, that made the expression has ended */
 } sl__pending;
 
 /* What was done to an object since a savepoint: so that it can be undone. */
@@ -351,8 +352,11 @@ sl_row *sl__row_read_over(sl__running *running, const sl__table *table);
 sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash);
 /* Into an object that is lent for one round. By exit, as all that reads. */
 void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row);
-/* References to JSON that an object holds are released with the session's memory. */
-void sl__json_keep(sl_session *session, const sl_row *row);
+/* References to JSON that an object holds in these columns are released with the session's memory. */
+void sl__json_keep(sl_session *session, const sl_row *row, uint64_t columns);
+/* Takes a reference to JSON of an object that is not among those that are held for it, in order of its
+ * columns: a user has set it. */
+void sl__json_hold(sl_session *session, sl_row *row, struct json_t **held);
 void sl__json_drop(sl_row *row); /* at once; the fields are NULL then */
 void sl__kept_drop(sl_transaction *transaction);
 /* Whether a link that is to be filled in still counts. */
@@ -393,6 +397,8 @@ void sl__session_save(const sl_site *site, sl_session *session);
 
 /* written.c: takes the image of an object that is as it is stored. */
 void sl__row_image(sl_session *session, sl_row *row);
+/* What is lazy was read, not set: the image has it, too. */
+void sl__row_image_lazy(sl_session *session, sl_row *row, unsigned column);
 /* It is stored as it is now, and stays open to changes; likewise where there was nothing to write. */
 void sl__row_written(sl_session *session, sl_row *row);
 void sl__row_unchanged(sl_session *session, sl_row *row);
@@ -400,8 +406,6 @@ void sl__row_unchanged(sl_session *session, sl_row *row);
 bool sl__row_edited(sl_row *row);
 /* Puts down what was changed since it was written; `all`: also where that takes long. */
 void sl__session_look_again(sl_session *session, bool all);
-/* load.c: JSON may be changed in place: the copy of an object gets its own. */
-void sl__json_copy(sl_session *session, sl_row *copy);
 
 /* The values of columns, in their order, as the statements take them; but for one column (SL_COLUMNS_MAX:
  * none). Gives how many. */
