@@ -44,6 +44,16 @@ typedef struct sl__field {
     const sl_enum_names *names;
     const char *name; /* for messages */
 } sl__field;
+static inline sl__field sl__column_field(const sl_model *model, unsigned i)
+{
+    const sl_column *column = &model->columns[i];
+    return (sl__field){.kind = column->kind,
+                       .offset = column->offset,
+                       .scale = column->scale,
+                       .bit = (uint8_t)i,
+                       .names = column->names,
+                       .name = column->name};
+}
 
 /* How a transaction begins. */
 typedef struct sl__begin {

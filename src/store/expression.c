@@ -51,18 +51,12 @@ const sl_node *sl__function(const sl_site *site, const char *name, sl_kind type,
 const sl_node *sl__field_of(const sl_site *site, const sl_node *column, const sl_row *row)
 {
     const sl_model *model = column->source->model();
-    const sl_column *its = sl__node_column(column);
-    sl__field field = {.kind = its->kind,
-                       .offset = its->offset,
-                       .scale = its->scale,
-                       .bit = (uint8_t)(its - model->columns),
-                       .names = its->names,
-                       .name = its->name};
+    sl__field field = sl__column_field(model, (unsigned)(sl__node_column(column) - model->columns));
     sl_value value;
     sl__value_from_field(&field, row, *(const uint64_t *)((const char *)row + model->null_offset), &value);
     if (value.kind == SL_KIND_JSON)
         return sl__json_operand(value.null ? NULL : value.json);
-    sl_node *node = sl__node_new(site, SL__NODE_PARAMETER, its->kind, NULL, 0);
+    sl_node *node = sl__node_new(site, SL__NODE_PARAMETER, field.kind, NULL, 0);
     node->value = value;
     return sl__fit(site, column, node);
 }

@@ -82,18 +82,14 @@ static json_t *value_to_json(const sl_value *value)
     return json_null();
 }
 
-static json_t *column_to_json(const sl_column *column, unsigned number, const void *object, uint64_t nulls)
+static json_t *column_to_json(const sl_model *model, unsigned i, const void *object, uint64_t nulls)
 {
+    const sl_column *column = &model->columns[i];
     if (column->kind == SL_KIND_ROW) {
         const void *row = *(const void *const *)((const char *)object + column->offset);
         return row ? sl__fields_to_json(column->refers(), row) : json_null();
     }
-    sl__field field = {.kind = column->kind,
-                       .offset = column->offset,
-                       .scale = column->scale,
-                       .bit = (uint8_t)number,
-                       .names = column->names,
-                       .name = column->name};
+    sl__field field = sl__column_field(model, i);
     sl_value value;
     sl__value_from_field(&field, object, nulls, &value);
     return value_to_json(&value);
@@ -138,7 +134,7 @@ json_t *sl__fields_to_json(const sl_model *model, const void *object)
     for (unsigned i = 0; i < model->column_count; i++) {
         const sl_column *column = &model->columns[i];
         if (!column->lazy || row->loaded >> i & 1)
-            json_object_set_new(json, column->name, column_to_json(column, i, object, nulls));
+            json_object_set_new(json, column->name, column_to_json(model, i, object, nulls));
     }
     return json;
 }

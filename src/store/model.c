@@ -103,12 +103,7 @@ static void add_field(const sl_model *model, sl__model_info *info, unsigned i)
 {
     const sl_column *column = &model->columns[i];
     uint64_t bit = UINT64_C(1) << i;
-    info->all[i] = (sl__field){.kind = column->kind,
-                               .offset = column->offset,
-                               .scale = column->scale,
-                               .bit = (uint8_t)i,
-                               .names = column->names,
-                               .name = column->name};
+    info->all[i] = sl__column_field(model, i);
     if (column->primary_key)
         info->keys[info->key_count++] = i;
     if (column->lazy) {

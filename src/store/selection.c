@@ -85,54 +85,63 @@ static void deepen(sl_selection *s, const sl_node *node)
         s->depth = node->depth;
 }
 
+/* The lists of a selection, with room for what is added. */
+typedef struct lists {
+    const sl_node **joins, **conditions, **orders, **groups, **preloads;
+} lists;
+
+static void add_clause(const sl_site *site, sl_selection *s, const lists *l, const sl_node *node)
+{
+    switch (node->kind) {
+    case SL__NODE_JOIN:
+    case SL__NODE_LEFT_JOIN:
+        l->joins[s->join_count++] = node;
+        return;
+    case SL__NODE_ASCENDING:
+    case SL__NODE_DESCENDING:
+        l->orders[s->order_count++] = node;
+        return;
+    case SL__NODE_GROUP:
+        memcpy(&l->groups[s->group_count], node->operands, node->count * sizeof *l->groups);
+        s->group_count += node->count;
+        return;
+    case SL__NODE_PRELOAD:
+        l->preloads[s->preload_count++] = node->operands[0];
+        return;
+    case SL__NODE_LIMIT:
+        s->limit = node->value.integer;
+        return;
+    case SL__NODE_SKIP:
+        s->skip = node->value.integer;
+        return;
+    case SL__NODE_DISTINCT:
+        s->distinct = true;
+        return;
+    case SL__NODE_HAVING:
+        add_having(site, s, node->operands[0]);
+        return;
+    default:
+        l->conditions[s->condition_count++] = node;
+    }
+}
+
 static void add_clauses(const sl_site *site, sl_selection *s, const sl_clause *clauses, size_t count)
 {
     counts c = count_clauses(site, clauses, count);
-    const sl_node **joins = longer(s->joins, s->join_count, c.joins);
-    const sl_node **conditions = longer(s->conditions, s->condition_count, c.conditions);
-    const sl_node **orders = longer(s->orders, s->order_count, c.orders);
-    const sl_node **groups = longer(s->groups, s->group_count, c.groups);
-    const sl_node **preloads = longer(s->preloads, s->preload_count, c.preloads);
+    lists l = {.joins = longer(s->joins, s->join_count, c.joins),
+               .conditions = longer(s->conditions, s->condition_count, c.conditions),
+               .orders = longer(s->orders, s->order_count, c.orders),
+               .groups = longer(s->groups, s->group_count, c.groups),
+               .preloads = longer(s->preloads, s->preload_count, c.preloads)};
     for (size_t i = 0; i < count; i++) {
-        const sl_node *node = clauses[i].node;
-        deepen(s, node);
-        switch (node->kind) {
-        case SL__NODE_JOIN:
-        case SL__NODE_LEFT_JOIN:
-            joins[s->join_count++] = node;
-            break;
-        case SL__NODE_ASCENDING:
-        case SL__NODE_DESCENDING:
-            orders[s->order_count++] = node;
-            break;
-        case SL__NODE_GROUP:
-            memcpy(&groups[s->group_count], node->operands, node->count * sizeof *groups);
-            s->group_count += node->count;
-            break;
-        case SL__NODE_PRELOAD:
-            preloads[s->preload_count++] = node->operands[0];
-            break;
-        case SL__NODE_LIMIT:
-            s->limit = node->value.integer;
-            break;
-        case SL__NODE_SKIP:
-            s->skip = node->value.integer;
-            break;
-        case SL__NODE_DISTINCT:
-            s->distinct = true;
-            break;
-        case SL__NODE_HAVING:
-            add_having(site, s, node->operands[0]);
-            break;
-        default:
-            conditions[s->condition_count++] = node;
-        }
+        deepen(s, clauses[i].node);
+        add_clause(site, s, &l, clauses[i].node);
     }
-    s->joins = joins;
-    s->conditions = conditions;
-    s->orders = orders;
-    s->groups = groups;
-    s->preloads = preloads;
+    s->joins = l.joins;
+    s->conditions = l.conditions;
+    s->orders = l.orders;
+    s->groups = l.groups;
+    s->preloads = l.preloads;
 }
 
 /* ---- What is surely empty ------------------------------------------------------------------------------ */
