@@ -222,10 +222,12 @@ struct sl_model {
     const sl_column *columns;
     bool result; /* made by SL_RESULT: no table */
     sl_index indexes[SL_INDEXES_MAX];
-    /* Called in the task that works with the object; each may be NULL. */
+    /* Called in the task that works with the object; each may be NULL. What is asked in before_flush and
+     * flushed, and by tasks that they start, sees what is written so far, and writes nothing. Other tasks of
+     * the transaction wait meanwhile with what would write: so these hooks do not await such a task. */
     sl_row_hook *loaded;       /* after it was read */
     sl_row_hook *before_flush; /* before it is written: may change it */
-    sl_row_hook *flushed;      /* after it was written */
+    sl_row_hook *flushed;      /* after it was written, but by sl_add_many */
     sl_row_hook *invalidated;  /* its transaction was rolled back, wholly or to a savepoint: it says no longer
                                   what is stored */
     /* The library's own: both are made at the first use. */

@@ -18,18 +18,59 @@ typedef struct flight {
     sl_value *values;
 } flight;
 
+/* While a hook or a validator runs, what is asked does not write once more: not by its own task, nor by tasks
+ * that were started in it, for which it may wait. The context says so. In the transaction's memory: such a
+ * task may outlive it, and then waits as others do. */
+typedef struct call {
+    const sl_transaction *transaction;
+    bool runs;
+} call;
+
 typedef struct flush {
     const sl_site *site;
     sl_session *session;
+    call *call;
     flight *flights;
     unsigned first, count, limit; /* of the flights that wait for their answers */
 } flush;
 
 /* ---- One task at a time -------------------------------------------------------------------------------- */
 
+static void show_call(void *value, sl_buffer *out)
+{
+    const call *c = value;
+    sl_buffer_puts(out, c->runs ? "a hook of what is being written" : "over");
+}
+
+static SL_KEY(call_key, SL_CAPTURED, .show = show_call);
+
+static bool is_called(const sl_transaction *t)
+{
+    const call *c = sl_get(&call_key);
+    return c && c->transaction == t && c->runs;
+}
+
+static void call_over(call **c)
+{
+    (*c)->runs = false;
+}
+
+/* One that was started before is known to be waited for only where that is done directly. */
+static void check_cycle(const sl_site *site, const sl_transaction *t)
+{
+    if (t->flusher->waiting && t->flusher->waiting == sl_task_current()->result)
+        sl__fail_error(site,
+                       sl_error_hint(sl__error_new(site, SL_ECYCLE,
+                                                   "the objects of %s are being written, by a task that "
+                                                   "waits for this one",
+                                                   t->name),
+                                     "let the hook start the task itself, or do the work"));
+}
+
 void sl__flush_wait(const sl_site *site, sl_transaction *t)
 {
-    while (t->flusher && t->flusher != sl_task_current()) {
+    while (t->flusher && t->flusher != sl_task_current() && !is_called(t)) {
+        check_cycle(site, t);
         if (!t->flushed)
             t->flushed = sl_deferred_new(NULL, NULL);
         sl__await(site, sl_deferred_ref(t->flushed), NULL);
@@ -482,12 +523,12 @@ static void *call_flushed(void *data)
 }
 
 /* It is written: a hook that fails must not leave half of what was to be done. */
-static void tell_flushed(flush *f, sl_row *row)
+void sl__row_tell_flushed(sl_session *session, sl_row *row)
 {
     void *ignored;
     sl_error *error = sl__catch_exit(call_flushed, row, &ignored);
     if (error)
-        sl__session_fail(row->site, f->session, error);
+        sl__session_fail(row->site, session, error);
 }
 
 static void send_all(flush *f, const sl__write *writes, size_t count)
@@ -500,8 +541,11 @@ static void send_all(flush *f, const sl__write *writes, size_t count)
         if (has_expression(row))
             apply_expressions(f, row);
         row->pending = NULL;
-        if (row->model->flushed && row->state == SL__ROW_STORED)
-            tell_flushed(f, row);
+        if (!row->model->flushed || row->state != SL__ROW_STORED)
+            continue;
+        f->call->runs = true;
+        sl__row_tell_flushed(f->session, row);
+        f->call->runs = false;
     }
 }
 
@@ -545,22 +589,46 @@ static bool others_may_have_changed(const sl_session *session, const sl__write *
     return false;
 }
 
+static void write_all(flush *f)
+{
+    sl_session *session = f->session;
+    f->call->runs = true;
+    call_before_flush(session);
+    size_t count;
+    uint32_t all = session->todo_count;
+    sl__write *writes = collect(f->site, session, all, &count);
+    f->call->runs = false;
+    if (needs_order(writes, count))
+        writes = sl__order(f->site, session, writes, count, &count);
+    send_all(f, writes, count);
+    if (others_may_have_changed(session, writes, count))
+        session->generation++; /* objects are read anew when they are next looked for */
+    forget(session, all);
+}
+
+static bool calls_out(const sl_session *session)
+{
+    for (uint32_t i = 0; i < session->todo_count; i++)
+        if (session->todo[i] && session->todo[i]->model->info->called)
+            return true;
+    return false;
+}
+
 static void write_changes(const sl_site *site, sl_session *session)
 {
     if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
         return;
     sl_transaction *t SL_CLEANUP(leave) = session->transaction;
-    call_before_flush(session);
-    size_t count;
-    uint32_t all = session->todo_count;
-    sl__write *writes = collect(site, session, all, &count);
-    if (needs_order(writes, count))
-        writes = sl__order(site, session, writes, count, &count);
-    flush f = {.site = site, .session = session};
-    send_all(&f, writes, count);
-    if (others_may_have_changed(session, writes, count))
-        session->generation++; /* objects are read anew when they are next looked for */
-    forget(session, all);
+    call *c SL_CLEANUP(call_over) = &(call){.transaction = t};
+    flush f = {.site = site, .session = session, .call = c};
+    if (!calls_out(session)) {
+        write_all(&f);
+        return;
+    }
+    f.call = c = sl_arena_alloc(t->arena, sizeof *c);
+    *c = (call){.transaction = t};
+    SL_WITH(&call_key, c);
+    write_all(&f);
 }
 
 void sl__session_flush(const sl_site *site, sl_session *session)

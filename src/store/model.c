@@ -129,6 +129,7 @@ static void add_field(const sl_model *model, sl__model_info *info, unsigned i)
         column->kind == SL_KIND_JSON || column->kind == SL_KIND_REAL)
         info->checked |= bit;
     info->unique |= column->unique && !column->primary_key;
+    info->called |= column->validate != NULL;
 }
 
 /* The object that sl_new begins with. */
@@ -167,6 +168,7 @@ sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model)
     info->fields = sl_calloc(2 * model->column_count, sizeof(sl__field));
     info->all = info->fields + model->column_count;
     info->automatic = info->version = -1;
+    info->called = model->before_flush || model->flushed;
     for (unsigned i = 0; i < model->column_count; i++)
         add_field(model, info, i);
     if (info->key_count > SL__KEY_PARTS)

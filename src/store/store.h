@@ -36,6 +36,7 @@ typedef struct sl__model_info {
     void *blank;        /* an object as sl_new makes it of nothing: defaults, all else NULL */
     uint64_t nows;      /* columns whose default is "now" */
     bool unique;        /* something beside the primary key is */
+    bool called;        /* the program's own functions are called when it is written: hooks, validators */
 } sl__model_info;
 
 /* By exit (SL_EINVAL) where the description makes no sense. */
@@ -348,6 +349,8 @@ sl_row *sl__map_next(const sl_session *session, uint32_t *position);
 sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first);
 /* The same after the row was written: an object that is here is as it was, and is read over. */
 sl_row *sl__row_read_over(sl__running *running, const sl__table *table);
+/* The same, and where it is not here `row`, which was new, becomes the object; else that is nobody's. */
+sl_row *sl__row_read_stored(sl__running *running, const sl__table *table, sl_row *row);
 /* The same for one that was asked for by a key that the session surely has not; with that, and its hash. */
 sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash);
 /* Into an object that is lent for one round. By exit, as all that reads. */
@@ -384,6 +387,8 @@ void sl__session_flush(const sl_site *site, sl_session *session); /* by exit */
 void sl__flush_wait(const sl_site *site, sl_transaction *transaction);
 /* Fills in the links whose objects' keys are known; `last`: fails where one is not. */
 void sl__row_fill_links(const sl_site *site, sl_row *row, bool last);
+/* Calls its hook `flushed`, whose failure dooms. By exit. */
+void sl__row_tell_flushed(sl_session *session, sl_row *row);
 /* Gives a new object its UUID, if that is its key and it has none. */
 void sl__row_new_key(sl_row *row);
 /* Before a question that could see what was not written yet. */

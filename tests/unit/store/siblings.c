@@ -374,6 +374,95 @@ TEST(who_is_first_to_ask_makes_the_savepoints_first)
     assert_int_equal(sl_count(sl_find(company)), 0);
 }
 
+/* ---- Hooks that let others work ------------------------------------------------------------------------ */
+
+static sl_deferred *go, *waiter;
+static intptr_t hook_saw;
+
+static void ask_in_a_task(void *object)
+{
+    (void)object;
+    hook_saw = (intptr_t)sl_await(sl_spawn(find_all, NULL));
+}
+
+static void add_in_a_task(void *object)
+{
+    (void)object;
+    sl_await(sl_spawn(add_named, "of the hook"));
+}
+
+static void let_one_go(void *object)
+{
+    (void)object;
+    sl_fire(go, NULL, NULL);
+    sl_await(waiter);
+}
+
+static const char *ask_to_validate(sl_value *value)
+{
+    ask_in_a_task(value);
+    return NULL;
+}
+
+#define ASKER(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED)
+SL_MODEL(asker, ASKER, .table = "company", .before_flush = ask_in_a_task, .flushed = add_in_a_task);
+#define WAITER(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED)
+SL_MODEL(waiting, WAITER, .table = "company", .before_flush = let_one_go);
+#define CHECKED(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED, SL_VALIDATED(ask_to_validate))
+SL_MODEL(checked, CHECKED, .table = "company");
+
+static void *write_asker(void *data)
+{
+    add_named("first");
+    sl_add(sl_new(asker, .name = "second"));
+    assert_int_equal(sl_count(sl_find(company)), 2);
+    assert_int_equal(hook_saw, 1);
+    assert_int_equal(sl_count(sl_find(company)), 3); /* what was added meanwhile is written by the next one */
+    sl_add(sl_new(checked, .name = "fourth"));
+    sl_save();
+    assert_int_equal(hook_saw, 3);
+    return data;
+}
+
+static void *wait_and_ask(void *data)
+{
+    sl_await(go);
+    return find_all(data);
+}
+
+static void *write_waiting(void *data)
+{
+    go = sl_deferred_new(NULL, NULL);
+    waiter = sl_spawn(wait_and_ask, NULL);
+    sl_add(sl_new(waiting, .name = "first"));
+    sl_save();
+    return data;
+}
+
+static void *in_time(void *fn)
+{
+    SL_SCOPE(scope, .deadline_ms = 3000)
+    {
+        sl_transact((sl_task_fn *)fn, NULL);
+    }
+    return NULL;
+}
+
+TEST(a_hook_may_await_tasks_that_it_starts)
+{
+    const sl_error *error = error_of(in_time, (void *)write_asker);
+    if (error)
+        fail_msg("%s", error->message);
+    assert_int_equal(sl_count(sl_find(company)), 4);
+}
+
+TEST(a_hook_that_awaits_who_waits_for_it_is_told)
+{
+    const sl_error *error = error_of(in_time, (void *)write_waiting);
+    assert_error(error, SL_ECYCLE, "are being written, by a task that waits for this one");
+    assert_int_equal(sl_count(sl_find(company)), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +476,8 @@ int main(int argc, char **argv)
         IN_BOTH(what_fails_beside_a_savepoint_is_not_undone_by_it_alone),
         IN_BOTH(who_waits_for_a_savepoint_that_is_cancelled_is_told),
         IN_BOTH(who_is_first_to_ask_makes_the_savepoints_first),
+        IN_BOTH(a_hook_may_await_tasks_that_it_starts),
+        IN_BOTH(a_hook_that_awaits_who_waits_for_it_is_told),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
