@@ -128,14 +128,18 @@ typedef struct sl__named {
 /* Stores it when the transaction writes, which fails with SL_EEXIST (a 409) where it is there already. Gives
  * the object; its key is there after that where the database gives it. Never suspends. */
 #define sl_add(object) ((__typeof__(object))sl__add(SL_HERE, &(object)->sl__row))
-/* Stores it at once unless there is one with the same values in these columns (of a unique index): then NULL;
- * sl_put changes that one instead. sl_add_unless(m, message_.room, message_.nonce). Gives what is stored. */
+/* Stores what sl_new gave at once, unless there is one with the same values in these columns (of a unique
+ * index): then NULL, and it stays new, to be changed and tried again. sl_put changes that one instead, in all
+ * columns but these and the key. Both give the object that is stored, which may be written to as after
+ * sl_add; where the transaction had it already, it is another one than was given, and that is nobody's.
+ * sl_add_unless(m, message_.room, message_.nonce). */
 #define sl_add_unless(object, ...)                                                                           \
     ((__typeof__(object))sl__add_unless(SL_HERE, &(object)->sl__row, false, SL__NODES(__VA_ARGS__)))
 #define sl_put(object, ...)                                                                                  \
     ((__typeof__(object))sl__add_unless(SL_HERE, &(object)->sl__row, true, SL__NODES(__VA_ARGS__)))
-/* Stores an array of new objects (struct person **) at once (in PostgreSQL by COPY). Their keys are
- * not read back, and they are not the transaction's objects. */
+/* Stores an array of new objects (struct person **) at once (in PostgreSQL by COPY). Their keys are not read
+ * back: so they are not the transaction's objects, and their hook `flushed`, which may want the key, is not
+ * called. */
 #define sl_add_many(model, objects, count)                                                                   \
     sl__add_many(SL_HERE, model##_model(),                                                                   \
                  (sl_row *const *)_Generic((objects), struct model **: (objects), struct model *const *: (objects)), (count))

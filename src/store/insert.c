@@ -63,90 +63,121 @@ static uint64_t read_columns(const sl__model_info *info)
     return columns;
 }
 
+static void put_insert(upsert *u, const sl_row *row, uint64_t columns)
+{
+    sl_buffer_puts(&u->sql, "INSERT INTO ");
+    sl__put_name(&u->sql, sl__model_table(row->model));
+    put_names(u, row->model, columns, " (");
+    sl_buffer_puts(&u->sql, ") VALUES (");
+    for (unsigned i = 0; i < row->model->column_count; i++)
+        if (columns >> i & 1) {
+            sl_buffer_puts(&u->sql, u->count ? ", ?" : "?");
+            u->values[u->count++] = parameter_of(row, i);
+        }
+}
+
+/* What is there gets the values of the new one, and its version is raised. */
+static void put_assignments(upsert *u, const sl_model *model, uint64_t columns)
+{
+    const char *before = ") DO UPDATE SET ";
+    for (unsigned i = 0; i < model->column_count; i++) {
+        if (!(columns >> i & 1))
+            continue;
+        bool version = (int)i == model->info->version;
+        sl_buffer_puts(&u->sql, before);
+        sl__put_name(&u->sql, model->columns[i].name);
+        sl_buffer_puts(&u->sql, " = ");
+        sl__put_name(&u->sql, version ? sl__model_table(model) : "excluded");
+        sl_buffer_putc(&u->sql, '.');
+        sl__put_name(&u->sql, model->columns[i].name);
+        sl_buffer_puts(&u->sql, version ? " + 1" : "");
+        before = ", ";
+    }
+}
+
 /* INSERT … ON CONFLICT (…) DO NOTHING or DO UPDATE SET … RETURNING what is read with an object. */
 static void make_upsert(upsert *u, const sl_row *row, uint64_t unique, bool update)
 {
     const sl__model_info *info = row->model->info;
-    uint64_t all = all_columns(row->model), inserted = all, key = 0;
+    uint64_t all = all_columns(row->model), key = 0;
     for (unsigned i = 0; i < info->key_count; i++)
         key |= UINT64_C(1) << info->keys[i];
-    if (info->whole_key && !*(const int64_t *)((const char *)row + info->all[info->automatic].offset))
-        inserted &= ~key;
-    sl_buffer_puts(&u->sql, "INSERT INTO ");
-    sl__put_name(&u->sql, sl__model_table(row->model));
-    put_names(u, row->model, inserted, " (");
-    sl_buffer_puts(&u->sql, ") VALUES (");
-    for (unsigned i = 0; i < row->model->column_count; i++)
-        if (inserted >> i & 1) {
-            sl_buffer_puts(&u->sql, u->count ? ", ?" : "?");
-            u->values[u->count++] = parameter_of(row, i);
-        }
+    put_insert(u, row, all & ~(sl__row_lacks_key(row) ? key : 0));
     put_names(u, row->model, unique, ") ON CONFLICT (");
     uint64_t set = all & ~unique & ~key;
-    if (!update || !set) {
+    if (update) /* of nothing to set RETURNING would give nothing */
+        put_assignments(u, row->model, set ? set : unique);
+    else
         sl_buffer_puts(&u->sql, ") DO NOTHING");
-    } else {
-        sl_buffer_puts(&u->sql, ") DO UPDATE SET ");
-        bool any = false;
-        for (unsigned i = 0; i < row->model->column_count; i++)
-            if (set >> i & 1) {
-                sl_buffer_puts(&u->sql, any ? ", " : "");
-                sl__put_name(&u->sql, row->model->columns[i].name);
-                bool version = (int)i == info->version;
-                sl_buffer_puts(&u->sql, version ? " = " : " = excluded.");
-                if (version) {
-                    sl__put_name(&u->sql, sl__model_table(row->model));
-                    sl_buffer_putc(&u->sql, '.');
-                }
-                sl__put_name(&u->sql, row->model->columns[i].name);
-                sl_buffer_puts(&u->sql, version ? " + 1" : "");
-                any = true;
-            }
-    }
     put_names(u, row->model, read_columns(info), " RETURNING ");
 }
 
-void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns)
+static void compile_upsert(const sl_site *site, const sl_session *session, const sl_row *row, uint64_t unique,
+                           bool update, sl__statement *ret_statement)
 {
-    sl__table *table;
-    sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
-    sl__session_settle(site, session); /* what it is linked to is stored */
-    prepare_new(site, row);
-    uint64_t unique = 0;
-    for (; *columns; columns++) {
-        bool own = (*columns)->kind == SL__NODE_COLUMN &&
-                   sl__model_number((*columns)->source->model()) == sl__model_number(row->model);
-        if (!own)
-            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
-                                                             "what a %s is compared by is no column of it",
-                                                             row->model->name),
-                                               "name the columns of one of its unique indexes"));
-        unique |= UINT64_C(1) << sl__column_of(*columns);
-    }
-    upsert u = {.values = sl_alloc((row->model->column_count + 1) * sizeof(sl_node *))};
+    upsert u = {.values = sl_zalloc((row->model->column_count + 1) * sizeof(sl_node *))};
     make_upsert(&u, row, unique, update);
-    u.values[u.count] = NULL;
     const char *sql = sl_arena_strndup(sl_task_arena(), u.sql.data, u.sql.size);
     sl_buffer_done(&u.sql);
-    sl__statement statement;
-    sl__compile_raw(site, sql, u.values, session->store->dialect, &statement);
-    statement.site = site;
-    statement.writes = statement.quick = true;
+    sl__compile_raw(site, sql, u.values, session->store->dialect, ret_statement);
+    ret_statement->site = site;
+    ret_statement->writes = ret_statement->quick = true;
+}
+
+static uint64_t compared_by(const sl_site *site, const sl_model *model, const sl_node *const *columns)
+{
+    uint64_t unique = 0;
+    for (; *columns; columns++) {
+        const sl_node *column = *columns;
+        if (column->kind != SL__NODE_COLUMN || sl__model_number(column->source->model()) != model->index)
+            sl__fail_error(
+                site, sl_error_hint(sl__error_new(site, SL_EINVAL,
+                                                  "what a %s is compared by is no column of it", model->name),
+                                    "name the columns of one of its unique indexes"));
+        unique |= UINT64_C(1) << sl__column_of(column);
+    }
+    return unique;
+}
+
+/* The object that is stored, or NULL: there is one already. */
+static sl_row *run_upsert(sl_session *session, const sl__table *table, const sl__statement *statement,
+                          sl_row *row, bool update)
+{
     sl__running running SL_CLEANUP(sl__run_end) = {0};
     bool more = false;
-    sl_error *error = sl__run_begin(session, &statement, &running);
+    sl_error *error = sl__run_begin(session, statement, &running);
     if (!error)
         error = sl__run_step(&running, &more);
     if (error)
         sl__run_fail(&running, error);
     if (!more)
         return NULL;
-    sl_row *stored = sl__row_read_over(&running, table);
+    sl_row *stored = sl__row_read_stored(&running, table, row);
     while (more && !error) /* an INSERT takes hold when it is through */
         error = sl__run_step(&running, &more);
     if (error)
         sl__run_fail(&running, error);
     sl__touch(session, stored, /* inserted= */ !update);
+    return stored;
+}
+
+void *sl__add_unless(const sl_site *site, sl_row *row, bool update, const sl_node *const *columns)
+{
+    sl__table *table;
+    sl__statement statement;
+    sl_session *session = sl__session_for(site, row->model, /* writes= */ true, &table);
+    uint64_t unique = compared_by(site, row->model, columns);
+    sl__session_settle(site, session); /* what it is linked to is stored */
+    prepare_new(site, row);
+    compile_upsert(site, session, row, unique, update, &statement);
+    sl_row *stored = run_upsert(session, table, &statement, row, update);
+    if (!stored)
+        return NULL;
+    stored->site = site;
+    if (!stored->position) /* it may be written to, as what sl_add gives */
+        sl__row_written(session, stored);
+    if (row->model->flushed)
+        sl__row_tell_flushed(session, stored);
     return stored;
 }
 

@@ -200,28 +200,58 @@ sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_
     return read_new(running, table, 0, row_new(running->session, table->model), exact ? hash : 0);
 }
 
+static inline void read_there(sl__running *running, const sl__table *table, unsigned first, sl_row *there)
+{
+    sl_session *session = running->session;
+    if (there->state != SL__ROW_STORED || sl__row_edited(there))
+        return;
+    sl__touch(session, there, /* inserted= */ false);
+    read_into(running, table->info, first, there, session->arena);
+    forget_lazy(table->info, there);
+    read_again(session, there);
+}
+
+static inline sl_row *find_there(sl__running *running, const sl__table *table, unsigned first, sl_row *spare,
+                                 uint32_t *ret_hash)
+{
+    sl_key_part key[SL__KEY_PARTS];
+    read_key(running, table->info, first, spare);
+    sl__key_of(table->info, spare, key);
+    *ret_hash = sl__hash_of(table, key);
+    return sl__map_find(running->session, table, key, *ret_hash);
+}
+
 static inline sl_row *read_row(sl__running *running, const sl__table *table, unsigned first, bool over)
 {
     sl_session *session = running->session;
     sl_row *row = row_new(session, table->model);
     if (!session->transaction)
         return read_new(running, table, first, row, /* hash= */ 0);
-    sl_key_part key[SL__KEY_PARTS];
-    read_key(running, table->info, first, row);
-    sl__key_of(table->info, row, key);
-    uint32_t hash = sl__hash_of(table, key);
-    sl_row *there = sl__map_find(session, table, key, hash);
+    uint32_t hash;
+    sl_row *there = find_there(running, table, first, row, &hash);
     if (!there)
         return read_new(running, table, first, row, hash);
     session->spare = row;
-    bool old = over || there->generation != session->generation;
-    if (old && there->state == SL__ROW_STORED && !sl__row_edited(there)) {
-        sl__touch(session, there, /* inserted= */ false);
-        read_into(running, table->info, first, there, session->arena);
-        forget_lazy(table->info, there);
-        read_again(session, there);
-    }
+    if (over || there->generation != session->generation)
+        read_there(running, table, first, there);
     return there;
+}
+
+sl_row *sl__row_read_stored(sl__running *running, const sl__table *table, sl_row *row)
+{
+    sl_session *session = running->session;
+    sl_row *spare = row_new(session, table->model);
+    uint32_t hash;
+    sl_row *there = find_there(running, table, 0, spare, &hash);
+    session->spare = spare;
+    if (there) {
+        row->state = SL__ROW_FREE;
+        read_there(running, table, 0, there);
+        return there;
+    }
+    *row = (sl_row){.model = row->model, .session = session, .generation = session->generation};
+    forget_lazy(table->info, row);
+    return read_new(running, table, 0, row, hash);
 }
 
 sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned first)

@@ -158,6 +158,102 @@ TRANSACTION(others_are_not_read_anew_for_what_is_stored_at_once)
     return NULL;
 }
 
+static void *try_again(void *data)
+{
+    struct person *ann = sl_new(person, .name = "Ann", .badge = "1", .photo = SL_VIEW("12"));
+    assert_ptr_equal(sl_add_unless(ann, person_.badge), ann);
+    assert_int_equal(sl_lazy(person, ann, photo).size, 2);
+    ann->age = 7;
+    struct person *bob = sl_new(person, .name = "Bob", .badge = "1");
+    while (!sl_add_unless(bob, person_.badge))
+        bob->badge = sl_printf("%s1", bob->badge);
+    assert_ptr_equal(sl_load(person, bob->id), bob);
+    sl_put(sl_new(person, .name = "Bert", .badge = "11"), person_.badge)->age = 8;
+    assert_string_equal(bob->name, "Bert");
+    assert_int_equal(bob->age, 8);
+    return data;
+}
+
+TEST(what_is_stored_at_once_is_what_was_given)
+{
+    sl_transact(try_again, NULL);
+    const struct person *ann = sl_one(sl_find(person, sl_eq(person_.badge, "1")));
+    const struct person *bert = sl_one(sl_find(person, sl_eq(person_.badge, "11")));
+    assert_int_equal(ann->age, 7);
+    assert_string_equal(bert->name, "Bert");
+    assert_int_equal(bert->age, 8);
+}
+
+static void *add_twice(void *data)
+{
+    sl_add(sl_new(person, .name = "Ann", .badge = "1"));
+    struct person *again = sl_new(person, .name = "Ann", .badge = "1");
+    assert_ptr_not_equal(sl_put(again, person_.badge), again);
+    sl_add(again);
+    return data;
+}
+
+static void *transact_add_twice(void *data)
+{
+    return sl_transact(add_twice, data);
+}
+
+TEST(what_was_put_into_another_is_nobodys)
+{
+    assert_error(error_of(transact_add_twice, NULL), SL_EINVAL, "cannot be added: ");
+}
+
+static void *put_and_fail(void *data)
+{
+    const struct person *ann = sl_put(sl_new(person, .name = "Bea", .badge = "1"), person_.badge);
+    const struct person *cy = sl_add_unless(sl_new(person, .name = "Cy", .badge = "2"), person_.badge);
+    assert_string_equal(ann->name, "Bea");
+    assert_non_null(cy);
+    sl_edit(person, ann)->age = 9;
+    sl_save();
+    sl_fail(SL_EFAILED, "no");
+    return data;
+}
+
+TRANSACTION(what_was_put_is_undone)
+{
+    sl_error *error;
+    sl_add_unless(sl_new(person, .name = "Ann", .badge = "1"), person_.badge);
+    sl_savepoint(put_and_fail, data, &error);
+    assert_non_null(error);
+    const struct person *ann = sl_one(sl_find(person));
+    assert_string_equal(ann->name, "Ann");
+    assert_true(ann->null.age);
+    return NULL;
+}
+
+static unsigned told;
+
+static void count_told(void *object)
+{
+    (void)object;
+    told++;
+}
+
+#define TOLD(F) F(id, integer, SL_PRIMARY_KEY) F(name, text, SL_REQUIRED, SL_UNIQUE)
+SL_MODEL(told_of, TOLD, .table = "company", .flushed = count_told);
+
+TRANSACTION(what_is_stored_at_once_is_told)
+{
+    (void)data;
+    told = 0;
+    sl_add_unless(sl_new(told_of, .name = "Works"), told_of_.name);
+    assert_int_equal(told, 1);
+    assert_null(sl_add_unless(sl_new(told_of, .name = "Works"), told_of_.name));
+    assert_int_equal(told, 1);
+    sl_put(sl_new(told_of, .name = "Works"), told_of_.name);
+    assert_int_equal(told, 2);
+    sl_add_many(told_of, (&(struct told_of *){sl_new(told_of, .name = "Mill")}), 1);
+    sl_save();
+    assert_int_equal(told, 2);
+    return NULL;
+}
+
 /* ---- Preloading and bulk changes ----------------------------------------------------------------------- */
 
 TRANSACTION(preload_begins_at_whole_objects_too)
@@ -304,6 +400,10 @@ int main(int argc, char **argv)
         IN_BOTH(expressions_raise_the_version),
         IN_BOTH(expressions_mind_the_version),
         IN_BOTH(what_is_stored_at_once_keeps_its_links),
+        IN_BOTH(what_is_stored_at_once_is_what_was_given),
+        IN_BOTH(what_was_put_into_another_is_nobodys),
+        IN_BOTH(what_was_put_is_undone),
+        IN_BOTH(what_is_stored_at_once_is_told),
         IN_BOTH(others_are_not_read_anew_for_what_is_stored_at_once),
         IN_BOTH(preload_begins_at_whole_objects_too),
         IN_BOTH(bulk_changes_ask_once_for_the_objects_that_are_there),
