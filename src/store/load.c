@@ -15,6 +15,12 @@ static void check_key(const sl_site *site, const sl__table *table, const sl_key_
         if (field->kind != key[i].kind)
             sl__fail(site, SL_EINVAL, "the key column %s of %s is of another type than the value given",
                      field->name, table->model->name);
+        if (key[i].kind == SL_KIND_TEXT && key[i].text && !sl_utf8_valid(key[i].text, strlen(key[i].text)))
+            sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVALID,
+                                                             "the value given for the key column %s of %s is "
+                                                             "not UTF-8",
+                                                             field->name, table->model->name),
+                                               "look at what comes from outside before it is asked for"));
     }
 }
 

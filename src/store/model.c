@@ -6,6 +6,7 @@
 #include "store/store.h"
 #include "core/task.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -17,20 +18,29 @@ static struct {
     unsigned count;
 } numbers = {.lock = PTHREAD_MUTEX_INITIALIZER, .count = 1};
 
-unsigned sl__model_number(sl_model *model)
+static unsigned number_of(const char *name)
 {
-    if (model->index)
-        return model->index;
-    pthread_mutex_lock(&numbers.lock);
     unsigned number = 1;
-    while (number < numbers.count && strcmp(numbers.names[number], model->name) != 0)
+    while (number < numbers.count && strcmp(numbers.names[number], name) != 0)
         number++;
     if (number == numbers.count) {
         numbers.names = sl_realloc(numbers.names, (numbers.count + 1) * sizeof(char *));
-        numbers.names[numbers.count++] = sl_strdup_heap(model->name);
+        numbers.names[numbers.count++] = sl_strdup_heap(name);
     }
+    return number;
+}
+
+/* Several threads may be the first to use a description: it is written to once. */
+unsigned sl__model_number(sl_model *model)
+{
+    unsigned number = __atomic_load_n(&model->index, __ATOMIC_ACQUIRE);
+    if (number)
+        return number;
+    pthread_mutex_lock(&numbers.lock);
+    if (!model->index)
+        __atomic_store_n(&model->index, number_of(model->name), __ATOMIC_RELEASE);
     pthread_mutex_unlock(&numbers.lock);
-    return model->index = number;
+    return model->index;
 }
 
 const char *sl__model_table(const sl_model *model)
@@ -159,12 +169,21 @@ static void make_blank(const sl_site *site, const sl_model *model, sl__model_inf
     *(uint64_t *)((char *)info->blank + model->null_offset) = nulls;
 }
 
-sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model)
+static void free_info(sl__model_info **info)
 {
-    sl__model_number(model);
+    if (!*info)
+        return;
+    for (uint64_t left = (*info)->blank ? (*info)->json : 0; left; left &= left - 1)
+        json_decref(*(json_t **)((char *)(*info)->blank + (*info)->all[__builtin_ctzll(left)].offset));
+    free((*info)->fields);
+    free((*info)->blank);
+    free(*info);
+}
+
+static void compute(const sl_site *site, sl_model *model, sl__model_info *info)
+{
     for (size_t i = 0; i < model->column_count; i++)
         check_column(site, model, &model->columns[i]);
-    sl__model_info *info = sl_calloc(1, sizeof *info);
     info->fields = sl_calloc(2 * model->column_count, sizeof(sl__field));
     info->all = info->fields + model->column_count;
     info->automatic = info->version = -1;
@@ -187,6 +206,15 @@ sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model)
             site, sl_error_hint(sl__error_new(site, SL_EINVAL, "model %s has no primary key", model->name),
                                 "give one column, or several, the option SL_PRIMARY_KEY"));
     make_blank(site, model, info);
-    model->info = info;
-    return info;
+}
+
+sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model)
+{
+    sl__model_number(model);
+    sl__model_info *info SL_CLEANUP(free_info) = sl_calloc(1, sizeof *info), *there = NULL;
+    compute(site, model, info);
+    if (!__atomic_compare_exchange_n(&model->info, &there, info, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return there; /* another thread was first */
+    info = NULL;
+    return model->info;
 }

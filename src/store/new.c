@@ -68,7 +68,7 @@ static void find_named(const sl_site *site, const sl_model *model, sl__named *na
             columns |= UINT64_C(1) << column;
         at = skip_value(at);
     }
-    named->columns = columns;
+    __atomic_store_n(&named->columns, columns, __ATOMIC_RELAXED); /* other threads find the same */
     __atomic_store_n(&named->known, true, __ATOMIC_RELEASE);
 }
 
@@ -113,16 +113,17 @@ void *sl__new(const sl_site *site, sl_model *model, const void *values, sl__name
     const sl__model_info *info = sl__model_info_of(site, model);
     if (__builtin_expect(!__atomic_load_n(&named->known, __ATOMIC_ACQUIRE), 0))
         find_named(site, model, named);
+    uint64_t columns = __atomic_load_n(&named->columns, __ATOMIC_RELAXED);
     sl_transaction *t = sl_transaction_current();
     sl_row *row = sl_arena_alloc(t ? t->arena : sl_task_arena(), model->size);
     memcpy(row, values, model->size);
     *row = (sl_row){.model = model, .site = site, .state = SL__ROW_NEW};
-    uint64_t unset = info->standards & ~named->columns;
+    uint64_t unset = info->standards & ~columns;
     if (unset)
         copy_standards(model, row, unset);
     if (unset & info->nows)
         set_now(model, row, unset & info->nows);
-    uint64_t nulls = *(const uint64_t *)((const char *)info->blank + model->null_offset) & ~named->columns;
-    *sl__nulls_of(row) |= nulls | nulls_given(model, row, named->columns);
+    uint64_t nulls = *(const uint64_t *)((const char *)info->blank + model->null_offset) & ~columns;
+    *sl__nulls_of(row) |= nulls | nulls_given(model, row, columns);
     return row;
 }

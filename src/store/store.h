@@ -43,7 +43,8 @@ typedef struct sl__model_info {
 sl__model_info *sl__model_info_make(const sl_site *site, sl_model *model);
 static inline sl__model_info *sl__model_info_of(const sl_site *site, sl_model *model)
 {
-    return __builtin_expect(model->info != NULL, 1) ? model->info : sl__model_info_make(site, model);
+    sl__model_info *info = __atomic_load_n(&model->info, __ATOMIC_ACQUIRE);
+    return __builtin_expect(info != NULL, 1) ? info : sl__model_info_make(site, model);
 }
 /* The same for all descriptions of one name; from 1. */
 unsigned sl__model_number(sl_model *model);
@@ -109,7 +110,7 @@ sl_store *sl__store_named(const sl_site *site, const char *name);
 sl__table *sl__table_make(const sl_site *site, sl_stores *stores, sl_model *model);
 static inline sl__table *sl__table_of(const sl_site *site, sl_stores *stores, sl_model *model)
 {
-    unsigned number = model->index;
+    unsigned number = __atomic_load_n(&model->index, __ATOMIC_ACQUIRE);
     if (__builtin_expect(number && number < stores->table_count && stores->tables[number], 1))
         return stores->tables[number];
     return sl__table_make(site, stores, model);

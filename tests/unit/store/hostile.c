@@ -423,6 +423,39 @@ TEST(queries_with_what_is_no_text_are_refused)
     assert_int_equal(sl_count(sl_find(person, sl_prefix(person_.name, "\U0010ffff"))), 0);
 }
 
+static void *load_by(void *code)
+{
+    (void)sl_load(place, (const char *)code);
+    return NULL;
+}
+
+static void *need_by(void *code)
+{
+    (void)sl_need(place, (const char *)code);
+    return NULL;
+}
+
+static void *hold_by(void *code)
+{
+    (void)sl_load_locked(place, (const char *)code);
+    return NULL;
+}
+
+static void *hold_in_transaction(void *code)
+{
+    return sl_transact(hold_by, code);
+}
+
+TEST(a_key_is_text)
+{
+    sl_task_fn *const loads[] = {load_by, need_by, hold_in_transaction};
+    for (size_t i = 0; i < sl_array_size(loads); i++)
+        assert_error(error_of(loads[i], "a\xff"), SL_EINVALID,
+                     "the value given for the key column code of place is not UTF-8");
+    assert_error(error_of(need_by, "\U0010ffff"), SL_HTTP(404), "there is no place");
+    assert_null(sl_load(place, (const char *)NULL));
+}
+
 TEST(a_long_text_can_be_looked_for)
 {
     enum { SIZE = 10 << 20 };
@@ -441,7 +474,7 @@ int main(int argc, char **argv)
         IN_BOTH(json_that_cannot_be_kept_is_refused),     IN_BOTH(what_did_not_begin_is_not_committed),
         IN_BOTH(a_validator_keeps_to_the_kind),           IN_BOTH(a_null_among_many_is_told),
         IN_BOTH(what_only_one_database_takes_is_refused), IN_BOTH(queries_with_what_is_no_text_are_refused),
-        IN_BOTH(a_long_text_can_be_looked_for),
+        IN_BOTH(a_long_text_can_be_looked_for),           IN_BOTH(a_key_is_text),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
