@@ -300,6 +300,7 @@ typedef enum sl__node_kind {
     SL__NODE_JOIN,
     SL__NODE_LEFT_JOIN,
     SL__NODE_PRELOAD,
+    SL__NODE_PRELOAD_REFERRING,
 } sl__node_kind;
 
 struct sl_node {

@@ -271,6 +271,13 @@ SL_API const sl_node *sl__raw(const sl_site *site, sl_kind type, const char *tex
 #define sl_preload(model, column)                                                                            \
     ((void)sizeof(*((struct model##__targets *)0)->column.seen), sl__clause(SL_HERE, SL__NODE_PRELOAD, SL__NODES_1(model##_.column.node)))
 
+/* And the reverse: sl_preload_referring(person, employer), where companies are found, reads the persons who refer to
+ * them, all in one query. What is asked of sl_referring(person, employer, c) by itself is then answered without one:
+ * as it was read, until the transaction writes to that table. Through a table of links it is two levels:
+ * sl_preload_referring(membership, club), sl_preload(membership, member); sl_linked then needs no query either. */
+#define sl_preload_referring(model, column)                                                                  \
+    ((void)sizeof(*((struct model##__targets *)0)->column.seen), sl__clause(SL_HERE, SL__NODE_PRELOAD_REFERRING, SL__NODES_1(model##_.column.node)))
+
 SL_API sl_clause sl__clause(const sl_site *site, sl__node_kind kind, const sl_node *const *operands, size_t count);
 SL_API sl_clause sl__number(const sl_site *site, sl__node_kind kind, int64_t number);
 SL_API sl_clause sl__join(const sl_site *site, sl__node_kind kind, const sl_source *source, sl_clause on);

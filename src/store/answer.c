@@ -11,6 +11,12 @@ static sl_row *read_one(const sl_site *site, const sl_selection *selection, sl__
 {
     if (selection->none)
         return NULL;
+    const sl__row_list *kept = sl__preloaded(site, selection);
+    if (kept) {
+        if (most > 1)
+            *ret_more = kept->count > 1;
+        return kept->count ? kept->items[0] : NULL;
+    }
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
     sl__reading_begin(site, selection, what, most, /* lent= */ false, &reading);
     sl_row *row = sl__reading_next(&reading);
@@ -67,6 +73,9 @@ void *sl__list(const sl_site *site, const sl_selection *selection)
 {
     if (selection->none)
         return sl_zalloc(sizeof(sl__row_list));
+    const sl__row_list *kept = sl__preloaded(site, selection);
+    if (kept)
+        return (void *)kept;
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
     sl__reading_begin(site, selection, SL__ROWS, -1, /* lent= */ false, &reading);
     sl_arena *arena = reading.session->arena;
@@ -83,6 +92,8 @@ void *sl__list(const sl_site *site, const sl_selection *selection)
 /* ---- One after the other ------------------------------------------------------------------------------- */
 
 struct sl__stream {
+    const sl__row_list *kept; /* what was preloaded; or NULL, and */
+    size_t next;
     sl__reading reading;
 };
 
@@ -92,11 +103,16 @@ const void *sl__each_next(const sl_site *site, sl__each *each)
         return NULL;
     if (!each->stream) {
         each->stream = sl_zalloc(sizeof *each->stream);
-        sl__reading_begin(site, each->selection, SL__ROWS, -1, /* lent= */ true, &each->stream->reading);
+        each->stream->kept = sl__preloaded(site, each->selection);
+        if (!each->stream->kept)
+            sl__reading_begin(site, each->selection, SL__ROWS, -1, /* lent= */ true, &each->stream->reading);
     }
-    const sl_row *row = sl__reading_next(&each->stream->reading);
+    struct sl__stream *stream = each->stream;
+    if (stream->kept)
+        return stream->next < stream->kept->count ? stream->kept->items[stream->next++] : NULL;
+    const sl_row *row = sl__reading_next(&stream->reading);
     if (row)
-        sl__run_leave(&each->stream->reading.running);
+        sl__run_leave(&stream->reading.running);
     return row;
 }
 
@@ -155,6 +171,9 @@ int64_t sl__count(const sl_site *site, const sl_selection *selection)
     int64_t count = 0;
     uint64_t nulls = 0;
     sl__field field = {.kind = SL_KIND_INTEGER, .name = "count"};
+    const sl__row_list *kept = selection->none ? NULL : sl__preloaded(site, selection);
+    if (kept)
+        return (int64_t)kept->count;
     if (!selection->none)
         read_value(site, selection, SL__COUNT, NULL, &field, &count, &nulls);
     return count;
@@ -165,6 +184,9 @@ bool sl__is_empty(const sl_site *site, const sl_selection *selection)
     bool there = false;
     uint64_t nulls = 0;
     sl__field field = {.kind = SL_KIND_BOOLEAN, .name = "exists"};
+    const sl__row_list *kept = selection->none ? NULL : sl__preloaded(site, selection);
+    if (kept)
+        return kept->count == 0;
     if (!selection->none)
         read_value(site, selection, SL__EXISTS, NULL, &field, &there, &nulls);
     return !there;

@@ -50,8 +50,11 @@ void sl__nodes_in(const sl_site *site, const sl__table *table, const sl_node *co
 sl__operand sl__key_operand(const sl_key_part *part);
 sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,
                               size_t count);
-/* What the objects of a list refer to, in the columns that the selection names. By exit. */
+/* preload.c: what the objects of a list refer to, and what refers to them, in the columns that the selection
+ * names. By exit. */
 void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
                      sl_row *const *rows, size_t count);
+/* What a selection gives, where that was preloaded; else NULL. By exit. */
+const sl__row_list *sl__preloaded(const sl_site *site, const sl_selection *selection);
 /* What is wrong with a value for a column, which a validator may rewrite; NULL: nothing. */
 const char *sl__value_check(const sl_column *column, sl_value *value);

@@ -32,6 +32,7 @@ typedef struct sl__statement {
     bool quick; /* touches a few rows by a key: run where it is called; others go into a thread when they take
                    long */
     bool kept;  /* who asks keeps all rows: they may come at once */
+    unsigned table; /* the number of the only model whose rows it changes; 0: of any */
 } sl__statement;
 uint64_t sl__shape_of(const char *sql, size_t size); /* never 0 */
 

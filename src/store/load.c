@@ -51,10 +51,10 @@ static sl_row *read_by_key(const sl_site *site, sl_session *session, const sl__t
 static void *load(const sl_site *site, sl_session *session, const sl__table *table, const sl_key_part *key)
 {
     uint32_t hash = sl__hash_of(table, key);
-    sl_row *row = sl__map_find(session, table, key, hash);
+    sl_row *row = sl__map_find_hashed(session, table, key, hash);
     if (!row && session->todo_count) {
         sl__session_flush(site, session);
-        row = sl__map_find(session, table, key, hash);
+        row = sl__map_find_hashed(session, table, key, hash);
     }
     if (!row) {
         row = read_by_key(site, session, table, &table->get, key, /* absent= */ hash);
@@ -99,7 +99,7 @@ void *sl__load_locked(const sl_site *site, sl_model *model, const sl_key_part *k
     sl_session *session = sl__session_for(site, model, /* writes= */ true, &table);
     check_key(site, table, key, count);
     sl__session_settle(site, session);
-    sl_row *row = sl__map_find(session, table, key, sl__hash_of(table, key));
+    sl_row *row = sl__map_find(session, table, key);
     if (row)
         row->generation = session->generation - 1; /* what was read before it was held may be old */
     return read_by_key(site, session, table, &table->locked, key, /* absent= */ 0);

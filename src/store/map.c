@@ -60,7 +60,8 @@ static bool has_key(const sl__table *table, const sl_row *row, const sl_key_part
 
 /* ---- The map ------------------------------------------------------------------------------------------- */
 
-sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key, uint32_t hash)
+sl_row *sl__map_find_hashed(const sl_session *session, const sl__table *table, const sl_key_part *key,
+                            uint32_t hash)
 {
     if (!session->map_count)
         return NULL;

@@ -309,6 +309,7 @@ const char *sl__node_name(const sl_node *node)
         [SL__NODE_JOIN] = "sl_join",
         [SL__NODE_LEFT_JOIN] = "sl_left_join",
         [SL__NODE_PRELOAD] = "sl_preload",
+        [SL__NODE_PRELOAD_REFERRING] = "sl_preload_referring",
     };
     if (node->kind == SL__NODE_COLUMN)
         return sl_printf("%s.%s", sl__source_name(node->source), sl__node_column(node)->name);

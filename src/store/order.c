@@ -154,7 +154,7 @@ static sl_row *referred_to(const order *o, const sl_row *row, unsigned column)
     const void *stored = row->snapshot ? row->snapshot : row;
     if (table->info->key_count != 1 || !reference_of(row, stored, column, &key))
         return NULL;
-    return sl__map_find(o->session, table, &key, sl__hash_of(table, &key));
+    return sl__map_find(o->session, table, &key);
 }
 
 static void add_references(order *o, uint32_t i)

@@ -15,7 +15,7 @@ struct sl_selection {
     const sl_node *const *conditions;
     const sl_node *const *orders; /* SL__NODE_ASCENDING, SL__NODE_DESCENDING */
     const sl_node *const *groups;
-    const sl_node *const *preloads; /* columns that refer */
+    const sl_node *const *preloads; /* SL__NODE_PRELOAD and SL__NODE_PRELOAD_REFERRING: operands[0] refers */
     const sl_node *having;
     int64_t limit, skip; /* -1: none */
     bool distinct;
@@ -24,6 +24,9 @@ struct sl_selection {
     const sl_selection *left, *right;
     bool none; /* there are surely no rows: no SQL is needed to know it (but an aggregate may still have a
                   value) */
+    /* All whose column `of` refers to `key`, or what these refer to in their column `by`, and no more: it may
+     * have been preloaded (preload.c). NULL: another. */
+    const sl_node *of, *by, *key;
     const sl_site *site;
 };
 

@@ -2,8 +2,6 @@
 #include "store/answer.h"
 #include "core/task.h"
 
-#include <stdlib.h>
-
 static sl__table *target_table(const sl_site *site, const sl_row *row, unsigned column)
 {
     return sl__table_of(site, sl__stores_here(true), row->model->columns[column].refers());
@@ -131,115 +129,25 @@ static sl__operand operand_for(const sl_site *site, const sl_node *column, const
 sl_selection *sl__referring(const sl_site *site, const sl_source *source, const sl_node *column,
                             const void *target)
 {
-    sl_clause condition = sl__comparison(site, "=", column, operand_for(site, column, target));
-    return sl__find(site, source, &condition, 1);
+    const sl_node *key = operand_for(site, column, target);
+    sl_clause condition = sl__comparison(site, "=", column, key);
+    sl_selection *found = sl__find(site, source, &condition, 1);
+    found->of = column;
+    found->key = key;
+    return found;
 }
 
 sl_selection *sl__linked(const sl_site *site, const sl_source *source, const sl_node *near,
                          const sl_node *far, const void *target)
 {
-    sl_clause of_target = sl__comparison(site, "=", far, operand_for(site, far, target));
+    const sl_node *key = operand_for(site, far, target);
+    sl_clause of_target = sl__comparison(site, "=", far, key);
     const sl_selection *links = sl__find(site, far->source, &of_target, 1);
     const sl__model_info *info = sl__model_info_of(site, source->model());
     sl_clause condition = sl__in_found(site, &source->nodes[info->keys[0]], links, near);
-    return sl__find(site, source, &condition, 1);
-}
-
-/* ---- Preloading -------------------------------------------------------------------------------------- */
-/* For each column named, one query (for each AT_ONCE keys) reads what is referred to and is not there yet.
- * The objects go into the identity map, where sl_follow finds them. Columns of a model that an earlier one
- * brought are looked at in what that brought. */
-
-enum { AT_ONCE = 16384 };
-
-typedef struct batch {
-    const sl_site *site;
-    sl_session *session;
-    sl__row_list rows; /* that were found so far, of all models */
-} batch;
-
-static void add_row(batch *b, sl_row *row)
-{
-    if (row)
-        sl__row_list_add(sl_task_arena(), &b->rows, row);
-}
-
-static const sl_source *source_of(sl_model *model)
-{
-    /* As a query would name it: columns of the model's own table. */
-    sl_node *nodes = sl_zalloc(model->column_count * sizeof *nodes);
-    sl_source *source = sl_alloc(sizeof *source);
-    for (unsigned i = 0; i < model->column_count; i++)
-        nodes[i] = (sl_node){.kind = SL__NODE_COLUMN, .type = model->columns[i].kind, .source = source};
-    *source = (sl_source){.nodes = nodes};
-    return source;
-}
-
-static void read_keys(batch *b, const sl__table *table, sl_model_fn *model, const sl_key_part *keys,
-                      size_t count)
-{
-    sl_source *source = (sl_source *)source_of(table->model);
-    source->model = model;
-    sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
-    sl__reading_begin(b->site, sl__found_among(b->site, source, keys, count), SL__ROWS, -1, /* lent= */ false,
-                      &reading);
-    for (sl_row *row; (row = sl__reading_next(&reading));)
-        add_row(b, row);
-}
-
-static int compare_parts(const void *a, const void *b)
-{
-    const sl_key_part *x = a, *y = b;
-    if (x->kind == SL_KIND_INTEGER)
-        return (x->integer > y->integer) - (x->integer < y->integer);
-    return x->kind == SL_KIND_TEXT ? strcmp(x->text, y->text) : memcmp(&x->uuid, &y->uuid, sizeof x->uuid);
-}
-
-static void preload_column(batch *b, const sl_node *node)
-{
-    unsigned column = sl__column_of(node);
-    sl_model *model = node->source->model();
-    sl_model_fn *target = model->columns[column].refers;
-    sl__table *table = sl__table_of(b->site, b->session->store->stores, target());
-    sl_key_part *keys = sl_alloc((b->rows.count + 1) * sizeof *keys);
-    size_t count = 0, before = b->rows.count;
-    for (size_t i = 0; i < before; i++) {
-        const sl_row *row = b->rows.items[i];
-        if (row->model->index != model->index || *sl__nulls_of(row) >> column & 1)
-            continue;
-        keys[count] = part_of(row, column);
-        sl_row *there = sl__map_find(b->session, table, &keys[count], sl__hash_of(table, &keys[count]));
-        if (there)
-            add_row(b, there); /* for the next level */
-        else
-            count++;
-    }
-    qsort(keys, count, sizeof *keys, compare_parts);
-    size_t distinct = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!distinct || compare_parts(&keys[distinct - 1], &keys[i]) != 0)
-            keys[distinct++] = keys[i];
-    for (size_t from = 0; from < distinct; from += AT_ONCE)
-        read_keys(b, table, target, keys + from, distinct - from < AT_ONCE ? distinct - from : AT_ONCE);
-}
-
-void sl__preload_all(const sl_site *site, sl_session *session, const sl_selection *selection,
-                     sl_row *const *rows, size_t count)
-{
-    if (!session->transaction)
-        sl__fail_error(site,
-                       sl_error_hint(sl__error_new(site, SL_EINVAL,
-                                                   "sl_preload needs a transaction to keep its objects in"),
-                                     "ask in a request's handler or inside sl_transact"));
-    batch b = {.site = site, .session = session};
-    for (size_t i = 0; i < count; i++) {
-        const sl_model *model = rows[i]->model;
-        if (!model->result)
-            add_row(&b, rows[i]);
-        for (unsigned j = 0; model->result && j < model->column_count; j++)
-            if (model->columns[j].kind == SL_KIND_ROW)
-                add_row(&b, *(sl_row *const *)((const char *)rows[i] + model->columns[j].offset));
-    }
-    for (uint32_t i = 0; i < selection->preload_count; i++)
-        preload_column(&b, selection->preloads[i]);
+    sl_selection *found = sl__find(site, source, &condition, 1);
+    found->of = far;
+    found->by = near;
+    found->key = key;
+    return found;
 }

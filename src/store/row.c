@@ -218,7 +218,7 @@ static inline sl_row *find_there(sl__running *running, const sl__table *table, u
     read_key(running, table->info, first, spare);
     sl__key_of(table->info, spare, key);
     *ret_hash = sl__hash_of(table, key);
-    return sl__map_find(running->session, table, key, *ret_hash);
+    return sl__map_find_hashed(running->session, table, key, *ret_hash);
 }
 
 static inline sl_row *read_row(sl__running *running, const sl__table *table, unsigned first, bool over)
@@ -268,6 +268,7 @@ void sl__row_gone(sl_session *session, sl_row *row)
 {
     sl__map_remove(session, row);
     row->state = SL__ROW_GONE;
+    session->sets = NULL; /* somebody else may have deleted it */
 }
 
 bool sl__row_refresh(const sl_site *site, sl_session *session, const sl__table *table, sl_row *row)

@@ -38,6 +38,7 @@ static counts count_clauses(const sl_site *site, const sl_clause *clauses, size_
             c.groups += node->count;
             break;
         case SL__NODE_PRELOAD:
+        case SL__NODE_PRELOAD_REFERRING:
             c.preloads++;
             break;
         case SL__NODE_LIMIT:
@@ -106,7 +107,8 @@ static void add_clause(const sl_site *site, sl_selection *s, const lists *l, con
         s->group_count += node->count;
         return;
     case SL__NODE_PRELOAD:
-        l->preloads[s->preload_count++] = node->operands[0];
+    case SL__NODE_PRELOAD_REFERRING:
+        l->preloads[s->preload_count++] = node;
         return;
     case SL__NODE_LIMIT:
         s->limit = node->value.integer;
@@ -301,10 +303,22 @@ static void check_names(const sl_selection *s)
         }
 }
 
+static const sl_model *preload_from(const sl_node *preload)
+{
+    const sl_node *column = preload->operands[0];
+    return preload->kind == SL__NODE_PRELOAD ? column->source->model() : sl__node_column(column)->refers();
+}
+
+static const sl_model *preload_to(const sl_node *preload)
+{
+    const sl_node *column = preload->operands[0];
+    return preload->kind == SL__NODE_PRELOAD ? sl__node_column(column)->refers() : column->source->model();
+}
+
 /* A preload begins at what is found, or at what a preload before it reads. */
 static bool preload_begins(const sl_selection *s, uint32_t number)
 {
-    const sl_model *wanted = s->preloads[number]->source->model();
+    const sl_model *wanted = preload_from(s->preloads[number]);
     const sl_model *model = s->model();
     if (sl__same_model(model, wanted))
         return true;
@@ -312,7 +326,7 @@ static bool preload_begins(const sl_selection *s, uint32_t number)
         if (model->columns[i].kind == SL_KIND_ROW && sl__same_model(model->columns[i].refers(), wanted))
             return true;
     for (uint32_t i = 0; i < number; i++)
-        if (sl__same_model(sl__node_column(s->preloads[i])->refers(), wanted))
+        if (sl__same_model(preload_to(s->preloads[i]), wanted))
             return true;
     return false;
 }
@@ -322,8 +336,8 @@ static void check_preloads(const sl_selection *s)
     for (uint32_t i = 0; i < s->preload_count; i++)
         if (!preload_begins(s, i))
             sl__senseless(s->site, "preload what leads there before it",
-                          "sl_preload of %s, and what is found is no %s but a %s",
-                          sl__node_name(s->preloads[i]), s->preloads[i]->source->model()->name,
+                          "%s of %s, and what is found is no %s but a %s", sl__node_name(s->preloads[i]),
+                          sl__node_name(s->preloads[i]->operands[0]), preload_from(s->preloads[i])->name,
                           s->model()->name);
 }
 
@@ -402,6 +416,7 @@ sl_selection *sl__narrow(const sl_site *site, const sl_selection *selection, con
 {
     sl_selection *copy = selection_new(*selection);
     copy->site = site;
+    copy->of = NULL; /* it is not all of them any more */
     return with_clauses(copy, clauses, count);
 }
 

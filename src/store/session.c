@@ -301,7 +301,7 @@ sl_error *sl__run_begin(sl_session *session, const sl__statement *statement, sl_
     if (!error)
         error = session->store->driver->run(session->connection, &running->statement, &running->cursor);
     if (statement->writes)
-        session->wrote = true;
+        sl__session_changed(session, statement->table);
     return error ? failed(running, error) : NULL;
 }
 
@@ -386,7 +386,7 @@ void sl__session_connect(const sl_site *site, sl_session *session)
     sl_error *error = is_connected(session, /* writes= */ true) ? NULL : connect_session(session, &nothing);
     if (error)
         sl__session_fail(site, session, error);
-    session->wrote = true;
+    sl__session_changed(session, 0);
     sl__session_bound(session);
 }
 

@@ -80,6 +80,14 @@ static void put_row(maker *m, unsigned left_out)
     sl_buffer_putc(&m->sql, ')');
 }
 
+/* Of rows that nothing goes with. */
+static sl__statement finish_write(maker *m)
+{
+    sl__statement statement = finish(m, /* writes= */ true);
+    statement.table = m->table->model->index;
+    return statement;
+}
+
 static sl__statement make_insert(const sl__table *table, bool keyed, unsigned rows)
 {
     const sl__model_info *info = table->info;
@@ -103,7 +111,7 @@ static sl__statement make_insert(const sl__table *table, bool keyed, unsigned ro
         sl_buffer_puts(&m.sql, " RETURNING ");
         put_column(&m, left_out);
     }
-    return finish(&m, /* writes= */ true);
+    return finish_write(&m);
 }
 
 const sl__statement *sl__insert_rows_statement(sl__table *table, bool keyed, unsigned rows)
@@ -169,7 +177,7 @@ static sl__statement make_update(const sl__table *table, uint64_t columns)
         sl_buffer_puts(&m.sql, " = ");
         put_parameter(&m);
     }
-    return finish(&m, /* writes= */ true);
+    return finish_write(&m);
 }
 
 const sl__statement *sl__update_statement(sl__table *table, uint64_t columns)

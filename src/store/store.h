@@ -251,6 +251,8 @@ struct sl_session {
     unsigned points;        /* savepoints on the connection, */
     bool unready;           /* which makes them, and is not the others' yet */
     sl_row *spare;          /* memory for one more object of its model */
+    struct sl__sets *sets;  /* preload.c: what refers to what, as it was read */
+    uint32_t changes;       /* how often something was written */
 };
 
 /* The session of the transaction here, or one for a single question, in which nothing can be written
@@ -260,6 +262,10 @@ sl_session *sl__session_of(const sl_site *site, sl_store *store, bool writes);
 void sl__session_leave(sl_session *session);
 /* The session of the transaction that holds here for a model, and its table; both by exit. */
 sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table);
+
+/* preload.c: rows of a table are changed (its model's number; 0: of any): what was read of it may not hold.
+ */
+void sl__session_changed(sl_session *session, unsigned table);
 
 /* Waits for another task that takes the connection just now. May suspend. */
 sl_error *sl__session_wait(sl_session *session, const sl_site *site);
@@ -338,8 +344,12 @@ static inline uint32_t sl__hash_of(const sl__table *of, const sl_key_part *key)
 /* NULL texts are not the same. Both are of one model. */
 bool sl__key_same(const sl_key_part *a, const sl_key_part *b, unsigned count);
 /* The identity map: objects by model and key. */
-sl_row *sl__map_find(const sl_session *session, const sl__table *table, const sl_key_part *key,
-                     uint32_t hash);
+sl_row *sl__map_find_hashed(const sl_session *session, const sl__table *table, const sl_key_part *key,
+                            uint32_t hash);
+static inline sl_row *sl__map_find(const sl_session *session, const sl__table *of, const sl_key_part *key)
+{
+    return sl__map_find_hashed(session, of, key, sl__hash_of(of, key));
+}
 void sl__map_add(sl_session *session, const sl__table *table, sl_row *row);
 void sl__map_put(sl_session *session, sl_row *row, uint32_t hash); /* the same, whose hash is known */
 void sl__map_remove(sl_session *session, sl_row *row);

@@ -145,13 +145,199 @@ TEST(a_query_reads_one_store)
     assert_int_equal(seen->count, 0);
 }
 
+/* ---- What refers, preloaded ---------------------------------------------------------------------------- */
+
+enum { FIRMS = 5, STAFF = 4 };
+
+static void *add_staff(void *data)
+{
+    struct club *chess = sl_add(sl_new(club, .name = "Chess")),
+                *empty = sl_add(sl_new(club, .name = "Empty"));
+    for (int c = 0; c < FIRMS; c++) {
+        struct company *firm = sl_add(sl_new(company, .name = sl_printf("Firm %d", c)));
+        for (int i = 0; i < STAFF && c; i++) { /* none in the first */
+            struct person *p = sl_add(sl_new(person, .name = sl_printf("P%d%d", c, i), .age = c));
+            sl_link(person, p, employer, firm);
+            struct membership *m = sl_new(membership);
+            sl_link(membership, m, member, p);
+            sl_link(membership, m, club, chess);
+            sl_add(m);
+        }
+    }
+    (void)empty;
+    return data;
+}
+
+static struct company_list firms_with_staff(void)
+{
+    struct company_list firms =
+        sl_list(sl_find(company, sl_ascending(company_.id), sl_preload_referring(person, employer)));
+    assert_int_equal(firms.count, FIRMS);
+    return firms;
+}
+
+static int64_t staff_of(const struct company *firm)
+{
+    return sl_count(sl_referring(person, employer, firm));
+}
+
+static void sees_staff(const struct company *firm, size_t wanted)
+{
+    struct person_found *staff = sl_referring(person, employer, firm);
+    struct person_list list = sl_list(staff);
+    assert_int_equal(list.count, wanted);
+    size_t seen = 0;
+    SL_EACH(p, staff)
+    assert_ptr_equal(p, list.items[seen++]);
+    assert_int_equal(seen, wanted);
+    for (size_t i = 0; i < list.count; i++)
+        assert_int_equal(list.items[i]->employer, firm->id);
+    assert_int_equal(sl_count(staff), wanted);
+    assert_int_equal(sl_is_empty(staff), wanted == 0);
+    assert_ptr_equal(sl_some(staff), wanted ? list.items[0] : NULL);
+}
+
+static void *take_the_only_one(void *firm)
+{
+    return (void *)sl_one(sl_referring(person, employer, (const struct company *)firm));
+}
+
+static void *preload_staff(void *data)
+{
+    const sl_captured *seen = sl_capture();
+    struct company_list firms = firms_with_staff();
+    assert_int_equal(seen->count, 2);
+    for (size_t i = 0; i < firms.count; i++)
+        sees_staff(firms.items[i], i ? STAFF : 0);
+    assert_null(sl_one(sl_referring(person, employer, firms.items[0])));
+    assert_error(error_of(take_the_only_one, (void *)firms.items[1]), SL_EMANY, "more than one such person");
+    assert_int_equal(seen->count, 2);
+    /* What is narrowed is another question. */
+    struct person_found *staff = sl_referring(person, employer, firms.items[1]);
+    assert_int_equal(sl_count(sl_narrow(staff, sl_eq(person_.name, "P10"))), 1);
+    assert_int_equal(sl_count(sl_narrow(staff, sl_limit(2))), 2);
+    assert_int_equal(sl_value(staff, sl_max(person_.age)), 1);
+    assert_int_equal(seen->count, 5);
+    return data;
+}
+
+TEST(what_refers_is_preloaded_in_one_query)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(preload_staff, NULL);
+}
+
+static void *preload_levels(void *data)
+{
+    const sl_captured *seen = sl_capture();
+    struct company_list firms =
+        sl_list(sl_find(company, sl_ascending(company_.id), sl_preload_referring(person, employer),
+                        sl_preload_referring(membership, member), sl_preload(membership, club)));
+    assert_int_equal(seen->count, 4);
+    struct person_list staff = sl_list(sl_referring(person, employer, firms.items[1]));
+    for (size_t i = 0; i < staff.count; i++) {
+        const struct membership *m = sl_one(sl_referring(membership, member, staff.items[i]));
+        assert_string_equal(sl_follow(membership, m, club)->name, "Chess");
+        assert_string_equal(sl_some(sl_linked(club, membership, club, member, staff.items[i]))->name,
+                            "Chess");
+    }
+    assert_int_equal(seen->count, 4);
+    return data;
+}
+
+static void *preload_links(void *data)
+{
+    const sl_captured *seen = sl_capture();
+    struct club_list clubs =
+        sl_list(sl_find(club, sl_ascending(club_.name), sl_preload_referring(membership, club),
+                        sl_preload(membership, member)));
+    assert_int_equal(seen->count, 3);
+    struct person_list members = sl_list(sl_linked(person, membership, member, club, clubs.items[0]));
+    assert_int_equal(members.count, (FIRMS - 1) * STAFF);
+    assert_int_equal(sl_count(sl_linked(person, membership, member, club, clubs.items[1])), 0);
+    assert_int_equal(seen->count, 3);
+    sl_remove(sl_load(membership, members.items[0]->id, clubs.items[0]->id));
+    assert_int_equal(sl_count(sl_linked(person, membership, member, club, clubs.items[0])),
+                     (FIRMS - 1) * STAFF - 1);
+    assert_int_equal(seen->count, 5);
+    return data;
+}
+
+TEST(each_level_is_one_query)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(preload_levels, NULL);
+    sl_transact(preload_links, NULL);
+}
+
+static void *fail_with_a_new_one(void *firm)
+{
+    sl_add(sl_new(person, .name = "Zoe", .employer = ((const struct company *)firm)->id));
+    assert_int_equal(staff_of(firm), STAFF + 1);
+    sl_fail(SL_EFAILED, "no");
+}
+
+static void *write_meanwhile(void *data)
+{
+    struct company_list firms = firms_with_staff();
+    const struct company *one = firms.items[1], *two = firms.items[2];
+    const sl_captured *seen = sl_capture();
+    sl_edit(company, one)->name = "Another"; /* of another table: it holds */
+    sl_add(sl_new(place, .code = "x", .rank = 1));
+    assert_int_equal(staff_of(one), STAFF);
+    assert_int_equal(seen->count, 2);
+    const struct person *p = sl_some(sl_referring(person, employer, one));
+    sl_link(person, sl_edit(person, p), employer, two);
+    assert_int_equal(staff_of(one), STAFF - 1);
+    assert_int_equal(staff_of(two), STAFF + 1);
+
+    firms_with_staff();
+    sl_remove(p);
+    assert_int_equal(staff_of(two), STAFF);
+    firms_with_staff();
+    sl_add_unless(sl_new(person, .name = "Ann", .badge = "1", .employer = one->id), person_.badge);
+    assert_int_equal(staff_of(one), STAFF);
+    firms_with_staff();
+    sl_update(sl_find(person, sl_eq(person_.employer, one->id)), sl_to(person_.employer, two->id));
+    assert_int_equal(staff_of(one), 0);
+    firms_with_staff();
+    sl_execute(NULL, "UPDATE person SET employer = ? WHERE employer = ?", sl_p(one->id), sl_p(two->id));
+    assert_int_equal(staff_of(one), 2 * STAFF);
+    firms_with_staff();
+    sl_add_many(person, (&(struct person *){sl_new(person, .name = "Bo", .employer = two->id)}), 1);
+    assert_int_equal(staff_of(two), 1);
+
+    firms_with_staff();
+    sl_error *error;
+    sl_savepoint(fail_with_a_new_one, (void *)firms.items[3], &error);
+    assert_error(error, SL_EFAILED, "no");
+    assert_int_equal(staff_of(firms.items[3]), STAFF);
+    return data;
+}
+
+TEST(what_was_preloaded_holds_until_it_is_changed)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(write_meanwhile, NULL);
+}
+
+static void *preload_alone(void *data)
+{
+    return (void)firms_with_staff(), data;
+}
+
+TEST(what_is_preloaded_needs_a_transaction)
+{
+    assert_error(error_of(preload_alone, NULL), SL_EINVAL, "sl_preload needs a transaction");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        IN_BOTH(a_key_of_several_columns_is_not_referred_to),
-        IN_BOTH(a_reference_has_the_type_of_the_key),
-        IN_BOTH(a_text_that_is_lent_can_be_linked_to),
-        IN_SQLITE(a_query_reads_one_store),
+        IN_BOTH(a_key_of_several_columns_is_not_referred_to),  IN_BOTH(a_reference_has_the_type_of_the_key),
+        IN_BOTH(a_text_that_is_lent_can_be_linked_to),         IN_SQLITE(a_query_reads_one_store),
+        IN_BOTH(what_refers_is_preloaded_in_one_query),        IN_BOTH(each_level_is_one_query),
+        IN_BOTH(what_was_preloaded_holds_until_it_is_changed), IN_BOTH(what_is_preloaded_needs_a_transaction),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }

@@ -154,6 +154,8 @@ static void *refusals(void *data)
             sl_narrow(sl_find(person, sl_join(company_, old)), sl_join(company_, old)));
     REFUSED("sl_preload of person.employer, and what is found is no person but a company", "leads there",
             sl_find(company, sl_preload(person, employer)));
+    REFUSED("sl_preload_referring of person.employer, and what is found is no company but a person",
+            "leads there", sl_find(person, sl_preload_referring(person, employer)));
     REFUSED("sl_preload of person.employer, and what is found is no person but a thing", "leads there",
             sl_find(thing, sl_preload(person, employer), sl_preload(thing, owner)));
     REFUSED("company.city is used, and the selection is over person", "sl_join(company_, …)",
