@@ -156,7 +156,9 @@ typedef struct sl_enum_names {
 
 /* Looks at a value that a user sets, which it may rewrite: NULL, or what is wrong with it as a sentence
  * ("is no address"). Runs when an object is written, for columns that were set, and for bulk updates; never
- * on what is read. NULL values do not come here. What it allocates must live as long as the task. */
+ * on what is read. NULL values do not come here. Texts and bytes that it gives must live as long as the task,
+ * JSON as a field's (sl_json_owned). Of what it may ask the store the same holds as of the hook before_flush.
+ */
 typedef const char *sl_validator(sl_value *value);
 
 typedef enum sl_on_delete {

@@ -55,7 +55,7 @@ SL_API void sl_store_configure(sl_root *root, const sl_store_options *options);
  * NULL: the only one. */
 #define sl_store_open(name) sl__store_open(SL_HERE, (name))
 SL_API sl_store *sl__store_open(const sl_site *site, const char *name);
-SL_API const char *sl_store_name(const sl_store *store);
+SL_API const char *sl_store_name(const sl_store *store); /* never suspends */
 
 /* ---- Objects ------------------------------------------------------------------------------------------- */
 
@@ -126,7 +126,8 @@ typedef struct sl__named {
         &sl__named_here;                                                                                     \
     }))
 /* Stores it when the transaction writes, which fails with SL_EEXIST (a 409) where it is there already. Gives
- * the object; its key is there after that where the database gives it. Never suspends. */
+ * the object; its key is there after that where the database gives it. Suspends only where it is the first to
+ * use its store, which is opened, or another task writes the object just now. */
 #define sl_add(object) ((__typeof__(object))sl__add(SL_HERE, &(object)->sl__row))
 /* Stores what sl_new gave at once, unless there is one with the same values in these columns (of a unique
  * index): then NULL, and it stays new, to be changed and tried again. sl_put changes that one instead, in all
@@ -195,7 +196,7 @@ static inline sl_uuid sl__as_uuid(sl_uuid value) { return value; }
 #define sl_set_expression(model, object, column, expression)                                                 \
     sl__set_expression(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node,                        \
                        SL__OPERAND(model##_.column, expression))
-/* Deletes it when the transaction writes. Never suspends. */
+/* Deletes it when the transaction writes. Suspends only where another task writes the object just now. */
 #define sl_remove(object) sl__remove(SL_HERE, &(object)->sl__row)
 /* The value of a lazy column, read at its first use: sl_lazy(person, p, photo). */
 #define sl_lazy(model, object, column)                                                                       \
@@ -220,10 +221,11 @@ typedef struct sl_errors {
     sl_wrong *items; /* in the order of the columns, one for each field */
 } sl_errors;
 /* Checks a new or edited object, and lets validators rewrite: NULL if all is well. A flush does the same and
- * fails with SL_EINVALID, whose message and detail name each field. Never suspends. */
+ * fails with SL_EINVALID, whose message and detail name each field. Suspends only where a validator does. */
 #define sl_validate(object) sl__validate(&(object)->sl__row)
 SL_API sl_errors *sl__validate(sl_row *row);
-SL_API const char *sl_error_of(const sl_errors *errors, const char *field); /* or NULL; takes NULL */
+/* What is wrong with one field, or NULL; takes NULL. Never suspends. */
+SL_API const char *sl_error_of(const sl_errors *errors, const char *field);
 
 /* Writes what was added, edited and removed in this transaction, in all stores. Errors name the object and
  * the line that changed it. Without a transaction it does nothing. */
@@ -303,7 +305,8 @@ SL_API void *sl__transact(const sl_site *site, const char *name, sl_task_fn *fn,
 #define sl_savepoint(fn, data, ret_error) sl__savepoint(SL_HERE, (fn), (data), (ret_error))
 SL_API void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error);
 
-/* The transaction that holds here, or NULL. Never suspends, as all that follow. */
+/* The transaction that holds here, or NULL. Neither it nor what follows up to sl_move_on_commit ever
+ * suspends, but for the `begin` of an sl_resource. */
 SL_API sl_transaction *sl_transaction_current(void);
 /* Dooms it: it can only be rolled back now, whatever happens, refuses further work with SL_EDOOMED, and its
  * outermost fails with this. The first cause is kept. */
@@ -392,11 +395,11 @@ typedef struct sl_tracer {
     void (*before)(struct sl_tracer *tracer, const sl_traced *statement); /* may be NULL */
     void (*after)(struct sl_tracer *tracer, const sl_traced *statement);
 } sl_tracer;
-/* Sees the statements of all stores of the root, until it is removed. It must not suspend. Owned by the
- * caller. */
+/* Sees the statements of all stores of the root, until it is removed. It must not suspend, as
+ * these two do not. Owned by the caller. */
 SL_API void sl_tracer_add(sl_root *root, sl_tracer *tracer);
 SL_API void sl_tracer_remove(sl_root *root, sl_tracer *tracer);
-/* Keeps the statements run until the task ends: for tests, and to look at N + 1. */
+/* Keeps the statements run until the task ends: for tests, and to look at N + 1. Never suspends. */
 typedef struct sl_captured {
     size_t count;
     struct sl_captured_statement {
@@ -409,7 +412,7 @@ typedef struct sl_captured {
 SL_API const sl_captured *sl_capture(void); /* grows as statements run */
 /* A budget for what follows in this request or transaction; 0 leaves that one as it is (SL_STORE_OPTIONS).
  * The milliseconds are those in the database, to one tick of the system's clock (some ms) for what SL_EACH
- * reads. */
+ * reads. Never suspends. */
 #define sl_budget(...) sl__budget(&(sl_budget_options){__VA_ARGS__})
 typedef struct sl_budget_options {
     uint64_t statements, ms;
