@@ -227,6 +227,39 @@ SL_API sl_errors *sl__validate(sl_row *row);
 /* What is wrong with one field, or NULL; takes NULL. Never suspends. */
 SL_API const char *sl_error_of(const sl_errors *errors, const char *field);
 
+/* Fills fields of an object that is new or edited from a posted form: those that are named, each from the
+ * form's field of the same name, and no others. Gives NULL; or what is wrong with them, as sl_validate tells
+ * it, and what is no value of the column's type ("is no date such as 2026-11-29"): then the object is as it
+ * was.
+ *
+ *     struct book *b = sl_edit(book, sl_need(book, id));
+ *     sl_errors *wrong = sl_fill(book, b, req, title, year, state);
+ *     if (wrong)
+ *         return form_again(req, wrong);
+ *
+ * What is empty is NULL; what the form has not stays as it is, but for a boolean, which is false then, as a
+ * box is that was not ticked. A column of bytes or JSON does not compile. May suspend (reads the body). */
+/* clang-format off */
+#define sl_fill(model, object, req, ...)                                                                     \
+    sl__fill(SL_HERE, &_Generic((object), struct model *: (object))->sl__row,                                \
+             (const sl__filled[]){SL__MAP(SL__FILLED, (model, req), __VA_ARGS__)}, SL__COUNT(__VA_ARGS__))
+#define SL__FILLED(what, column) SL__FILLED_CALL(SL__FILLED_FROM, SL__FILLED_BARE what, column)
+#define SL__FILLED_CALL(macro, ...) macro(__VA_ARGS__)
+#define SL__FILLED_BARE(...) __VA_ARGS__
+#define SL__FILLED_FROM(model, req, column) {SL__FILLABLE(model##_.column), sl_field((req), #column)},
+#define SL__FILLABLE(x)                                                                                      \
+    _Generic((x), sl_integer_expr: (x), sl_real_expr: (x), sl_text_expr: (x), sl_boolean_expr: (x), sl_time_expr: (x), \
+        sl_date_expr: (x), sl_decimal_expr: (x), sl_uuid_expr: (x), sl_enum_expr: (x)).node
+/* clang-format on */
+typedef struct sl__filled {
+    const sl_node *column;
+    const char *text; /* NULL: the form has none */
+} sl__filled;
+SL_API sl_errors *sl__fill(const sl_site *site, sl_row *row, const sl__filled *fields, size_t count);
+/* {"title": "is missing"}, for templates and for answers to programs: a new reference. NULL gives {}. Never
+ * suspends. */
+SL_API struct json_t *sl_errors_json(const sl_errors *errors);
+
 /* Writes what was added, edited and removed in this transaction, in all stores. Errors name the object and
  * the line that changed it. Without a transaction it does nothing. */
 #define sl_save() sl__save(SL_HERE)
@@ -241,13 +274,12 @@ SL_API void sl__save(const sl_site *site);
                                sl__follow(SL_HERE, &SL__A(model, object)->sl__row, model##_.column.node)))
 /* Makes it refer to an object, which may be new: the key is filled in when both are written. NULL: to none.
  * Suspends only where sl_add does. */
+/* clang-format off */
 #define sl_link(model, object, column, target)                                                               \
     (SL__REFERS(model, column),                                                                              \
-     sl__row_link(SL_HERE,                                                                                   \
-                  &_Generic((object), struct model *                                                         \
-                            : (object))                                                                      \
-                       ->sl__row,                                                                            \
-                  model##_.column.node, SL__TARGET_OR_NULL(model, column, target)))
+     sl__row_link(SL_HERE, &_Generic((object), struct model *: (object))->sl__row, model##_.column.node,     \
+                  SL__TARGET_OR_NULL(model, column, target)))
+/* clang-format on */
 /* The objects that refer to this one: sl_referring(person, employer, c) are the persons whose employer is c:
  * a selection, which sl_narrow, sl_list, sl_one and the rest take. Of one that is new it is written first. */
 #define sl_referring(model, column, target)                                                                  \
