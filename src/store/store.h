@@ -246,6 +246,7 @@ struct sl_session {
     uint32_t generation; /* raised when objects may not say what is stored any more */
     bool wrote;
     bool prepared;          /* its part of a two-phase commit waits in the database */
+    unsigned party;         /* its number in that; 0: none */
     sl_task *connecting;    /* takes the connection or the writer's place just now; or NULL */
     sl_deferred *connected; /* for others of the transaction, who wait for that; or NULL */
     unsigned points;        /* savepoints on the connection, */

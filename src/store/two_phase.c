@@ -2,8 +2,9 @@
  *
  * Each store that wrote, but one, prepares: it promises to be able to commit, and keeps the promise over its
  * own death (PREPARE TRANSACTION). The one that does not, the SQLite store if there is one, holds the
- * decision: a row with the transaction's name in its table sl_decision, written in the same transaction as
- * its own changes. Its commit decides. Then the others are told.
+ * decision: a row for each of the others in its table sl_decision, with the name under which that prepared,
+ * written in the same transaction as its own changes. Its commit decides. Then the others are told, and each
+ * row is deleted when its store has heard, and never before: somebody may still have to ask.
  *
  * When a store is opened, whatever an earlier process left prepared in it is decided. For each name the row
  * is looked for; where there is none, one that says "abort" is put there first, so that a process that is
@@ -11,9 +12,10 @@
  * whoever does it and whenever; only so as not to disturb it leaves alone what belongs to a process that
  * lives, or may live elsewhere and has prepared just now.
  *
- * A name is silver/DECIDER/HOST/PROCESS/NUMBER. DECIDER is a random identity that a database is given with
- * its table, so that two applications in one PostgreSQL do not meddle with each other. It is given when the
- * store is opened: were it first written by the transaction that it is to decide, it would be lost with that.
+ * A name is silver/DECIDER/HOST/PROCESS/NUMBER/PARTY. DECIDER is a random identity that a database is given
+ * with its table, so that two applications in one PostgreSQL do not meddle with each other. It is given when
+ * the store is opened: were it first written by the transaction that it is to decide, it would be lost with
+ * that.
  */
 #include "store/two_phase.h"
 #include "core/task.h"
@@ -180,8 +182,15 @@ static sl_error *commit_one(sl_session *session)
 typedef struct parties {
     sl_transaction *t;
     sl_session *decider;
-    char gid[GID_SIZE];
+    char name[GID_SIZE - 12]; /* of all; each has its own below it */
+    bool commits;             /* what decides was begun */
 } parties;
+
+static const char *name_of(const parties *p, const sl_session *session, char out[static GID_SIZE])
+{
+    snprintf(out, GID_SIZE, "%s/%u", p->name, session->party);
+    return out;
+}
 
 static sl_session *find_decider(sl_transaction *t)
 {
@@ -206,27 +215,42 @@ static sl_session *find_decider(sl_transaction *t)
 }
 
 static void decide_later(sl_store *store, const char *gid);
+static void forget_later(sl_store *decider, const char *gid);
+
+/* Names them, and writes all that will have been decided down. */
+static void write_decision(parties *p)
+{
+    static _Atomic unsigned long long number;
+    char host[64], gid[GID_SIZE];
+    unsigned count = 0;
+    put_host(host);
+    snprintf(p->name, sizeof p->name, "silver/%s/%s/%ld-%llu/%llu", identity_of(p->decider), host,
+             (long)getpid(), process_start(getpid()), ++number);
+    for (sl_session *s = p->t->first; s; s = s->next) {
+        if (s == p->decider || !s->wrote || !s->connection)
+            continue;
+        s->party = ++count;
+        RUN(p->decider, "INSERT INTO sl_decision (gid, decision) VALUES (?, 'commit')",
+            sl__text_operand(name_of(p, s, gid)));
+    }
+}
 
 static void *prepare_all(void *data)
 {
     parties *p = data;
-    static _Atomic unsigned long long number;
-    char host[64];
+    char gid[GID_SIZE];
     p->decider = find_decider(p->t);
-    put_host(host);
-    snprintf(p->gid, sizeof p->gid, "silver/%s/%s/%ld-%llu/%llu", identity_of(p->decider), host,
-             (long)getpid(), process_start(getpid()), ++number);
-    RUN(p->decider, "INSERT INTO sl_decision (gid, decision) VALUES (?, 'commit')", sl__text_operand(p->gid));
+    write_decision(p);
     for (sl_session *s = p->t->first; s; s = s->next) {
-        if (s == p->decider || !s->wrote || !s->connection)
+        if (!s->party)
             continue;
         step("before prepare");
         sl__connection *connection = s->connection;
         sl__session_bound(s);
         s->connection = NULL;
-        sl_error *error = s->store->driver->prepare(connection, p->gid);
+        sl_error *error = s->store->driver->prepare(connection, name_of(p, s, gid));
         if (error && error->code == SL_EDISCONNECTED) /* it may be prepared all the same, and hold locks */
-            decide_later(s->store, p->gid);
+            decide_later(s->store, gid);
         if (error)
             sl_fail_error(error);
         s->prepared = true;
@@ -236,42 +260,48 @@ static void *prepare_all(void *data)
 }
 
 /* The decision has fallen. What cannot be told now is told later: nothing is lost but time. */
-static void tell(sl_session *session, const char *gid, bool commit)
+static void tell(const parties *p, sl_session *session, bool commit)
 {
-    sl_error *error = session->store->driver->decide(session->store, gid, commit);
+    char gid[GID_SIZE];
+    sl_error *error = session->store->driver->decide(session->store, name_of(p, session, gid), commit);
     session->prepared = false;
-    if (!error)
+    if (!error) {
+        if (commit)
+            forget_later(p->decider->store, gid);
         return;
+    }
     sl_warning("store %s could not be told yet that %s is %s (%s): it is tried again", session->store->name,
                gid, commit ? "committed" : "rolled back", error->message);
     sl_error_unref(error);
     decide_later(session->store, gid);
 }
 
+/* Whether nobody here knows how it was decided: the answer was lost, or a disk that fails may have kept it.
+ * Then recovery asks the decider, which makes it certain. */
+static bool is_unknown(const parties *p, const sl_error *error)
+{
+    return error && p->commits && (error->code == SL_EDISCONNECTED || error->code == SL_EIO);
+}
+
 static sl_error *commit_parties(parties *p)
 {
+    char gid[GID_SIZE];
     sl_error *error = sl__catch(prepare_all, p, NULL);
-    bool decided = false;
     if (!error) {
         step("before decision");
+        p->commits = true;
         error = commit_one(p->decider);
-        decided = !error;
         step("decided");
     }
-    /* Where the answer to the commit was lost nobody knows here: recovery asks the decider. */
-    bool unknown =
-        error && error->code == SL_EDISCONNECTED && !decided && p->decider && !p->decider->connection;
     for (sl_session *s = p->t->first; s; s = s->next) {
         if (!s->prepared)
             continue;
-        if (unknown)
-            decide_later(s->store, p->gid);
+        if (is_unknown(p, error))
+            decide_later(s->store, name_of(p, s, gid));
         else
-            tell(s, p->gid, decided);
+            tell(p, s, /* commit= */ !error);
         step("told one");
     }
-    if (decided)
-        sl__decision_done(p->decider->store, p->gid);
     return error;
 }
 
@@ -317,11 +347,11 @@ static void *forget_in_transaction(void *data)
     return NULL;
 }
 
-/* All have been told: the row has served. Where this fails it stays, and harms nobody. */
-void sl__decision_done(sl_store *store, const char *gid)
+/* It has been told: its row has served. Where this fails it stays, and harms nobody. */
+static void forget_later(sl_store *decider, const char *gid)
 {
     done *d = sl_calloc(1, sizeof *d);
-    d->store = store;
+    d->store = decider;
     snprintf(d->gid, sizeof d->gid, "%s", gid);
     sl_background(forget_in_transaction, d);
 }
@@ -414,7 +444,7 @@ static void decide_one(sl_store *store, const char *gid)
             sl_fail_error(error);
         sl_info("store %s: a transaction that an earlier process left prepared was %s", store->name,
                 commit ? "committed" : "rolled back");
-        sl__decision_done(decider, gid);
+        forget_later(decider, gid);
         return;
     }
 }

@@ -6,8 +6,6 @@
 /* Commits all sessions of a transaction that have a connection. NULL; or why nothing was committed, and all
  * are rolled back. In a task, behind a shield. */
 sl_error *sl__sessions_commit(sl_transaction *transaction);
-/* The decision is not needed any more: it is forgotten, in the background. */
-void sl__decision_done(sl_store *store, const char *gid);
 extern void (*sl__two_phase_step)(const char *what); /* for tests: called between the steps */
 /* When it was opened: decides what an earlier process left prepared in it; what cannot be decided now is in
  * the background. */

@@ -10,10 +10,13 @@
 #define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text, SL_REQUIRED, SL_UNIQUE)
 SL_MODEL(near, NOTE, .store = "near");
 SL_MODEL(far, NOTE, .store = "far");
+SL_MODEL(third, NOTE, .store = "third");
 
 typedef struct pair {
-    char near[300], far[300];
+    char near[300], far[300], third[300]; /* the third may be "" */
 } pair;
+
+static bool with_third;
 
 static void declare(const pair *urls)
 {
@@ -21,12 +24,17 @@ static void declare(const pair *urls)
     if (sl_store_declare(sl_root_current(), "near", urls->near, &error) < 0 ||
         sl_store_declare(sl_root_current(), "far", urls->far, &error) < 0)
         fail_msg("%s", error->message);
+    with_third = urls->third[0];
+    if (with_third && sl_store_declare(sl_root_current(), "third", urls->third, &error) < 0)
+        fail_msg("%s", error->message);
 }
 
 static void *make_tables(void *data)
 {
     declare(data);
     sl_models(near_model, far_model);
+    if (with_third)
+        sl_models(third_model);
     sl_migrate(NULL);
     return NULL;
 }
@@ -35,6 +43,8 @@ static void *write_both(void *data)
 {
     sl_add(sl_new(near, .text = data));
     sl_add(sl_new(far, .text = data));
+    if (with_third)
+        sl_add(sl_new(third, .text = data));
     return NULL;
 }
 
@@ -80,11 +90,14 @@ static void *look(void *data)
 {
     declare(data);
     int64_t far_count = sl_count(sl_find(far)), near_count = sl_count(sl_find(near));
-    if (far_count != near_count)
-        fprintf(stderr, "near has %lld rows, far %lld\n", (long long)near_count, (long long)far_count);
+    int64_t third_count = with_third ? sl_count(sl_find(third)) : far_count;
+    bool same = far_count == near_count && third_count == far_count;
+    if (!same)
+        fprintf(stderr, "near has %lld rows, far %lld, the third %lld\n", (long long)near_count,
+                (long long)far_count, (long long)third_count);
     /* Nothing is left that holds locks. */
     sl_transact(write_both, sl_uuid_text(sl_uuid_new(), sl_alloc(SL_UUID_SIZE)), .retries = 5);
-    return far_count == near_count ? "same" : NULL;
+    return same ? "same" : NULL;
 }
 
 /* In a process of its own: its exit status, or 128 + the signal that ended it. 0: it returned something. */
@@ -122,7 +135,7 @@ static void kill_at_each_step(pair *urls)
 /* Two new databases of these kinds. */
 static pair pair_of(const char *near_kind, const char *far_kind)
 {
-    pair urls;
+    pair urls = {0};
     snprintf(urls.near, sizeof urls.near, "%s", world_url(near_kind));
     snprintf(urls.far, sizeof urls.far, "%s", world_url(far_kind));
     return urls;
@@ -139,6 +152,15 @@ static void postgres_alone(void **state)
 {
     (void)state;
     pair urls = pair_of("postgres", "postgres");
+    kill_at_each_step(&urls);
+}
+
+/* What one has heard, another still has to ask for. */
+static void three_stores(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    snprintf(urls.third, sizeof urls.third, "%s", world_url("postgres"));
     kill_at_each_step(&urls);
 }
 
@@ -181,23 +203,36 @@ static void two_files_are_refused(void **state)
 /* ---- What is not heard --------------------------------------------------------------------------------- */
 
 static sl__driver deaf; /* PostgreSQL, whose answers are lost where a test says so */
-static int lost;
+static int lost, lost_decisions;
+static int commit_code; /* what a commit that went well is said to have failed with; 0: nothing */
 
-static sl_error *lose_answer(void)
+static sl_error *lose_answer(int *left)
 {
-    lost--;
+    --*left;
     return sl_error_new(SL_EDISCONNECTED, "the answer was lost");
 }
 
 static sl_error *prepare_unheard(sl__connection *connection, const char *gid)
 {
     sl_error *error = sl__postgres_driver.prepare(connection, gid);
-    return error || !lost ? error : lose_answer();
+    return error || !lost ? error : lose_answer(&lost);
 }
 
 static sl_error *decide_unheard(sl_store *store, const char *gid, bool commit)
 {
-    return lost ? lose_answer() : sl__postgres_driver.decide(store, gid, commit);
+    if (lost || lost_decisions)
+        return lose_answer(lost ? &lost : &lost_decisions);
+    return sl__postgres_driver.decide(store, gid, commit);
+}
+
+static sl__driver half_deaf; /* SQLite, likewise */
+
+static sl_error *commit_unheard(sl__connection *connection)
+{
+    sl_error *error = sl__sqlite_driver.commit(connection);
+    int code = commit_code;
+    commit_code = 0;
+    return error || !code ? error : sl_error_new(code, "the answer was lost");
 }
 
 static void declare_deaf(const pair *urls)
@@ -206,9 +241,10 @@ static void declare_deaf(const pair *urls)
     deaf = sl__postgres_driver;
     deaf.prepare = prepare_unheard;
     deaf.decide = decide_unheard;
+    half_deaf = sl__sqlite_driver;
+    half_deaf.commit = commit_unheard;
     for (sl_store *store = sl__stores_here(false)->first; store; store = store->next)
-        if (strcmp(store->name, "far") == 0)
-            store->driver = &deaf;
+        store->driver = store->driver == &sl__sqlite_driver ? &half_deaf : &deaf;
 }
 
 static bool is_anything_prepared(void)
@@ -266,6 +302,65 @@ static void recovery_that_fails_is_tried_again(void **state)
     assert_int_equal(run_apart(recover_unheard, &urls), 0);
 }
 
+static void *decide_and_die(void *data)
+{
+    declare_deaf(data);
+    sl_count(sl_find(far));
+    lost_decisions = 1000;
+    sl_transact(write_both, "x");
+    sl_await(sl_sleep(200)); /* what it would forget, it has forgotten */
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+/* Who was not told asks later, and must still find the decision. */
+static void a_decision_is_kept_until_it_is_heard(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    assert_int_equal(run_apart(decide_and_die, &urls), 128 + SIGKILL);
+    assert_true(is_anything_prepared());
+    assert_int_equal(run_apart(look, &urls), 0);
+}
+
+static void *decide_unheard_and_live(void *data)
+{
+    declare_deaf(data);
+    sl_count(sl_find(far));
+    lost_decisions = 1;
+    sl_transact(write_both, "x");
+    assert_settled(1);
+    return "good";
+}
+
+static void who_is_told_late_hears_the_same(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    assert_int_equal(run_apart(decide_unheard_and_live, &urls), 0);
+}
+
+static void *fail_after_commit(void *data)
+{
+    declare_deaf(data);
+    sl_count(sl_find(near));
+    commit_code = SL_EIO;
+    assert_error(error_of(transact_again, "x"), SL_EIO, "the answer was lost");
+    assert_settled(1);
+    return "good";
+}
+
+/* A disk may keep what it says that it could not. */
+static void a_commit_that_is_said_to_have_failed_is_looked_for(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    assert_int_equal(run_apart(fail_after_commit, &urls), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +368,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_files_are_refused),
         cmocka_unit_test(sqlite_and_postgres),
         cmocka_unit_test(postgres_alone),
+        cmocka_unit_test(three_stores),
+        cmocka_unit_test(a_decision_is_kept_until_it_is_heard),
+        cmocka_unit_test(who_is_told_late_hears_the_same),
+        cmocka_unit_test(a_commit_that_is_said_to_have_failed_is_looked_for),
         cmocka_unit_test(what_may_be_prepared_is_told_to_abort),
         cmocka_unit_test(recovery_that_fails_is_tried_again),
     };
