@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #define STEP_MS 10
 #define SKIPPED 77 /* to Meson */
 #define NOBODY 65534
+#define MEMORY "/dev/shm"
+#define ROOM (1024 * 1024 * 1024ull)
 
 static char programs[256], directory[64], data_directory[80], log_path[80], url[160];
 static int guardian_socket = -1;
@@ -242,10 +245,19 @@ static void end_guardian(void)
     wait_for(guardian);
 }
 
+static bool has_room(const char *path)
+{
+    struct statvfs status;
+    return access(path, W_OK) == 0 && statvfs(path, &status) == 0 &&
+           status.f_bavail >= ROOM / status.f_frsize;
+}
+
+/* In memory where there is room: each database is some hundred files, and to make those is most of the work.
+ */
 static void make_directory(void)
 {
     const struct passwd *user = other_user();
-    strcpy(directory, "/tmp/silver-postgres-XXXXXX");
+    snprintf(directory, sizeof directory, "%s/silver-postgres-XXXXXX", has_room(MEMORY) ? MEMORY : "/tmp");
     if (!mkdtemp(directory) || (user && chown(directory, user->pw_uid, user->pw_gid) < 0))
         die(directory);
     snprintf(data_directory, sizeof data_directory, "%s/data", directory);

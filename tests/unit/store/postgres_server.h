@@ -1,8 +1,9 @@
 /* postgres_server.h: a PostgreSQL of the test's own, for tests that need one.
  *
- * It stands in a temporary directory and listens on a Unix socket there; it is one for the whole program,
- * started at the first use. A guardian process keeps it: it ends the server and removes the directory when
- * the test ends, however it ends. Works as root too (the server then runs as the user postgres or nobody).
+ * It stands in a temporary directory, in memory where there is room, and listens on a Unix socket there; it
+ * is one for the whole program, started at the first use. A guardian process keeps it: it ends the server and
+ * removes the directory when the test ends, however it ends. Works as root too (the server then runs as the
+ * user postgres or nobody).
  *
  *     int main(void)
  *     {
@@ -21,7 +22,7 @@ typedef struct postgres_server_options {
 
 #define postgres_server_need(...) postgres_server_start(&(postgres_server_options){__VA_ARGS__})
 void postgres_server_start(const postgres_server_options *options);
-/* "host=/tmp/… user=postgres dbname=postgres": for libpq, and for sl_store_declare. */
+/* "host=/dev/shm/… user=postgres dbname=postgres": for libpq, and for sl_store_declare. */
 const char *postgres_server_url(void);
 const char *postgres_server_directory(void); /* of the socket, which is .s.PGSQL.5432 there */
 /* Makes another database; its URL, in static memory. */
