@@ -447,6 +447,11 @@ static void decide_one(sl_store *store, const char *gid)
         forget_later(decider, gid);
         return;
     }
+    sl_warning(
+        "store %s: %s is prepared there and holds locks, and no store of this application decides it: it "
+        "is another application's, or the database that decided is lost (then end it by hand: ROLLBACK "
+        "PREPARED, or COMMIT PREPARED)",
+        store->name, gid);
 }
 
 static void *decide_it(void *data)

@@ -5,6 +5,7 @@
 #include "store/two_phase.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define NOTE(F) F(id, integer, SL_PRIMARY_KEY) F(text, text, SL_REQUIRED, SL_UNIQUE)
@@ -361,6 +362,90 @@ static void a_commit_that_is_said_to_have_failed_is_looked_for(void **state)
     assert_int_equal(run_apart(fail_after_commit, &urls), 0);
 }
 
+/* ---- A disk that is full, a file that is gone ---------------------------------------------------------- */
+
+static rlim_t file_limit;
+
+/* Its files may grow to so much; those of PostgreSQL are another process's. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void *write_with_limit(void *data)
+{
+    declare(data);
+    signal(SIGXFSZ, SIG_IGN);
+    int64_t before = sl_count(sl_find(near));
+    sl_count(sl_find(far));
+    limit_files(file_limit);
+    const sl_error *error = error_of(transact_again, text);
+    limit_files(RLIM_INFINITY);
+    assert_settled(before + !error);
+    return error ? "good" : NULL;
+}
+
+/* At whatever page the decision's write fails. */
+static void the_disk_is_full_at_the_decision(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    int status = 0;
+    unsigned failed = 0;
+    for (file_limit = 0; status == 0; file_limit += 6000) {
+        snprintf(text, sizeof text, "limit %lu", (unsigned long)file_limit);
+        status = run_apart(write_with_limit, &urls);
+        failed += status == 0;
+    }
+    assert_int_equal(status, 1); /* there was enough at last */
+    assert_true(failed >= 2);
+    assert_int_equal(run_apart(look, &urls), 0);
+}
+
+static bool warned;
+
+static void look_for_warning(sl_logger *logger, sl_level level, const sl_site *site, const char *message,
+                             size_t size)
+{
+    (void)logger;
+    (void)site;
+    warned |= level == SL_WARNING && memmem(message, size, "no store of this application decides it", 39);
+}
+
+static void *open_without_decider(void *data)
+{
+    static sl_logger logger = {.name = "test", .level = SL_WARNING, .write = look_for_warning};
+    sl_root_set_logger(sl_root_current(), &logger);
+    declare(data);
+    sl_models(near_model, far_model);
+    sl_migrate(NULL);
+    assert_int_equal(sl_count(sl_find(far)), 0); /* it can be used */
+    return warned ? "warned" : NULL;
+}
+
+static void a_decider_that_is_lost_is_warned_of(void **state)
+{
+    (void)state;
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    steps_left = 1;
+    snprintf(text, sizeof text, "left prepared");
+    assert_int_equal(run_apart(write_and_die, &urls), 128 + SIGKILL);
+    const char *path = urls.near + strlen("sqlite:");
+    static const char *const tails[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sl_array_size(tails); i++) {
+        char file[1000];
+        snprintf(file, sizeof file, "%s%s", path, tails[i]);
+        assert_int_equal(unlink(file), 0);
+    }
+    assert_int_equal(run_apart(open_without_decider, &urls), 0);
+    assert_true(is_anything_prepared()); /* that is for a person to say */
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +459,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_commit_that_is_said_to_have_failed_is_looked_for),
         cmocka_unit_test(what_may_be_prepared_is_told_to_abort),
         cmocka_unit_test(recovery_that_fails_is_tried_again),
+        cmocka_unit_test(the_disk_is_full_at_the_decision),
+        cmocka_unit_test(a_decider_that_is_lost_is_warned_of),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
