@@ -276,11 +276,11 @@ static void tell(const parties *p, sl_session *session, bool commit)
     decide_later(session->store, gid);
 }
 
-/* Whether nobody here knows how it was decided: the answer was lost, or a disk that fails may have kept it.
+/* Whether nobody here knows how it was decided: the answer was lost, or a disk that failed may have kept it.
  * Then recovery asks the decider, which makes it certain. */
 static bool is_unknown(const parties *p, const sl_error *error)
 {
-    return error && p->commits && (error->code == SL_EDISCONNECTED || error->code == SL_EIO);
+    return error && p->commits && (error->code == SL_EDISCONNECTED || error->code == SL_EDATABASE);
 }
 
 static sl_error *commit_parties(parties *p)

@@ -347,8 +347,8 @@ static void *fail_after_commit(void *data)
 {
     declare_deaf(data);
     sl_count(sl_find(near));
-    commit_code = SL_EIO;
-    assert_error(error_of(transact_again, "x"), SL_EIO, "the answer was lost");
+    commit_code = SL_EDATABASE;
+    assert_error(error_of(transact_again, "x"), SL_EDATABASE, "the answer was lost");
     assert_settled(1);
     return "good";
 }
