@@ -26,6 +26,7 @@ typedef struct applying {
     void *told_data;
     bool begun;  /* tables of the models were there before the store's first patch */
     size_t done; /* patches, or tables */
+    bool placed; /* it failed, and says where */
 } applying;
 
 static void drop_error(void *error)
@@ -146,16 +147,22 @@ static const char *what_to_do(const applying *a, const sl_error *cause)
 }
 
 /* What went wrong, at its place. */
-static SL_NORETURN void fail_at(const applying *a, const char *place, sl_error *cause)
+static SL_NORETURN void fail_with(const applying *a, const char *place, sl_error *cause, const char *hint)
 {
     sl_error *error = sl__error_new(a->site, cause->code, "%s: %s", place, cause->message);
     if (cause->detail)
         sl_error_detail(error, cause->detail, strlen(cause->detail));
-    sl_error_hint(error, "%s", what_to_do(a, cause));
+    sl_error_hint(error, "%s", hint);
     sl__fail_error(a->site, sl_error_cause(error, cause));
 }
 
-static void run_file(const applying *a)
+static SL_NORETURN void fail_at(applying *a, const char *place, sl_error *cause)
+{
+    a->placed = true;
+    fail_with(a, place, cause, what_to_do(a, cause));
+}
+
+static void run_file(applying *a)
 {
     sl__sql_parts parts;
     unsigned line;
@@ -195,7 +202,7 @@ static void see_broken(const sl__asked *row, void *data)
                      (long long)row->numbers[0], row->texts[0], row->texts[1]);
 }
 
-static void check_keys(const applying *a)
+static void check_keys(applying *a)
 {
     sl_buffer broken SL_CLEANUP(sl_buffer_done) = {0};
     if (a->store->dialect != SL__SQLITE)
@@ -304,16 +311,28 @@ static void *try_once(void *data)
                         &(sl_transact_options){.durable = true, .retries = 3});
 }
 
+/* What is none of its statements: mostly the commit, of which one may not know what became. */
+static SL_NORETURN void fail_around(const applying *a, const char *name, sl_error *cause)
+{
+    const char *hint = sl_printf("it was applied as a whole or not at all: migrate again, which goes on from "
+                                 "there%s%s",
+                                 cause->hint ? ". " : "", cause->hint ? cause->hint : "");
+    if (a->placed)
+        sl__fail_error(a->site, cause);
+    fail_with(a, name, cause, hint);
+}
+
 /* In a transaction that waits for other processes as long as they may need. */
 static void transact(applying *a, const char *name, sl_task_fn *fn)
 {
+    a->placed = false;
     attempt it = {.name = name, .fn = fn, .applying = a};
     for (unsigned tries = 0;; tries++) {
         sl_error *error = sl__catch(try_once, &it, NULL);
         if (!error)
             return;
         if (error->code != SL_EBUSY || tries == BUSY_TRIES)
-            sl__fail_error(a->site, error);
+            fail_around(a, name, error);
         sl_log_to(sl_log_current(), SL_INFO, a->site, "store %s: %s waits for another process, which writes",
                   a->store->name, name);
         sl_error_unref(error);

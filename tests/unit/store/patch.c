@@ -221,6 +221,20 @@ DATABASE_TEST(a_patch_that_fails_leaves_nothing)
     CHECK_TEXT(texts_of(store, "SELECT text FROM note"), "a");
 }
 
+DATABASE_TEST(what_fails_at_the_commit_says_where)
+{
+    new_application();
+    put_notes();
+    put_patch(
+        "002-wrong.sql",
+        "CREATE TABLE a (n integer PRIMARY KEY, b integer REFERENCES a DEFERRABLE INITIALLY DEFERRED);\n"
+        "INSERT INTO a VALUES (1, 2);\n");
+    const sl_error *error = check_migrate_fails(SL_ECONSTRAINT, "schema/002-wrong.sql: ", NULL);
+    CHECK(on_sqlite() || strstr(error->hint, "as a whole or not at all"));
+    CHECK_TEXT(applied(store), "1 notes");
+    CHECK(!sl__look_for(SL_HERE, store, "a"));
+}
+
 DATABASE_TEST(files_that_are_no_patches)
 {
     new_application();
@@ -806,6 +820,7 @@ int main(int argc, char **argv)
         ON_BOTH(patches_are_applied_once_and_in_order),
         ON_BOTH(no_schema_is_no_patches),
         ON_BOTH(a_patch_that_fails_leaves_nothing),
+        ON_BOTH(what_fails_at_the_commit_says_where),
         ON_BOTH(files_that_are_no_patches),
         ON_BOTH(numbers_have_no_gaps_and_no_doubles),
         ON_BOTH(a_patch_has_a_file_for_its_database),
