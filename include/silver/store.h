@@ -36,7 +36,8 @@ typedef struct sl_transaction sl_transaction;
  * ("postgres://user@host/db", "host=/run/pg dbname=app"); copied. 0; SL_EEXIST where there is one of this
  * name; SL_EINVAL for another kind of URL. Never suspends. */
 SL_API int sl_store_declare(sl_root *root, const char *name, const char *url, sl_error **ret_error);
-/* How a root's stores are used; what is 0 stays as it is. */
+/* How a root's stores are used from now on, also those that are open: but no connection is closed for it, and
+ * sqlite_mb is looked at when one is made. What is 0 stays as it is. Never suspends. */
 #define SL_STORE_OPTIONS(X)                                                                                  \
     X(connections, 8, "connections", "of an instance to PostgreSQL at once, and readers of SQLite")          \
     X(statements, 1000, "statements", "of a request; past it the request fails, SL_EBUDGET")                 \

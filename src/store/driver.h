@@ -88,6 +88,9 @@ struct sl__driver {
     sl_error *(*open)(sl_store *store);
     /* Closes all connections, waiting for threads that still use one; outside tasks too, never suspends. */
     void (*close)(sl_store *store);
+    /* store->options are others now, and it is open. Never suspends. NULL: they are read when they are
+     * needed. */
+    void (*configured)(sl_store *store);
 
     /* Gives a connection with a transaction on it, waiting for one if need be. May suspend. */
     sl_error *(*begin)(sl_store *store, const sl__begin *how, sl__connection **ret_connection);

@@ -441,6 +441,7 @@ const sl__driver sl__postgres_driver = {
     .name = "postgres",
     .open = sl__pg_open,
     .close = sl__pg_close,
+    .configured = sl__pg_configured,
     .begin = begin,
     .become_writer = become_writer,
     .commit = commit,

@@ -395,6 +395,7 @@ void sl__pg_clean(sl__pg_line *line, bool rollback);
 void sl__pg_clean_on(sl__pg_line *line);
 /* A line is gone: another may be made. */
 void sl__pg_vacancy(sl__postgres *pool);
+void sl__pg_configured(sl_store *store);
 /* postgres_cancel.c: cancels what the server does for this line; soon. It may fail. */
 void sl__pg_cancel_start(sl__pg_line *line);
 void sl__pg_cancel_forget(sl__pg_cancel *cancel); /* the line is gone; takes NULL */

@@ -388,6 +388,23 @@ static void on_clock_closed(uv_handle_t *handle)
     free(handle);
 }
 
+static unsigned limit_of(const sl_store *store)
+{
+    uint64_t limit = store->options ? store->options->connections : DEFAULT_CONNECTIONS;
+    return limit ? (unsigned)limit : 1;
+}
+
+/* Connections that are too many now stay; no more are made. */
+void sl__pg_configured(sl_store *store)
+{
+    sl__postgres *pool = store->data;
+    unsigned limit = limit_of(store);
+    if (pool->most == pool->limit || pool->most > limit) /* else the server has fewer for us */
+        pool->most = limit;
+    pool->limit = limit;
+    sl__pg_vacancy(pool);
+}
+
 static sl__postgres *pool_new(sl_store *store)
 {
     sl__postgres *pool = sl_calloc(1, sizeof *pool);
@@ -397,9 +414,7 @@ static sl__postgres *pool_new(sl_store *store)
     pool->loop = sl_loop_current();
     pool->before_poll.run = flush_all;
     pool->users = 1;
-    pool->limit = store->options ? (unsigned)store->options->connections : DEFAULT_CONNECTIONS;
-    pool->limit = pool->limit ? pool->limit : 1;
-    pool->most = pool->limit;
+    pool->limit = pool->most = limit_of(store);
     pool->next_ring = UINT64_MAX;
     pool->clock = sl_malloc(sizeof *pool->clock);
     uv_timer_init(sl_loop_uv(pool->loop), pool->clock);

@@ -85,6 +85,9 @@ void sl_store_configure(sl_root *root, const sl_store_options *options)
         stores->options.name = options->name;
     SL_STORE_OPTIONS(TAKE)
 #undef TAKE
+    for (sl_store *store = stores->first; store; store = store->next)
+        if (store->opened && store->driver->configured)
+            store->driver->configured(store);
 }
 
 static const sl__driver *driver_of(const char *url)

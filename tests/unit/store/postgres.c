@@ -345,6 +345,36 @@ STORE_TEST(waiting_has_a_deadline, 1)
     OK(driver->commit(c));
 }
 
+static void *begin_and_commit(void *data)
+{
+    sl_store *store = data;
+    sl__connection *c = BEGIN();
+    OK(execute(c, "SELECT 1"));
+    OK(driver->commit(c));
+    return NULL;
+}
+
+STORE_TEST(an_open_pool_can_be_given_another_limit, 1)
+{
+    sl_store_options options = {.connections = 2};
+    sl__connection *c = BEGIN(), *other = NULL;
+    OK(execute(c, "SELECT 1"));
+    sl_deferred *waits = sl_spawn(begin_and_commit, store);
+    sl_await(sl_sleep(20));
+    store->options = &options;
+    driver->configured(store);
+    sl_await(waits); /* who waited has it */
+    other = BEGIN();
+    OK(execute(other, "SELECT 1"));
+    options.connections = 1;
+    driver->configured(store);
+    const sl__begin late = {.deadline = sl_loop_now(sl_loop_current()) + 20, .site = SL_HERE};
+    sl__connection *third = NULL;
+    FAILS(driver->begin(store, &late, &third), SL_EBUDGET, "all 1 connections were in use");
+    OK(driver->commit(c));
+    OK(driver->commit(other));
+}
+
 static void *wait_in_vain(void *data)
 {
     sl__connection *c = NULL;
@@ -650,6 +680,7 @@ int main(void)
         cmocka_unit_test(a_failed_transaction_is_not_prepared),
         cmocka_unit_test(transactions_wait_in_order),
         cmocka_unit_test(waiting_has_a_deadline),
+        cmocka_unit_test(an_open_pool_can_be_given_another_limit),
         cmocka_unit_test(a_cancelled_waiter_takes_nothing),
         cmocka_unit_test(an_idle_connection_that_was_closed_is_noticed),
         cmocka_unit_test(a_lost_connection_fails_its_transaction),
