@@ -48,6 +48,11 @@ const sl__wanted_indexes *sl__wanted_indexes_of(const sl_site *site, const sl__w
 void sl__put_columns(sl_buffer *out, const sl_model *model, const unsigned *columns, unsigned count);
 /* A column as in CREATE TABLE and ALTER TABLE ADD COLUMN; `key`: with its part of the primary key. */
 void sl__put_column(sl_buffer *out, sl__dialect dialect, const sl__wanted *wanted, unsigned column, bool key);
+void sl__put_string(sl_buffer *out, const char *text); /* 'it''s' */
+/* The same for a table that has rows, where a default that the database cannot give them is left out. */
+void sl__put_added_column(sl_buffer *out, sl__dialect dialect, const sl__wanted *wanted, unsigned column);
+/* Whether SQLite cannot add the column with its default: it is not constant, or stands beside a reference. */
+bool sl__default_is_late(sl__dialect dialect, const sl__wanted *wanted, unsigned column);
 void sl__put_check(sl_buffer *out, sl__dialect dialect, const sl__wanted *wanted, unsigned column);
 void sl__put_reference(sl_buffer *out, const sl__wanted *wanted, unsigned column);
 void sl__put_create_table(sl_buffer *out, sl__dialect dialect, const sl_site *site, const sl__wanted *wanted);
@@ -65,12 +70,14 @@ typedef struct sl__seen_column {
     const char *name, *type;
     bool required; /* NOT NULL */
     bool given;    /* it has a default, or is computed: an INSERT need not name it */
+    bool computed; /* always by the database: nothing can be written to it */
+    bool numbered; /* always by the database (PostgreSQL): likewise */
     unsigned key;  /* its place in the primary key, from 1; 0: none */
 } sl__seen_column;
 typedef struct sl__seen_index {
     const char *name;
     bool unique;
-    bool partial; /* of some rows only, or of expressions */
+    bool partial; /* of some rows only, or of expressions, or looked after at the end of a transaction only */
     unsigned count;
     const char *columns[SL_COLUMNS_MAX];
 } sl__seen_index;
@@ -82,6 +89,7 @@ typedef enum sl__seen_delete {
 } sl__seen_delete;
 typedef struct sl__seen_reference {
     const char *name, *column, *table;
+    const char *to; /* the column that it refers to; NULL: the table's primary key */
     sl__seen_delete on_delete;
     unsigned count; /* of columns */
 } sl__seen_reference;
@@ -92,6 +100,7 @@ typedef struct sl__seen_check {
 /* A table of the database. Lists lie in the task's arena. */
 typedef struct sl__seen {
     bool there;
+    bool taken; /* it is not: a sequence, an index or a type has its name (PostgreSQL) */
     bool view;
     size_t column_count, index_count, reference_count, check_count;
     sl__seen_column *columns;
@@ -106,10 +115,10 @@ bool sl__look_for(const sl_site *site, sl_store *store, const char *table); /* w
 /* Whether the database has no table but those whose names begin with sl_. */
 bool sl__look_empty(const sl_site *site, sl_store *store);
 
-/* A row of the room's own questions: up to three texts, then up to three numbers; what is NULL is NULL or 0.
+/* A row of the room's own questions: up to four texts, then up to three numbers; what is NULL is NULL or 0.
  */
 typedef struct sl__asked {
-    const char *texts[3];
+    const char *texts[4];
     int64_t numbers[3];
 } sl__asked;
 typedef void sl__asked_fn(const sl__asked *row, void *data);

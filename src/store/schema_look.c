@@ -9,7 +9,7 @@
 void sl__ask(const sl_site *site, sl_store *store, const char *sql, const char *parameter, unsigned texts,
              unsigned numbers, sl__asked_fn *fn, void *data)
 {
-    sl__field fields[6];
+    sl__field fields[7];
     for (unsigned i = 0; i < texts + numbers; i++)
         fields[i] = (sl__field){
             .kind = i < texts ? SL_KIND_TEXT : SL_KIND_INTEGER,
@@ -44,11 +44,13 @@ void sl__ask(const sl_site *site, sl_store *store, const char *sql, const char *
 
 /* By dialect. */
 static const char *const columns_sql[] = {
-    [SL__SQLITE] = "SELECT name, type, \"notnull\", dflt_value IS NOT NULL OR hidden > 1, pk "
+    [SL__SQLITE] = "SELECT name, type, \"notnull\", "
+                   "CASE WHEN hidden > 1 THEN 2 ELSE dflt_value IS NOT NULL END, pk "
                    "FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid",
     [SL__POSTGRES] =
         "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod)::text, a.attnotnull::int::bigint, "
-        "(a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '')::int::bigint, "
+        "CASE WHEN a.attgenerated <> '' THEN 2 WHEN a.attidentity = 'a' THEN 3 "
+        "WHEN a.atthasdef OR a.attidentity <> '' THEN 1 ELSE 0 END::bigint, "
         "coalesce((SELECT k.place FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) "
         "WHERE i.indrelid = a.attrelid AND i.indisprimary AND k.number = a.attnum), 0)::bigint "
         "FROM pg_attribute a WHERE a.attrelid = " POSTGRES_TABLE
@@ -58,31 +60,34 @@ static const char *const kind_sql[] = {
     [SL__SQLITE] =
         "SELECT type, sql FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE",
     [SL__POSTGRES] =
-        "SELECT CASE WHEN relkind IN ('v', 'm') THEN 'view' ELSE 'table' END, NULL::text FROM pg_class "
+        "SELECT CASE WHEN relkind IN ('v', 'm') THEN 'view' WHEN relkind IN ('r', 'p', 'f') THEN 'table' "
+        "ELSE 'other' END, NULL::text FROM pg_class "
         "WHERE oid = " POSTGRES_TABLE,
 };
 static const char *const indexes_sql[] = {
     [SL__SQLITE] = "SELECT l.name, i.name, l.\"unique\", l.partial, i.seqno "
                    "FROM pragma_index_list(?1) l, pragma_index_info(l.name) i ORDER BY l.seq, i.seqno",
-    [SL__POSTGRES] = "SELECT c.relname::text, a.attname::text, i.indisunique::int::bigint, "
-                     "(i.indpred IS NOT NULL)::int::bigint, k.place::bigint FROM pg_index i "
-                     "JOIN pg_class c ON c.oid = i.indexrelid "
-                     "CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) "
-                     "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number "
-                     "WHERE i.indrelid = " POSTGRES_TABLE
-                     " AND i.indisvalid AND k.place <= i.indnkeyatts ORDER BY c.relname, k.place",
+    [SL__POSTGRES] =
+        "SELECT c.relname::text, a.attname::text, i.indisunique::int::bigint, "
+        "(i.indpred IS NOT NULL OR NOT i.indimmediate)::int::bigint, k.place::bigint FROM pg_index i "
+        "JOIN pg_class c ON c.oid = i.indexrelid "
+        "CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) "
+        "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number "
+        "WHERE i.indrelid = " POSTGRES_TABLE
+        " AND i.indisvalid AND k.place <= i.indnkeyatts ORDER BY c.relname, k.place",
 };
 /* The numbers are sl__seen_delete. */
 static const char *const references_sql[] = {
     [SL__SQLITE] =
-        "SELECT CAST(id AS TEXT), \"from\", \"table\", CASE on_delete WHEN 'CASCADE' THEN 1 WHEN 'SET NULL' "
-        "THEN 2 "
-        "WHEN 'SET DEFAULT' THEN 3 ELSE 0 END, seq FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
-    [SL__POSTGRES] = "SELECT c.conname::text, a.attname::text, t.relname::text, "
+        "SELECT CAST(id AS TEXT), \"from\", \"table\", \"to\", CASE on_delete WHEN 'CASCADE' THEN 1 "
+        "WHEN 'SET NULL' THEN 2 WHEN 'SET DEFAULT' THEN 3 ELSE 0 END, seq "
+        "FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
+    [SL__POSTGRES] = "SELECT c.conname::text, a.attname::text, t.relname::text, r.attname::text, "
                      "CASE c.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END::bigint, "
                      "k.place::bigint FROM pg_constraint c JOIN pg_class t ON t.oid = c.confrelid "
-                     "CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY k(number, place) "
+                     "CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY k(number, other, place) "
                      "JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number "
+                     "JOIN pg_attribute r ON r.attrelid = c.confrelid AND r.attnum = k.other "
                      "WHERE c.contype = 'f' AND c.conrelid = " POSTGRES_TABLE " ORDER BY c.conname, k.place",
 };
 static const char checks_sql[] = "SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint "
@@ -118,7 +123,9 @@ static void see_column(const sl__asked *row, void *data)
     ADD(seen->columns, seen->column_count) = (sl__seen_column){.name = row->texts[0],
                                                                .type = row->texts[1] ? row->texts[1] : "",
                                                                .required = row->numbers[0],
-                                                               .given = row->numbers[1],
+                                                               .given = row->numbers[1] != 0,
+                                                               .computed = row->numbers[1] == 2,
+                                                               .numbered = row->numbers[1] == 3,
                                                                .key = (unsigned)row->numbers[2]};
 }
 
@@ -150,6 +157,7 @@ static void see_reference(const sl__asked *row, void *data)
                              .column = row->texts[1],
                              .table = row->texts[2],
                              .on_delete = (sl__seen_delete)row->numbers[0],
+                             .to = row->texts[3],
                              .count = 1};
 }
 
@@ -194,7 +202,8 @@ static void see_checks_of(const char *sql, sl__seen *seen)
 static void see_kind(const sl__asked *row, void *data)
 {
     sl__seen *seen = data;
-    seen->there = true;
+    seen->taken = strcmp(row->texts[0], "other") == 0;
+    seen->there = !seen->taken;
     seen->view = strcmp(row->texts[0], "view") == 0;
     if (row->texts[1] && !seen->view)
         see_checks_of(row->texts[1], seen);
@@ -217,7 +226,7 @@ void sl__look(const sl_site *site, sl_store *store, const char *table, sl__seen 
     if (seen.there) {
         sl__ask(site, store, columns_sql[dialect], table, 2, 3, see_column, &seen);
         sl__ask(site, store, indexes_sql[dialect], table, 2, 3, see_index, &seen);
-        sl__ask(site, store, references_sql[dialect], table, 3, 2, see_reference, &seen);
+        sl__ask(site, store, references_sql[dialect], table, 4, 2, see_reference, &seen);
         if (dialect == SL__POSTGRES)
             sl__ask(site, store, checks_sql, table, 2, 0, see_check, &seen);
     }
