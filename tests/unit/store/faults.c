@@ -1,7 +1,9 @@
-/* faults.c: the nth statement, the nth allocation, the nth write and the nth sync fail, for every n, and the
- * process is killed at random: what was acknowledged is there, what failed left nothing, and the store goes
- * on to work. */
+/* faults.c: the nth statement or other word to the driver, the nth call of libpq, SQLite's nth allocation,
+ * its nth write and its nth sync fail, for every n, that one only or all from there on, and the process is
+ * killed at random: what was acknowledged is there, what failed left nothing, and the store goes on to work.
+ */
 #include "world.h"
+#include "store/postgres_inside.h"
 
 #include <signal.h>
 #include <sqlite3.h>
@@ -64,6 +66,20 @@ static bool is_whole(void)
     return true;
 }
 
+static bool lasting;            /* what fails goes on to fail, until it is armed anew */
+static bool answer_may_be_lost; /* of a commit: then it may be there, and the error says that */
+
+/* Whether this is the one, or after it. One that fails stays at one less than nothing. */
+static bool is_now(int *left)
+{
+    if (*left < 0)
+        return lasting;
+    if (*left == 0 || --*left)
+        return false;
+    *left = lasting ? -1 : 0;
+    return true;
+}
+
 /* With the nth of something failing, for every n until there are fewer. `arm` says which is to fail (0:
  * none), and gives how many were still to come until then. */
 static void for_every_n(int (*arm)(int n), int limit)
@@ -79,12 +95,12 @@ static void for_every_n(int (*arm)(int n), int limit)
             bool whole = is_whole();
             if (!error && !whole)
                 fail_msg("number %d failed, and what was acknowledged is not there", n);
-            if (error && whole)
+            if (error && whole && !(answer_may_be_lost && error->code == SL_EDISCONNECTED))
                 fail_msg("number %d failed with \"%s\", and yet it is there", n, error->message);
             if (whole)
                 sl_transact(clean, NULL);
         }
-        if (left) {
+        if (left > 0) {
             assert_true(n > 1);
             return;
         }
@@ -93,16 +109,41 @@ static void for_every_n(int (*arm)(int n), int limit)
 
 /* ---- Statements -------------------------------------------------------------------------------------- */
 
-static int statements_left;
+static int statements_left, others_left;
 static const sl__driver *real_driver;
 static sl__driver failing_driver;
 
 static sl_error *failing_run(sl__connection *connection, const sl__statement *statement,
                              sl__cursor **ret_cursor)
 {
-    if (statements_left && --statements_left == 0)
+    if (is_now(&statements_left))
         return sl__error_new(statement->site, SL_EIO, "this statement fails");
     return real_driver->run(connection, statement, ret_cursor);
+}
+
+static sl_error *failing_step(sl__cursor *cursor, bool *ret_row)
+{
+    return is_now(&others_left) ? sl_error_new(SL_EIO, "this row fails") : real_driver->step(cursor, ret_row);
+}
+
+static sl_error *failing_begin(sl_store *store, const sl__begin *how, sl__connection **ret_connection)
+{
+    return is_now(&others_left) ? sl_error_new(SL_EIO, "this begin fails")
+                                : real_driver->begin(store, how, ret_connection);
+}
+
+static sl_error *failing_become_writer(sl__connection *connection, const sl__begin *how)
+{
+    return is_now(&others_left) ? sl_error_new(SL_EIO, "this writer fails")
+                                : real_driver->become_writer(connection, how);
+}
+
+static sl_error *failing_commit(sl__connection *connection)
+{
+    if (!is_now(&others_left))
+        return real_driver->commit(connection);
+    real_driver->rollback(connection);
+    return sl_error_new(SL_EIO, "this commit fails");
 }
 
 static int arm_statements(int n)
@@ -112,14 +153,103 @@ static int arm_statements(int n)
     return left;
 }
 
-TEST(the_nth_statement_fails)
+static int arm_others(int n)
+{
+    int left = others_left;
+    others_left = n;
+    return left;
+}
+
+static void use_failing_driver(void)
 {
     sl_store *store = sl_store_open(NULL);
     real_driver = store->driver;
     failing_driver = *real_driver;
     failing_driver.run = failing_run;
+    failing_driver.step = failing_step;
+    failing_driver.begin = failing_begin;
+    failing_driver.become_writer = failing_become_writer;
+    failing_driver.commit = failing_commit;
     store->driver = &failing_driver;
+}
+
+TEST(the_nth_statement_fails)
+{
+    use_failing_driver();
     for_every_n(arm_statements, 100);
+}
+
+TEST(the_nth_row_begin_or_commit_fails)
+{
+    use_failing_driver();
+    for_every_n(arm_others, 200);
+}
+
+TEST(all_from_the_nth_statement_on_fail)
+{
+    use_failing_driver();
+    lasting = true;
+    for_every_n(arm_statements, 100);
+}
+
+/* ---- libpq: it has no memory left, or has lost the server ---------------------------------------------- */
+
+static int calls_left;
+static sl__libpq libpq;
+
+static int failing_send_params(PGconn *conn, const char *sql, int count, const Oid *types,
+                               const char *const *values, const int *lengths, const int *formats, int format)
+{
+    return !is_now(&calls_left) &&
+           libpq.sendQueryParams(conn, sql, count, types, values, lengths, formats, format);
+}
+
+static int failing_send_prepare(PGconn *conn, const char *name, const char *sql, int count, const Oid *types)
+{
+    return !is_now(&calls_left) && libpq.sendPrepare(conn, name, sql, count, types);
+}
+
+static int failing_send_prepared(PGconn *conn, const char *name, int count, const char *const *values,
+                                 const int *lengths, const int *formats, int format)
+{
+    return !is_now(&calls_left) &&
+           libpq.sendQueryPrepared(conn, name, count, values, lengths, formats, format);
+}
+
+static int failing_sync_point(PGconn *conn)
+{
+    return !is_now(&calls_left) && libpq.pipelineSync(conn);
+}
+
+static int failing_flush(PGconn *conn)
+{
+    return is_now(&calls_left) ? -1 : libpq.flush(conn);
+}
+
+static int failing_consume(PGconn *conn)
+{
+    return !is_now(&calls_left) && libpq.consumeInput(conn);
+}
+
+static int arm_calls(int n)
+{
+    int left = calls_left;
+    calls_left = n;
+    return left;
+}
+
+TEST(the_nth_call_of_libpq_fails)
+{
+    sl__libpq *used = &((sl__postgres *)sl_store_open(NULL)->data)->pq;
+    libpq = *used;
+    used->sendQueryParams = failing_send_params;
+    used->sendPrepare = failing_send_prepare;
+    used->sendQueryPrepared = failing_send_prepared;
+    used->pipelineSync = failing_sync_point;
+    used->flush = failing_flush;
+    used->consumeInput = failing_consume;
+    answer_may_be_lost = true;
+    for_every_n(arm_calls, 500);
 }
 
 /* ---- SQLite's memory ----------------------------------------------------------------------------------- */
@@ -129,7 +259,7 @@ static sqlite3_mem_methods memory;
 
 static bool allocation_fails(void)
 {
-    return allocations_left && --allocations_left == 0;
+    return is_now(&allocations_left);
 }
 
 static void *failing_malloc(int size)
@@ -154,6 +284,12 @@ TEST(the_nth_allocation_of_sqlite_fails)
     for_every_n(arm_allocations, 2000);
 }
 
+TEST(sqlite_has_no_memory_from_the_nth_on)
+{
+    lasting = true;
+    for_every_n(arm_allocations, 2000);
+}
+
 /* ---- SQLite's disk ----------------------------------------------------------------------------------- */
 
 static int writes_left, syncs_left;
@@ -173,14 +309,14 @@ static const sqlite3_io_methods *real_methods(sqlite3_file *file)
 
 static int failing_write(sqlite3_file *file, const void *data, int size, sqlite3_int64 offset)
 {
-    if (writes_left && --writes_left == 0)
+    if (is_now(&writes_left))
         return disk_code;
     return real_methods(file)->xWrite(file, data, size, offset);
 }
 
 static int failing_sync(sqlite3_file *file, int flags)
 {
-    if (syncs_left && --syncs_left == 0)
+    if (is_now(&syncs_left))
         return SQLITE_IOERR_FSYNC;
     return real_methods(file)->xSync(file, flags);
 }
@@ -231,6 +367,12 @@ TEST(the_nth_write_fails)
 
 TEST(the_disk_is_full_at_the_nth_write)
 {
+    for_every_n(arm_full, 200);
+}
+
+TEST(the_disk_stays_full_from_the_nth_write_on)
+{
+    lasting = true;
     for_every_n(arm_full, 200);
 }
 
@@ -342,9 +484,17 @@ int main(int argc, char **argv)
     }
     prepare_sqlite();
     const struct CMUnitTest tests[] = {
-        IN_BOTH(the_nth_statement_fails), IN_SQLITE(the_nth_allocation_of_sqlite_fails),
-        IN_SQLITE(the_nth_write_fails),   IN_SQLITE(the_disk_is_full_at_the_nth_write),
-        IN_SQLITE(the_nth_sync_fails),    IN_BOTH(nothing_acknowledged_is_lost_by_kill_9),
+        IN_BOTH(the_nth_statement_fails),
+        IN_BOTH(all_from_the_nth_statement_on_fail),
+        IN_BOTH(the_nth_row_begin_or_commit_fails),
+        IN_POSTGRES(the_nth_call_of_libpq_fails),
+        IN_SQLITE(sqlite_has_no_memory_from_the_nth_on),
+        IN_SQLITE(the_disk_stays_full_from_the_nth_write_on),
+        IN_SQLITE(the_nth_allocation_of_sqlite_fails),
+        IN_SQLITE(the_nth_write_fails),
+        IN_SQLITE(the_disk_is_full_at_the_nth_write),
+        IN_SQLITE(the_nth_sync_fails),
+        IN_BOTH(nothing_acknowledged_is_lost_by_kill_9),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }

@@ -85,7 +85,7 @@ const char *world_url(const char *kind);
         name##_body();                                                                                       \
         return NULL;                                                                                         \
     }                                                                                                        \
-    static void name##_in_sqlite(void **state)                                                               \
+    __attribute__((unused)) static void name##_in_sqlite(void **state)                                       \
     {                                                                                                        \
         (void)state;                                                                                         \
         assert_int_equal(world_run("sqlite", name##_task), 0);                                               \
@@ -100,6 +100,7 @@ const char *world_url(const char *kind);
 int world_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
 #define IN_BOTH(name) cmocka_unit_test(name##_in_sqlite), cmocka_unit_test(name##_in_postgres)
 #define IN_SQLITE(name) cmocka_unit_test(name##_in_sqlite)
+#define IN_POSTGRES(name) cmocka_unit_test(name##_in_postgres)
 
 /* Runs a block's function in a transaction. */
 static __attribute__((unused)) void *in_transaction(sl_task_fn *fn, void *data)
