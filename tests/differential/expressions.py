@@ -272,7 +272,13 @@ class Expressions:
                 find["order"] = self.order([(model, model)], columns_only=True)
                 find["limit"] = self.rng.choice([1, 2, 4])
             return find
-        find = {"combine": self.rng.choice(["union", "except", "intersect"]), "left": member(), "right": member()}
+
+        def combination(depth):
+            sides = [combination(depth - 1) if depth and self.chance(40) else member() for _ in range(2)]
+            return {"combine": self.rng.choice(["union", "except", "intersect"]), "left": sides[0], "right": sides[1]}
+
+        # Of combinations Storm can only write in PostgreSQL's way.
+        find = combination(2 if self.database == "postgres" and self.chance(25) else 0)
         find["order"] = self.order([(model, model)], columns_only=True, lazy=False)
         self.slice(find)
         return find
