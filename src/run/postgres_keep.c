@@ -250,6 +250,7 @@ static bool note_name(const char *data, const char *name)
 static void make_cluster(const struct keeper *keeper, const char *name)
 {
     const char *making = keeper->making;
+    /* Texts are in the order of SQLite, and what they begin with is found by an index. */
     char *arguments[] = {"initdb",
                          "-D",
                          keeper->making,
@@ -257,6 +258,7 @@ static void make_cluster(const struct keeper *keeper, const char *name)
                          (char *)name,
                          "--encoding=UTF8",
                          "--locale=C.UTF-8",
+                         "--lc-collate=C",
                          "--auth-local=trust",
                          "--auth-host=reject",
                          "--no-instructions",

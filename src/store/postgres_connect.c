@@ -72,6 +72,12 @@ static sl_error *parse(sl__postgres *pool, const sl_site *site, settings *s)
             "write it as postgres://user@host:5432/database, or \"host=/run/postgresql dbname=database\"");
     }
     s->defaults = pool->pq.conndefaults();
+    /* Whose other end has vanished is given up after about a minute: left alone, the kernel takes two hours.
+     */
+    set(s, "keepalives_idle", "30");
+    set(s, "keepalives_interval", "10");
+    set(s, "keepalives_count", "3");
+    set(s, "tcp_user_timeout", "60000");
     for (const PQconninfoOption *option = s->parsed; option->keyword; option++)
         if (option->val)
             set(s, option->keyword, option->val);

@@ -1,15 +1,17 @@
 /* The PostgreSQL driver and a server that does what no server should. It is one of the test's own, in a
  * process for each connection, and does what the SQL says that it is asked for. */
 #include "postgres_test.h"
+#include "store/postgres_libpq.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/silver-hostile-XXXXXX", url[100], socket_path[100];
-static pid_t server;
+static char directory[] = "/tmp/silver-hostile-XXXXXX", url[100], socket_path[100], tcp_url[100];
+static pid_t servers[2];
 
 /* ---- The server ---------------------------------------------------------------------------------------- */
 
@@ -176,29 +178,44 @@ static void serve_connection(int fd)
 
 static void remove_directory(void)
 {
-    kill(server, SIGKILL);
+    kill(servers[0], SIGKILL);
+    kill(servers[1], SIGKILL);
     unlink(socket_path);
     rmdir(directory);
 }
 
-static void start_server(void)
+static pid_t start_server(int fd, const void *address, socklen_t size)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    CHECK(bind(fd, address, size) == 0 && listen(fd, 64) == 0);
+    pid_t server = fork();
+    if (server)
+        return server;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGCHLD, SIG_IGN);
+    for (int one; (one = accept(fd, NULL, NULL)) >= 0; close(one))
+        if (fork() == 0)
+            serve_connection(one);
+    _exit(0);
+}
+
+static void start_servers(void)
+{
     CHECK(mkdtemp(directory));
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(url, sizeof url, "host=%s user=x dbname=x", directory);
     snprintf(socket_path, sizeof socket_path, "%s/.s.PGSQL.5432", directory);
     strcpy(address.sun_path, socket_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 64) == 0);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGCHLD, SIG_IGN);
-        for (int one; (one = accept(fd, NULL, NULL)) >= 0; close(one))
-            if (fork() == 0)
-                serve_connection(one);
-        _exit(0);
-    }
+    servers[0] = start_server(fd, &address, sizeof address);
+    close(fd);
+
+    struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof tcp;
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    servers[1] = start_server(fd, &tcp, size);
+    CHECK(getsockname(fd, (struct sockaddr *)&tcp, &size) == 0);
+    snprintf(tcp_url, sizeof tcp_url,
+             "host=127.0.0.1 port=%u user=x dbname=x sslmode=disable keepalives_idle=7", ntohs(tcp.sin_port));
     close(fd);
     atexit(remove_directory);
 }
@@ -284,15 +301,43 @@ HOSTILE_TEST(numbers_are_bounded)
     driver->rollback(c);
 }
 
+static void look_at_socket(void *native, void *data)
+{
+    sl__libpq libpq;
+    sl_error *error = NULL;
+    CHECK(sl__libpq_load(&libpq, &error) == 0);
+    int *seconds = data, fd = libpq.socket(native);
+    socklen_t size = sizeof *seconds;
+    CHECK(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &seconds[0], &size) == 0);
+    CHECK(getsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds[1], &size) == 0);
+    CHECK(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds[2], &size) == 0);
+}
+
+/* A server that vanishes says nothing: the kernel asks for it, as often as the URL says, or we do. */
+HOSTILE_TEST(who_has_vanished_is_looked_for)
+{
+    sl_store_options options = {.connections = 2};
+    sl_store far = test_store(&options);
+    int seconds[3] = {0};
+    far.url = tcp_url;
+    OK(driver->open(&far));
+    sl__connection *c = begin_it(&far, &(sl__begin){.site = SL_HERE});
+    sl_error_unref(driver->lend(c, look_at_socket, seconds));
+    CHECK(seconds[0] == 60000 && seconds[1] == 10 && seconds[2] == 7);
+    driver->rollback(c);
+    driver->close(&far);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    start_server();
+    start_servers();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_that_dies_of_a_commit_leaves_it_unknown),
         cmocka_unit_test(copy_ends_though_more_is_asked_for),
         cmocka_unit_test(rows_that_are_none_are_errors),
         cmocka_unit_test(numbers_are_bounded),
+        cmocka_unit_test(who_has_vanished_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
