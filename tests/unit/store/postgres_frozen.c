@@ -6,7 +6,7 @@
 
 #include <signal.h>
 
-#define IN_POSTGRES(name)                                                                                    \
+#define FROZEN_TEST(name)                                                                                    \
     static void *name##_task(void *data);                                                                    \
     static void name(void **state)                                                                           \
     {                                                                                                        \
@@ -78,13 +78,13 @@ static void outcome_is_unknown(sl_task_fn *fn)
     assert_true(sl_count(sl_find(place)) <= 1);
 }
 
-IN_POSTGRES(a_commit_waits_no_longer_than_the_deadline)
+FROZEN_TEST(a_commit_waits_no_longer_than_the_deadline)
 {
     outcome_is_unknown(commit_with_deadline);
     return data;
 }
 
-IN_POSTGRES(a_commit_waits_no_longer_than_the_budget)
+FROZEN_TEST(a_commit_waits_no_longer_than_the_budget)
 {
     outcome_is_unknown(commit_as_request);
     return data;
@@ -104,7 +104,7 @@ static void *copy_after_a_rest(void *data)
     return data;
 }
 
-IN_POSTGRES(a_rest_before_the_end_costs_no_budget)
+FROZEN_TEST(a_rest_before_the_end_costs_no_budget)
 {
     sl_transact(copy_after_a_rest, NULL);
     assert_int_equal(sl_count(sl_find(place)), 3);
