@@ -125,7 +125,8 @@ static const sl__cli_command check_command = {
     .description =
         (const char *const[]){
             "Reads the manifest, looks at the directory's layout, parses the templates, compiles "
-            "the application, and looks at the patches of schema/. Each complaint names file and line and says what to do. Ends with status 0 "
+            "the application, and looks at the patches of schema/. Each complaint names file and line and "
+            "says what to do. Ends with status 0 "
             "when there is "
             "nothing to complain about.",
             NULL,
