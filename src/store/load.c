@@ -115,8 +115,8 @@ static SL_NORETURN void not_ours(const sl_site *site, const sl_row *row, const c
         [SL__ROW_STORED] = "it belongs to another transaction, or to one that has ended",
         [SL__ROW_REMOVED] = "it was removed",
         [SL__ROW_GONE] = "it is deleted",
-        [SL__ROW_FREE] = "it was read without a transaction, or rolled back, or sl_put or sl_add_many has "
-                         "stored it",
+        [SL__ROW_FREE] = ("it was read without a transaction, or rolled back, or sl_put or sl_add_many has "
+                          "stored it"),
         [SL__ROW_LENT] = "it is lent by SL_EACH for one round",
     };
     sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "%s cannot be %s: %s",
