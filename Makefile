@@ -31,10 +31,11 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS (60)
 	@tools/install-deps fuzz
 	@tools/fuzz $(FUZZ_SECONDS)
 
-nightly: build ## what takes long: 10,000 random sequences beside Storm, and each fuzzer for ten minutes
+nightly: build ## what takes long: 12,500 random sequences beside Storm, and each fuzzer for ten minutes
 	@tools/install-deps test fuzz
 	@ninja -C build tests/differential/differential
 	@tests/differential/run.py --ours build/tests/differential/differential --count 10000
+	@tests/differential/run.py --ours build/tests/differential/differential --count 2500 --database postgres
 	@tools/fuzz 600
 
 lint: ## formatting, layers, shell scripts
