@@ -281,6 +281,10 @@ class Generator(Expressions):
         row = {**self.rows[model].get(key, {}), **values}
         if not self.together_ok(model, row, key):
             return
+        # What refers to a new object, and is then referred to by its key: a loop to us, and none that Storm sees.
+        if self.slots[slot] in self.targets and any(world.COLUMNS[model][name].refers == model for name in values):
+            self.emit("flush")
+            self.flushed()
         self.note_references(model, values)
         self.emit("edit", slot=slot, values=values)
         if key in self.rows[model]:
