@@ -5,6 +5,7 @@
  * same of both by GLOB as by its LIKE, told to mind case; and the bounds of what begins alike must have the
  * texts between them that begin so. */
 #include "store/compile.h"
+#include "store/sql_split.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -52,7 +53,9 @@ static void check_raw(const char *text, sl__dialect dialect)
 {
     size_t plain, foreign, marks, count;
     count_parameters(text, dialect, &count, &foreign, &marks);
-    if (foreign || count > 100 || (marks && dialect == SL__SQLITE))
+    sl__sql_fault fault = sl__sql_look(dialect, sl_view_of(text));
+    if (foreign || count > 100 || (marks && dialect == SL__SQLITE) || fault == SL__SQL_SEVERAL ||
+        fault == SL__SQL_TRANSACTIONAL)
         return; /* which is refused */
     const sl_node *values[101] = {NULL};
     for (size_t i = 0; i < count; i++)
