@@ -86,7 +86,8 @@ sl_errors *sl__fill(const sl_site *site, sl_row *row, const sl__filled *fields, 
     const sl_model *model = row->model;
     const char *wrong[SL_COLUMNS_MAX] = {NULL};
     uint64_t named = 0, good = 0;
-    sl__model_info_of(site, row->model);
+    const sl__model_info *info = sl__model_info_of(site, row->model);
+    sl__row_normalise(row);
     sl_row *before = sl_alloc(model->size);
     memcpy(before, row, model->size);
     for (size_t i = 0; i < count; i++) {
@@ -95,6 +96,8 @@ sl_errors *sl__fill(const sl_site *site, sl_row *row, const sl__filled *fields, 
         named |= UINT64_C(1) << column;
         good |= wrong[column] ? 0 : UINT64_C(1) << column;
     }
+    if (row->state == SL__ROW_STORED) /* what was neither read nor set stays as it is stored */
+        good &= ~(info->lazy & ~row->loaded);
     sl_errors *errors = all_errors(model, wrong, sl__row_check(row, good));
     if (errors)
         put_back(row, before, named);

@@ -108,6 +108,46 @@ TEST(validators_see_what_was_filled_in)
     assert_string_equal(c->name, "Works");
 }
 
+TEST(what_was_assigned_is_there)
+{
+    struct person *p = sl_new(person);
+    p->name = "Ann";
+    p->age = 41;
+    assert_null(FILL(p, FORM("badge", "x")));
+    assert_string_equal(p->name, "Ann");
+    assert_int_equal(p->age, 41);
+    assert_false(p->null.name || p->null.age);
+}
+
+#define ESSAY(F)                                                                                             \
+    F(id, integer, SL_PRIMARY_KEY) F(title, text, SL_REQUIRED) F(body, text, SL_REQUIRED, SL_LAZY)
+SL_MODEL(essay, ESSAY);
+
+static void *add_essay(void *data)
+{
+    sl_execute(NULL, "CREATE TABLE essay (id bigint PRIMARY KEY, title text NOT NULL, body text NOT NULL)");
+    says(sl_fill(essay, sl_new(essay, .id = 1), FORM("title", "On forms"), title, body), 0, "body",
+         "is missing");
+    sl_add(sl_new(essay, .id = 1, .title = "On forms", .body = "Fields."));
+    return data;
+}
+
+static void *edit_essay(void *data)
+{
+    struct essay *e = sl_edit(essay, sl_need(essay, 1));
+    assert_null(sl_fill(essay, e, FORM("title", "On fields"), title, body)); /* it has one */
+    says(sl_fill(essay, e, FORM("body", ""), title, body), 0, "body", "is missing");
+    assert_string_equal(sl_lazy(essay, e, body), "Fields.");
+    return data;
+}
+
+TEST(what_was_not_read_is_not_missing)
+{
+    sl_transact(add_essay, NULL);
+    sl_transact(edit_essay, NULL);
+    assert_string_equal(sl_one(sl_find(essay))->title, "On fields");
+}
+
 static void *edit_by_form(void *form)
 {
     struct person *ann = sl_edit(person, sl_one(sl_find(person)));
@@ -144,6 +184,8 @@ int main(int argc, char **argv)
         IN_BOTH(what_is_empty_is_null_and_what_is_not_there_stays),
         IN_BOTH(what_is_wrong_is_told_by_field),
         IN_BOTH(validators_see_what_was_filled_in),
+        IN_BOTH(what_was_assigned_is_there),
+        IN_BOTH(what_was_not_read_is_not_missing),
         IN_BOTH(a_form_that_is_refused_changes_nothing),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
