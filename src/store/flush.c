@@ -531,34 +531,6 @@ void sl__row_tell_flushed(sl_session *session, sl_row *row)
         sl__session_fail(row->site, session, error);
 }
 
-static void send_all(flush *f, const sl__write *writes, size_t count)
-{
-    make_flights(f, writes, count);
-    send_each(f, writes, count);
-    land_all(f);
-    for (size_t i = 0; i < count; i++) {
-        sl_row *row = writes[i].row;
-        if (has_expression(row))
-            apply_expressions(f, row);
-        row->pending = NULL;
-        if (!row->model->flushed || row->state != SL__ROW_STORED)
-            continue;
-        f->call->runs = true;
-        sl__row_tell_flushed(f->session, row);
-        f->call->runs = false;
-    }
-}
-
-/* What hooks and other tasks have put down meanwhile is for the next time. */
-static void forget(sl_session *session, uint32_t done)
-{
-    session->todo_count -= done;
-    memmove(session->todo, session->todo + done, session->todo_count * sizeof *session->todo);
-    for (uint32_t i = 0; i < session->todo_count; i++)
-        if (session->todo[i])
-            session->todo[i]->position = i + 1;
-}
-
 /* Whether rows of another table go, or are changed, with one of this model's: by the database, and unseen
  * here. */
 static bool takes_along(const sl_stores *stores, const sl_model *model)
@@ -589,6 +561,36 @@ static bool others_may_have_changed(const sl_session *session, const sl__write *
     return false;
 }
 
+static void send_all(flush *f, const sl__write *writes, size_t count)
+{
+    make_flights(f, writes, count);
+    send_each(f, writes, count);
+    land_all(f);
+    if (others_may_have_changed(f->session, writes, count))
+        f->session->generation++; /* objects are read anew when they are next looked for */
+    for (size_t i = 0; i < count; i++) {
+        sl_row *row = writes[i].row;
+        if (has_expression(row))
+            apply_expressions(f, row);
+        row->pending = NULL;
+        if (!row->model->flushed || row->state != SL__ROW_STORED)
+            continue;
+        f->call->runs = true;
+        sl__row_tell_flushed(f->session, row);
+        f->call->runs = false;
+    }
+}
+
+/* What hooks and other tasks have put down meanwhile is for the next time. */
+static void forget(sl_session *session, uint32_t done)
+{
+    session->todo_count -= done;
+    memmove(session->todo, session->todo + done, session->todo_count * sizeof *session->todo);
+    for (uint32_t i = 0; i < session->todo_count; i++)
+        if (session->todo[i])
+            session->todo[i]->position = i + 1;
+}
+
 static void write_all(flush *f)
 {
     sl_session *session = f->session;
@@ -601,8 +603,6 @@ static void write_all(flush *f)
     if (needs_order(writes, count))
         writes = sl__order(f->site, session, writes, count, &count);
     send_all(f, writes, count);
-    if (others_may_have_changed(session, writes, count))
-        session->generation++; /* objects are read anew when they are next looked for */
     forget(session, all);
 }
 

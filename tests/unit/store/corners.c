@@ -390,6 +390,40 @@ TRANSACTION(a_default_gives_way_to_null)
     return NULL;
 }
 
+/* ---- What the database does by itself ------------------------------------------------------------------ */
+
+static const struct membership *seen_in_hook;
+static int64_t member_removed;
+static sl_uuid chess_club;
+
+static void look_for_the_member(void *object)
+{
+    (void)object;
+    seen_in_hook = sl_load(membership, member_removed, chess_club);
+}
+
+#define LOOKER(F) F(id, integer, SL_PRIMARY_KEY) F(name, text)
+SL_MODEL(looker, LOOKER, .table = "company", .flushed = look_for_the_member);
+
+TRANSACTION(a_hook_sees_what_the_database_has_deleted)
+{
+    struct club *chess = sl_add(sl_new(club, .name = "Chess"));
+    struct person *ann = sl_add(sl_new(person, .name = "Ann"));
+    struct membership *m = sl_new(membership);
+    sl_link(membership, m, member, ann);
+    sl_link(membership, m, club, chess);
+    sl_add(m);
+    sl_save();
+    chess_club = chess->id;
+    member_removed = ann->id;
+    sl_remove(ann); /* and with her the membership */
+    sl_add(sl_new(looker, .name = "L"));
+    seen_in_hook = m;
+    sl_save();
+    assert_null(seen_in_hook);
+    return data;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +445,7 @@ int main(int argc, char **argv)
         IN_BOTH(what_changes_while_it_is_written_is_written_again),
         IN_BOTH(what_is_no_day_is_not_stored),
         IN_BOTH(a_default_gives_way_to_null),
+        IN_BOTH(a_hook_sees_what_the_database_has_deleted),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
