@@ -178,26 +178,25 @@ static void read_key(sl__running *running, const sl__model_info *info, unsigned 
     }
 }
 
-/* `hash`: its key's, or 0. */
+/* `hash`: its key's, where there is a transaction. */
 static sl_row *read_new(sl__running *running, const sl__table *table, unsigned first, sl_row *row,
                         uint32_t hash)
 {
     sl_session *session = running->session;
     read_into(running, table->info, first, row, session->arena);
     row->state = session->transaction ? SL__ROW_STORED : SL__ROW_FREE;
-    if (session->transaction && hash)
+    if (session->transaction)
         sl__map_put(session, row, hash);
-    else if (session->transaction)
-        sl__map_add(session, table, row);
     loaded(session, row);
     return row;
 }
 
 sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash)
 {
-    /* A text that the database takes for the same may be another one (COLLATE NOCASE). */
+    /* A text that the database takes for the same may be another one (COLLATE NOCASE), which is there. */
     bool exact = table->info->key_count == 1 && key->kind == SL_KIND_INTEGER;
-    return read_new(running, table, 0, row_new(running->session, table->model), exact ? hash : 0);
+    return exact ? read_new(running, table, 0, row_new(running->session, table->model), hash)
+                 : sl__row_read(running, table, 0);
 }
 
 static inline void read_there(sl__running *running, const sl__table *table, unsigned first, sl_row *there)

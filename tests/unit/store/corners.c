@@ -392,6 +392,20 @@ TRANSACTION(a_default_gives_way_to_null)
 
 /* ---- What the database does by itself ------------------------------------------------------------------ */
 
+#define NAMED(F) F(name, text, SL_PRIMARY_KEY) F(rank, integer)
+SL_MODEL(named, NAMED);
+
+TRANSACTION(a_key_that_the_database_takes_for_the_same_is_one_object)
+{
+    sl_execute(NULL, "CREATE TABLE named (name TEXT PRIMARY KEY COLLATE NOCASE, rank INTEGER)");
+    sl_execute(NULL, "INSERT INTO named VALUES ('Ann', 1)");
+    const struct named *ann = sl_load(named, "Ann");
+    assert_ptr_equal(sl_load(named, "ANN"), ann);
+    sl_edit(named, ann)->rank = 2;
+    assert_int_equal(sl_load(named, "ann")->rank, 2);
+    return data;
+}
+
 static const struct membership *seen_in_hook;
 static int64_t member_removed;
 static sl_uuid chess_club;
@@ -445,6 +459,7 @@ int main(int argc, char **argv)
         IN_BOTH(what_changes_while_it_is_written_is_written_again),
         IN_BOTH(what_is_no_day_is_not_stored),
         IN_BOTH(a_default_gives_way_to_null),
+        IN_SQLITE(a_key_that_the_database_takes_for_the_same_is_one_object),
         IN_BOTH(a_hook_sees_what_the_database_has_deleted),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
