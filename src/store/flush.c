@@ -130,11 +130,12 @@ void sl__row_fill_links(const sl_site *site, sl_row *row, bool last)
         const sl__field *key = &info->all[info->keys[0]], *field = &row->model->info->all[p->column];
         sl_key_part part;
         sl__key_of(info, p->target, &part);
-        bool known = p->target->state != SL__ROW_ADDED || (part.kind != SL_KIND_INTEGER) || part.integer;
+        bool known = p->target->state != SL__ROW_NEW && /* it was removed again */
+                     (p->target->state != SL__ROW_ADDED || part.kind != SL_KIND_INTEGER || part.integer);
         if (known)
             memcpy((char *)row + field->offset, (char *)p->target + key->offset,
                    p->target->model->columns[info->keys[0]].size);
-        else if (last)
+        else if (last || p->target->state == SL__ROW_NEW)
             sl__fail(site, SL_EINVALID, "%s refers to %s, which is not stored", sl__row_named(row),
                      sl__row_named(p->target));
         if (known)

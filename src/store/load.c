@@ -151,7 +151,10 @@ void *sl__reload(const sl_site *site, const sl_row *const_row)
         session->todo[row->position - 1] = NULL;
         row->position = 0;
     }
-    return sl__row_refresh(site, session, sl__row_table(site, row), row) ? row : NULL;
+    bool there = sl__row_refresh(site, session, sl__row_table(site, row), row);
+    if (row->model->info->refers)
+        sl__sets_drop(session, row->model->index); /* it may refer to another now */
+    return there ? row : NULL;
 }
 
 void *sl__edit(const sl_site *site, const sl_row *const_row)

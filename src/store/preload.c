@@ -91,17 +91,18 @@ static void preload_targets(batch *b, const sl_node *node)
 {
     unsigned column = sl__column_of(node);
     sl_model *model = node->source->model();
+    unsigned number = sl__model_number(model);
     sl_model_fn *target = model->columns[column].refers;
     sl__table *table = sl__table_of(b->site, b->session->store->stores, target());
     sl_key_part *keys = sl_alloc((b->rows.count + 1) * sizeof *keys);
     size_t count = 0, before = b->rows.count;
     for (size_t i = 0; i < before; i++) {
         const sl_row *row = b->rows.items[i];
-        if (row->model->index != model->index || *sl__nulls_of(row) >> column & 1)
+        if (row->model->index != number || *sl__nulls_of(row) >> column & 1)
             continue;
         keys[count] = part_of(row, column);
         sl_row *there = sl__map_find(b->session, table, &keys[count]);
-        if (there)
+        if (there && (there->generation == b->session->generation || sl__row_edited(there)))
             add_row(b, there); /* for the next level */
         else
             count++;
@@ -137,13 +138,13 @@ static void read_sets(batch *b, const sl_node *node, const sl_key_part *keys, si
 {
     sl_session *session = b->session;
     size_t before = b->rows.count;
-    uint32_t changes = session->changes;
+    uint32_t changes = session->changes, generation = session->generation;
     read_among(b, node, keys, count);
     sl__sets *sets = sl_arena_alloc(session->arena, sizeof *sets);
     *sets = (sl__sets){.next = session->sets,
                        .model = node->source->model()->index,
                        .column = sl__column_of(node),
-                       .generation = session->generation,
+                       .generation = generation,
                        .count = count,
                        .keys = keys,
                        .lists = sl_arena_zalloc(session->arena, count * sizeof *sets->lists)};
@@ -198,6 +199,11 @@ void sl__preload_all(const sl_site *site, sl_session *session, const sl_selectio
 void sl__session_changed(sl_session *session, unsigned table)
 {
     session->wrote = true;
+    sl__sets_drop(session, table);
+}
+
+void sl__sets_drop(sl_session *session, unsigned table)
+{
     session->changes++;
     for (sl__sets **link = &session->sets; *link;)
         if (!table || (*link)->model == table)
@@ -219,13 +225,19 @@ static const sl__row_list *find_set(const sl_session *session, const sl_node *co
     return NULL;
 }
 
-/* What the links refer to on their other side; NULL where not all of that is here. A link is one of two keys:
- * none comes twice. */
+static bool is_whole_key(const sl__model_info *info, unsigned a, unsigned b)
+{
+    const unsigned *keys = info->keys;
+    return info->key_count == 2 && ((keys[0] == a && keys[1] == b) || (keys[0] == b && keys[1] == a));
+}
+
+/* What the links refer to on their other side; NULL where not all of that is here, or it could come twice:
+ * unless both sides are what a link is known by. */
 static const sl__row_list *targets_of(sl_session *session, const sl__table *links, const sl__row_list *list,
-                                      unsigned by)
+                                      unsigned of, unsigned by)
 {
     sl__table *table = sl__table_of(SL_HERE, session->store->stores, links->model->columns[by].refers());
-    if (links->info->key_count != 2)
+    if (!is_whole_key(links->info, of, by))
         return NULL;
     sl__row_list *targets = sl_arena_zalloc(session->arena, sizeof *targets);
     for (size_t i = 0; i < list->count; i++) {
@@ -256,5 +268,7 @@ const sl__row_list *sl__preloaded(const sl_site *site, const sl_selection *selec
     else
         key.uuid = value->uuid;
     const sl__row_list *list = find_set(session, selection->of, &key);
-    return list && selection->by ? targets_of(session, table, list, sl__column_of(selection->by)) : list;
+    if (!list || !selection->by)
+        return list;
+    return targets_of(session, table, list, sl__column_of(selection->of), sl__column_of(selection->by));
 }

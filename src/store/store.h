@@ -267,6 +267,8 @@ sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, s
 /* preload.c: rows of a table are changed (its model's number; 0: of any): what was read of it may not hold.
  */
 void sl__session_changed(sl_session *session, unsigned table);
+/* Only what was preloaded of it may not hold: objects that were read anew refer to others. */
+void sl__sets_drop(sl_session *session, unsigned table);
 
 /* Waits for another task that takes the connection just now. May suspend. */
 sl_error *sl__session_wait(sl_session *session, const sl_site *site);
@@ -363,7 +365,7 @@ sl_row *sl__row_read(sl__running *running, const sl__table *table, unsigned firs
 sl_row *sl__row_read_over(sl__running *running, const sl__table *table);
 /* The same, and where it is not here `row`, which was new, becomes the object; else that is nobody's. */
 sl_row *sl__row_read_stored(sl__running *running, const sl__table *table, sl_row *row);
-/* The same for one that was asked for by a key that the session surely has not; with that, and its hash. */
+/* The same for one that was asked for by a key that the session has not; with that, and its hash. */
 sl_row *sl__row_read_new(sl__running *running, const sl__table *table, const sl_key_part *key, uint32_t hash);
 /* Into an object that is lent for one round. By exit, as all that reads. */
 void sl__row_lend(sl__running *running, const sl__model_info *info, unsigned first, sl_row *row);

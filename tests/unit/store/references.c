@@ -321,6 +321,134 @@ TEST(what_was_preloaded_holds_until_it_is_changed)
     sl_transact(write_meanwhile, NULL);
 }
 
+static sl_deferred *let_go;
+
+static void *move_one(void *data)
+{
+    const struct company *two = sl_one(sl_find(company, sl_eq(company_.name, "Firm 2")));
+    const struct person *p = sl_one(sl_find(person, sl_eq(person_.name, "P10")));
+    sl_link(person, sl_edit(person, p), employer, two);
+    return data;
+}
+
+static void *move_when_let_go(void *data)
+{
+    sl_await(let_go);
+    return sl_transact(move_one, data);
+}
+
+static void *reload_the_one_moved(void *mover)
+{
+    struct company_list firms = firms_with_staff();
+    const struct person *p = sl_one(sl_find(person, sl_eq(person_.name, "P10")));
+    sl_fire(let_go, NULL, NULL);
+    sl_await((sl_deferred *)mover);
+    assert_int_equal(staff_of(firms.items[1]), STAFF); /* as it was read */
+    sl_reload(person, p);
+    assert_int_equal(p->employer, firms.items[2]->id);
+    assert_int_equal(staff_of(firms.items[1]), STAFF - 1);
+    assert_int_equal(staff_of(firms.items[2]), STAFF + 1);
+    return NULL;
+}
+
+TEST(what_is_read_anew_is_no_longer_among_those_preloaded)
+{
+    sl_transact(add_staff, NULL);
+    let_go = sl_deferred_new(NULL, NULL);
+    sl_transact(reload_the_one_moved, sl_spawn(move_when_let_go, NULL));
+}
+
+static void *preload_again(void *data)
+{
+    struct person_found *all = sl_find(person, sl_preload(person, employer));
+    (void)sl_list(all);
+    sl_execute(NULL, "UPDATE company SET parent = NULL");
+    const sl_captured *seen = sl_capture();
+    struct person_list staff = sl_list(all);
+    for (size_t i = 0; i < staff.count; i++)
+        assert_non_null(sl_follow(person, staff.items[i], employer));
+    assert_int_equal(seen->count, 2);
+    return data;
+}
+
+TEST(what_is_old_is_preloaded_again)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(preload_again, NULL);
+}
+
+/* As in another source file, where the model was not used before. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+SL_MODEL(worker, PERSON, .name = "person");
+#pragma GCC diagnostic pop
+
+static void *preload_by_another_description(void *data)
+{
+    struct person_found *all = sl_find(person);
+    const sl_captured *seen = sl_capture();
+    (void)sl_list(sl_narrow(all, sl_preload(worker, employer)));
+    assert_int_equal(seen->count, 2);
+    return data;
+}
+
+TEST(preload_takes_any_description_of_a_model)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(preload_by_another_description, NULL);
+}
+
+/* A link that says more than its key. */
+#define TOUR(F)                                                                                              \
+    F(guide, refers(person), SL_PRIMARY_KEY)                                                                 \
+    F(host, refers(company), SL_PRIMARY_KEY)                                                                 \
+    F(payer, refers(company))
+SL_MODEL(tour, TOUR);
+
+static void *add_tours(void *data)
+{
+    sl_execute(NULL,
+               "CREATE TABLE tour (guide bigint, host bigint, payer bigint, PRIMARY KEY (guide, host))");
+    const struct person *p = sl_one(sl_find(person, sl_eq(person_.name, "P10")));
+    for (int i = 0; i < 2; i++)
+        sl_add(sl_new(tour, .guide = p->id, .host = 1 + i, .payer = 1));
+    return data;
+}
+
+static void *see_who_pays(void *data)
+{
+    const struct person *p =
+        sl_one(sl_find(person, sl_eq(person_.name, "P10"), sl_preload_referring(tour, guide),
+                       sl_preload(tour, payer), sl_preload(tour, host)));
+    const sl_captured *seen = sl_capture();
+    assert_int_equal(sl_count(sl_linked(company, tour, host, guide, p)), 2);
+    assert_int_equal(seen->count, 0);
+    assert_int_equal(sl_count(sl_linked(company, tour, payer, guide, p)), 1); /* each once */
+    return data;
+}
+
+TEST(what_is_linked_twice_comes_once)
+{
+    sl_transact(add_staff, NULL);
+    sl_transact(add_tours, NULL);
+    sl_transact(see_who_pays, NULL);
+}
+
+static void *link_to_what_is_removed_again(void *data)
+{
+    struct company *firm = sl_add(sl_new(company, .name = "Firm"));
+    struct person *p = sl_add(sl_new(person, .name = "Ann"));
+    sl_link(person, p, employer, firm);
+    sl_remove(firm);
+    return data;
+}
+
+TEST(what_is_linked_to_and_removed_again_is_named)
+{
+    assert_error(error_of(transact, (void *)link_to_what_is_removed_again), SL_EINVALID,
+                 "a new person refers to a new company, which is not stored");
+}
+
 static void *preload_alone(void *data)
 {
     return (void)firms_with_staff(), data;
@@ -334,10 +462,19 @@ TEST(what_is_preloaded_needs_a_transaction)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        IN_BOTH(a_key_of_several_columns_is_not_referred_to),  IN_BOTH(a_reference_has_the_type_of_the_key),
-        IN_BOTH(a_text_that_is_lent_can_be_linked_to),         IN_SQLITE(a_query_reads_one_store),
-        IN_BOTH(what_refers_is_preloaded_in_one_query),        IN_BOTH(each_level_is_one_query),
-        IN_BOTH(what_was_preloaded_holds_until_it_is_changed), IN_BOTH(what_is_preloaded_needs_a_transaction),
+        IN_BOTH(a_key_of_several_columns_is_not_referred_to),
+        IN_BOTH(a_reference_has_the_type_of_the_key),
+        IN_BOTH(a_text_that_is_lent_can_be_linked_to),
+        IN_SQLITE(a_query_reads_one_store),
+        IN_BOTH(what_refers_is_preloaded_in_one_query),
+        IN_BOTH(each_level_is_one_query),
+        IN_BOTH(what_was_preloaded_holds_until_it_is_changed),
+        IN_BOTH(what_is_preloaded_needs_a_transaction),
+        IN_POSTGRES(what_is_read_anew_is_no_longer_among_those_preloaded),
+        IN_BOTH(what_is_old_is_preloaded_again),
+        IN_BOTH(preload_takes_any_description_of_a_model),
+        IN_BOTH(what_is_linked_twice_comes_once),
+        IN_BOTH(what_is_linked_to_and_removed_again_is_named),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
