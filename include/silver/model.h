@@ -226,7 +226,8 @@ struct sl_model {
     sl_index indexes[SL_INDEXES_MAX];
     /* Called in the task that works with the object; each may be NULL. What is asked in before_flush and
      * flushed, and by tasks that they start, sees what is written so far, and writes nothing. Other tasks of
-     * the transaction wait meanwhile with what would write: so these hooks do not await such a task. */
+     * the transaction wait meanwhile with what would write: so these hooks do not await such a task. Nor do
+     * they call sl_savepoint, which fails in them with SL_EINVAL. */
     sl_row_hook *loaded;       /* after it was read */
     sl_row_hook *before_flush; /* before it is written: may change it */
     sl_row_hook *flushed;      /* after it was written, but by sl_add_many */

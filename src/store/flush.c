@@ -67,15 +67,35 @@ static void check_cycle(const sl_site *site, const sl_transaction *t)
                                      "let the hook start the task itself, or do the work"));
 }
 
+static void wait_for_flusher(const sl_site *site, sl_transaction *t)
+{
+    check_cycle(site, t);
+    if (!t->flushed)
+        t->flushed = sl_deferred_new(NULL, NULL);
+    sl__await(site, sl_deferred_ref(t->flushed), NULL);
+}
+
+bool sl__flush_is_here(const sl_transaction *t)
+{
+    return t->flusher && (t->flusher == sl_task_current() || is_called(t));
+}
+
 void sl__flush_wait(const sl_site *site, sl_transaction *t)
 {
-    while (t->flusher && t->flusher != sl_task_current() && !is_called(t)) {
-        check_cycle(site, t);
-        if (!t->flushed)
-            t->flushed = sl_deferred_new(NULL, NULL);
-        sl__await(site, sl_deferred_ref(t->flushed), NULL);
+    while (t->flusher && !sl__flush_is_here(t)) {
+        wait_for_flusher(site, t);
         sl__transaction_check(site, t);
     }
+}
+
+void sl__flush_hold(const sl_site *site, sl_transaction *t)
+{
+    while (t->flusher) {
+        wait_for_flusher(site, t);
+        if (sl__transaction_is_over(t))
+            sl__fail_error(site, sl__transaction_over(site, t));
+    }
+    t->flusher = sl_task_current();
 }
 
 /* False where the calling task writes already: a hook asked something. */
@@ -88,12 +108,10 @@ static bool enter(sl_transaction *t, const sl_site *site)
     return true;
 }
 
-static void leave(sl_transaction **t)
+void sl__flush_leave(sl_transaction **t)
 {
-    if (!*t)
-        return;
-    (*t)->flusher = NULL;
     sl_deferred *flushed = (*t)->flushed;
+    (*t)->flusher = NULL;
     (*t)->flushed = NULL;
     if (flushed) {
         sl_fire(flushed, NULL, NULL);
@@ -619,7 +637,7 @@ static void write_changes(const sl_site *site, sl_session *session)
 {
     if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
         return;
-    sl_transaction *t SL_CLEANUP(leave) = session->transaction;
+    sl_transaction *t SL_CLEANUP(sl__flush_leave) = session->transaction;
     call *c SL_CLEANUP(call_over) = &(call){.transaction = t};
     flush f = {.site = site, .session = session, .call = c};
     if (!calls_out(session)) {

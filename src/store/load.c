@@ -147,6 +147,8 @@ void *sl__reload(const sl_site *site, const sl_row *const_row)
     sl_session *session = session_of(site, row, /* writes= */ false, "read anew");
     if (row->state == SL__ROW_ADDED)
         sl__session_flush(site, session);
+    if (row->state != SL__ROW_STORED) /* a hook asks while it is written */
+        not_ours(site, row, "read anew");
     if (row->position) {
         session->todo[row->position - 1] = NULL;
         row->position = 0;

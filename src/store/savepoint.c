@@ -258,12 +258,26 @@ static void undo_participants(inner *in)
     }
 }
 
+/* Waits until it is this one's turn and nobody writes: what is put down to be written is dropped. */
+static sl_transaction *keep_from_writing(const inner *in)
+{
+    sl_transaction *t = in->t;
+    wait_for_turn(in->site, t);
+    sl__flush_hold(in->site, t);
+    while (!is_my_turn(t)) {
+        sl__flush_leave(&t);
+        wait_for_turn(in->site, t);
+        sl__flush_hold(in->site, t);
+    }
+    return t;
+}
+
 static void *undo(void *data)
 {
     inner *in = data;
     SL_WITH(&savepoint_key, in->point);
-    wait_for_turn(in->site, in->t);
-    sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(in->t);
+    sl_transaction *held SL_CLEANUP(sl__flush_leave) = keep_from_writing(in);
+    sl_transaction *t SL_CLEANUP(end_switch) = begin_switch(held);
     leave_point(in);
     end_in_all(in, /* undone= */ true);
     sl__hooks_undo(t, in->point->last_hook);
@@ -355,6 +369,16 @@ static void undo_all(inner *in, sl_error *error)
     sl__fail_error(in->site, sl_error_ref(error));
 }
 
+/* What is put down just now is not the savepoint's, and would be undone with it. */
+static void check_not_called(const sl_site *site, const sl_transaction *t)
+{
+    if (t->switcher != sl_task_current() && sl__flush_is_here(t))
+        sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
+                                                         "sl_savepoint cannot be called by the hooks and "
+                                                         "validators of what is being written"),
+                                           "call it around what writes: sl_save inside sl_savepoint"));
+}
+
 void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error)
 {
     sl_transaction *t = sl_transaction_current();
@@ -362,6 +386,7 @@ void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **
         sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL,
                                                          "there is no transaction here to save a point of"),
                                            "call it in a request's handler or inside sl_transact"));
+    check_not_called(site, t);
     SL_CLEANUP(drop_cause) inner in = {.site = site, .t = t, .fn = fn, .data = data};
     wait_for_turn(site, t); /* another's savepoint may be doomed: that is not ours */
     sl__transaction_check(site, t);

@@ -399,6 +399,11 @@ void sl__touch(sl_session *session, sl_row *row, bool inserted);
 void sl__session_flush(const sl_site *site, sl_session *session); /* by exit */
 /* Waits until no other task writes: what is being written must not change meanwhile. */
 void sl__flush_wait(const sl_site *site, sl_transaction *transaction);
+/* Whether it is the calling task that writes, or one that a hook has started meanwhile. */
+bool sl__flush_is_here(const sl_transaction *transaction);
+/* Waits until nobody writes, and keeps others from it until sl__flush_leave. By exit. */
+void sl__flush_hold(const sl_site *site, sl_transaction *transaction);
+void sl__flush_leave(sl_transaction **transaction);
 /* Fills in the links whose objects' keys are known; `last`: fails where one is not. */
 void sl__row_fill_links(const sl_site *site, sl_row *row, bool last);
 /* Calls its hook `flushed`, whose failure dooms. By exit. */

@@ -463,6 +463,131 @@ TEST(a_hook_that_awaits_who_waits_for_it_is_told)
     assert_int_equal(sl_count(sl_find(company)), 0);
 }
 
+/* ---- Savepoints and what is being written -------------------------------------------------------------- */
+
+static void *fail_at_once(void *data)
+{
+    (void)data;
+    sl_fail(SL_EFAILED, "no");
+}
+
+static void try_something(void *object)
+{
+    (void)object;
+    sl_error *error;
+    sl_savepoint(fail_at_once, NULL, &error);
+}
+
+static void *try_in_a_task(void *data)
+{
+    return try_something(data), data;
+}
+
+static void let_try(void *object)
+{
+    sl_await(sl_spawn(try_in_a_task, object));
+}
+
+static void reload_itself(void *object);
+
+SL_MODEL(trier, ASKER, .table = "company", .before_flush = try_something);
+SL_MODEL(late_trier, ASKER, .table = "company", .flushed = try_something);
+SL_MODEL(task_trier, ASKER, .table = "company", .before_flush = let_try);
+SL_MODEL(reloader, ASKER, .table = "company", .before_flush = reload_itself);
+
+static void reload_itself(void *object)
+{
+    const struct reloader *r = object;
+    sl_reload(reloader, r);
+}
+
+static void *write_trier(void *which)
+{
+    add_named("first");
+    switch (*(int *)which) {
+    case 0:
+        return sl_add(sl_new(trier, .name = "second"));
+    case 1:
+        return sl_add(sl_new(late_trier, .name = "second"));
+    case 2:
+        return sl_add(sl_new(task_trier, .name = "second"));
+    default:
+        return sl_add(sl_new(reloader, .name = "second"));
+    }
+}
+
+static void *transact_trier(void *which)
+{
+    return sl_transact(write_trier, which);
+}
+
+TEST(a_hook_undoes_nothing_of_what_is_being_written)
+{
+    for (int i = 0; i < 3; i++)
+        assert_error(error_of(transact_trier, &i), SL_EINVAL, "sl_savepoint cannot be called by the hooks");
+    assert_error(error_of(transact_trier, &(int){3}), SL_EINVAL,
+                 "a new reloader cannot be read anew: it is to be stored");
+    assert_int_equal(sl_count(sl_find(company)), 0);
+}
+
+static sl_deferred *begun, *told;
+
+static void wait_a_little(void *object)
+{
+    (void)object;
+    if (!told)
+        return;
+    sl_fire(told, NULL, NULL);
+    told = NULL;
+    sl_await(sl_sleep(20));
+}
+
+SL_MODEL(slow, ASKER, .table = "company", .flushed = wait_a_little);
+
+static void *fail_when_told(void *data)
+{
+    sl_deferred *until = told;
+    sl_fire(begun, NULL, NULL);
+    sl_await(until);
+    return fail_at_once(data);
+}
+
+static void *undo_when_told(void *data)
+{
+    sl_error *error;
+    sl_savepoint(fail_when_told, data, &error);
+    assert_error(error, SL_EFAILED, "no");
+    return NULL;
+}
+
+static void *write_slowly(void *data)
+{
+    sl_await(begun);
+    for (int i = 0; i < 5; i++)
+        sl_add(sl_new(slow, .name = sl_printf("slow %d", i)));
+    sl_save();
+    return data;
+}
+
+static void *write_while_it_is_undone(void *data)
+{
+    begun = sl_deferred_new(NULL, NULL);
+    told = sl_deferred_new(NULL, NULL);
+    sl_deferred *undoing = sl_spawn(undo_when_told, NULL), *writing = sl_spawn(write_slowly, NULL);
+    sl_await(undoing);
+    sl_await(writing);
+    assert_int_equal((intptr_t)find_all(NULL), 0); /* it came meanwhile */
+    return add_named("after");
+}
+
+TEST(what_is_being_written_is_undone_when_it_is_through)
+{
+    const sl_error *error = error_of(in_time, (void *)write_while_it_is_undone);
+    if (error)
+        fail_msg("%s", error->message);
+    assert_int_equal(sl_count(sl_find(company)), 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +603,8 @@ int main(int argc, char **argv)
         IN_BOTH(who_is_first_to_ask_makes_the_savepoints_first),
         IN_BOTH(a_hook_may_await_tasks_that_it_starts),
         IN_BOTH(a_hook_that_awaits_who_waits_for_it_is_told),
+        IN_BOTH(a_hook_undoes_nothing_of_what_is_being_written),
+        IN_BOTH(what_is_being_written_is_undone_when_it_is_through),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
