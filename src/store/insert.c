@@ -239,7 +239,9 @@ static void copy_some(const sl_site *site, sl_session *session, const sl__table 
     sl_buffer_done(&u.sql);
     int64_t stored;
     sl__session_connect(site, session);
+    sl__session_claim(session);
     sl_error *error = sl__postgres_copy(session->connection, sql, size, values, width, count, &stored);
+    error = sl__session_unclaim(site, session, error);
     if (error)
         sl__session_fail(site, session, error);
 }

@@ -171,6 +171,20 @@ static void connecting_over(sl_session *session)
     }
 }
 
+void sl__session_claim(sl_session *session)
+{
+    session->unready = true;
+    session->connecting = sl_task_current();
+}
+
+sl_error *sl__session_unclaim(const sl_site *site, sl_session *session, sl_error *error)
+{
+    session->unready = false;
+    error = unless_over(session, &(sl__statement){.site = site}, error);
+    connecting_over(session);
+    return error;
+}
+
 static bool is_connected(const sl_session *session, bool writes)
 {
     return session->connection && (!writes || session->connection->writer) &&

@@ -270,7 +270,7 @@ void sl__session_changed(sl_session *session, unsigned table);
 /* Only what was preloaded of it may not hold: objects that were read anew refer to others. */
 void sl__sets_drop(sl_session *session, unsigned table);
 
-/* Waits for another task that takes the connection just now. May suspend. */
+/* Waits for another task that takes the connection just now, or has it for itself. May suspend. */
 sl_error *sl__session_wait(sl_session *session, const sl_site *site);
 /* Makes the savepoints that are open and not on the connection yet. May suspend. */
 sl_error *sl__session_points(sl_session *session, const sl_site *site);
@@ -278,6 +278,11 @@ sl_error *sl__session_points(sl_session *session, const sl_site *site);
 void sl__session_bound(sl_session *session);
 /* Takes the connection, and the writer's place, without a statement; bounded. By exit. */
 void sl__session_connect(const sl_site *site, sl_session *session);
+
+/* While one task has the connection for itself, after sl__session_connect, others wait for it. Gives `error`,
+ * or what became of the transaction meanwhile. */
+void sl__session_claim(sl_session *session);
+sl_error *sl__session_unclaim(const sl_site *site, sl_session *session, sl_error *error);
 
 /* A statement that is running in a session. */
 typedef struct sl__running {

@@ -463,6 +463,41 @@ TEST(a_hook_that_awaits_who_waits_for_it_is_told)
     assert_int_equal(sl_count(sl_find(company)), 0);
 }
 
+/* ---- Many at once -------------------------------------------------------------------------------------- */
+
+enum { MANY = 3000 };
+
+static void *add_by_the_thousand(void *data)
+{
+    struct company **many = sl_alloc(MANY * sizeof *many);
+    for (int i = 0; i < MANY; i++)
+        many[i] = sl_new(company, .name = sl_printf("%d", i));
+    sl_add_many(company, many, MANY);
+    return data;
+}
+
+static void *ask_until_all_are_there(void *data)
+{
+    while (sl_count(sl_find(company)) < MANY)
+        sl_yield();
+    return data;
+}
+
+static void *add_and_ask(void *data)
+{
+    sl_deferred *tasks[] = {sl_spawn(add_by_the_thousand, NULL), sl_spawn(ask_until_all_are_there, NULL)};
+    sl_await(sl_all(tasks, sl_array_size(tasks)));
+    return data;
+}
+
+TEST(who_asks_while_many_are_stored_waits)
+{
+    const sl_error *error = error_of(in_time, (void *)add_and_ask);
+    if (error)
+        fail_msg("%s", error->message);
+    assert_int_equal(sl_count(sl_find(company)), MANY);
+}
+
 /* ---- Savepoints and what is being written -------------------------------------------------------------- */
 
 static void *fail_at_once(void *data)
@@ -603,6 +638,7 @@ int main(int argc, char **argv)
         IN_BOTH(who_is_first_to_ask_makes_the_savepoints_first),
         IN_BOTH(a_hook_may_await_tasks_that_it_starts),
         IN_BOTH(a_hook_that_awaits_who_waits_for_it_is_told),
+        IN_BOTH(who_asks_while_many_are_stored_waits),
         IN_BOTH(a_hook_undoes_nothing_of_what_is_being_written),
         IN_BOTH(what_is_being_written_is_undone_when_it_is_through),
     };
