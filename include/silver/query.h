@@ -273,7 +273,8 @@ SL_API const sl_node *sl__raw(const sl_site *site, sl_kind type, const char *tex
 
 /* And the reverse: sl_preload_referring(person, employer), where companies are found, reads the persons who refer to
  * them, all in one query. What is asked of sl_referring(person, employer, c) by itself is then answered without one:
- * as it was read, until the transaction writes to that table. Through a table of links it is two levels:
+ * as it was read, until the transaction adds such rows, removes some or lets one refer to another; bulk changes and
+ * SQL of one's own count as all of these. Through a table of links it is two levels:
  * sl_preload_referring(membership, club), sl_preload(membership, member); sl_linked then needs no query either. */
 #define sl_preload_referring(model, column)                                                                  \
     ((void)sizeof(*((struct model##__targets *)0)->column.seen), sl__clause(SL_HERE, SL__NODE_PRELOAD_REFERRING, SL__NODES_1(model##_.column.node)))

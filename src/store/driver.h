@@ -15,6 +15,8 @@
 
 #include <silver/store.h>
 
+#include <limits.h>
+
 typedef struct sl__driver sl__driver;
 typedef struct sl__connection sl__connection;
 typedef struct sl__cursor sl__cursor;
@@ -32,8 +34,10 @@ typedef struct sl__statement {
     bool quick; /* touches a few rows by a key: run where it is called; others go into a thread when they take
                    long */
     bool kept;  /* who asks keeps all rows: they may come at once */
-    unsigned table; /* the number of the only model whose rows it changes; 0: of any */
+    unsigned table; /* the number of the only model whose rows it adds, removes, or lets refer to others; 0:
+                       of any, SL__NO_TABLE: of none */
 } sl__statement;
+#define SL__NO_TABLE UINT_MAX
 uint64_t sl__shape_of(const char *sql, size_t size); /* never 0 */
 
 /* One column of a row, and the field that it becomes. */

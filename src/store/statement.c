@@ -147,6 +147,15 @@ void sl__table_statements(sl__table *table)
     table->remove = make_remove(table);
 }
 
+/* To another key, or to what refers to another. */
+static bool moves_rows(const sl__model_info *info, uint64_t columns)
+{
+    bool moves = columns & info->refers;
+    for (unsigned i = 0; i < info->key_count; i++)
+        moves |= columns >> info->keys[i] & 1;
+    return moves;
+}
+
 /* The columns in order, then the key, then the version that it must have. */
 static sl__statement make_update(const sl__table *table, uint64_t columns)
 {
@@ -177,7 +186,10 @@ static sl__statement make_update(const sl__table *table, uint64_t columns)
         sl_buffer_puts(&m.sql, " = ");
         put_parameter(&m);
     }
-    return finish_write(&m);
+    sl__statement statement = finish_write(&m);
+    if (!moves_rows(table->info, columns))
+        statement.table = SL__NO_TABLE;
+    return statement;
 }
 
 const sl__statement *sl__update_statement(sl__table *table, uint64_t columns)

@@ -264,8 +264,8 @@ void sl__session_leave(sl_session *session);
 /* The session of the transaction that holds here for a model, and its table; both by exit. */
 sl_session *sl__session_for(const sl_site *site, sl_model *model, bool writes, sl__table **ret_table);
 
-/* preload.c: rows of a table are changed (its model's number; 0: of any): what was read of it may not hold.
- */
+/* preload.c: rows of a table were added or removed, or refer to others (its model's number, as of a
+ * statement): what was preloaded of it may not hold. */
 void sl__session_changed(sl_session *session, unsigned table);
 /* Only what was preloaded of it may not hold: objects that were read anew refer to others. */
 void sl__sets_drop(sl_session *session, unsigned table);

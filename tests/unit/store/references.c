@@ -287,6 +287,9 @@ static void *write_meanwhile(void *data)
     assert_int_equal(staff_of(one), STAFF);
     assert_int_equal(seen->count, 2);
     const struct person *p = sl_some(sl_referring(person, employer, one));
+    sl_edit(person, p)->age = 50; /* it still refers to the same */
+    assert_int_equal(staff_of(one), STAFF);
+    assert_int_equal(seen->count, 3);
     sl_link(person, sl_edit(person, p), employer, two);
     assert_int_equal(staff_of(one), STAFF - 1);
     assert_int_equal(staff_of(two), STAFF + 1);
