@@ -93,7 +93,7 @@ static void *add_people(void *data)
                                          "{\"a\": 1.0, \"b\": 2}"};
     for (int i = 0; i < 3; i++) {
         struct person *p = sl_add(sl_new(person, .name = "x", .age = i, .height = 1e308));
-        p->extra = json_loads(extras[i], 0, NULL);
+        p->extra = sl_json_owned(json_loads(extras[i], 0, NULL));
         if (i == 1)
             sl_set_null(p, age);
     }
