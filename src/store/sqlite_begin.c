@@ -116,12 +116,19 @@ static sl_error *begin_guest(sl__sqlite_transaction *t, const sl__begin *how)
     return NULL;
 }
 
+/* What waited may have been ended by another task meanwhile: then the place is the next one's. */
+static void give_place_back(const sl__sqlite_transaction *t)
+{
+    if (t->sqlite->holder == t)
+        sl__sqlite_leave_place(t->sqlite);
+}
+
 /* It has the writer's place; if this fails that is given back. */
 static sl_error *begin_writing(sl__sqlite_transaction *t, const sl__begin *how)
 {
     sl_error *error = t->sqlite->group.link ? begin_guest(t, how) : begin_whole(t, how);
     if (error) {
-        sl__sqlite_leave_place(t->sqlite);
+        give_place_back(t);
         return error;
     }
     t->connection.writer = true;
@@ -219,8 +226,7 @@ static sl_error *come_in(sl__sqlite_transaction *t, const sl__begin *how)
 static void give_back(sl__sqlite_transaction *t)
 {
     sl__sqlite_leave_slot(t);
-    if (t->sqlite->holder == t)
-        sl__sqlite_leave_place(t->sqlite);
+    give_place_back(t);
 }
 
 static sl_error *go_out(sl__sqlite_transaction *t, const sl__begin *how, bool came_in, sl_error *error)
@@ -253,7 +259,7 @@ static sl_error *turn_writer(sl__sqlite_transaction *t, const sl__begin *how)
     if (!error && code)
         error = sl__sqlite_error(sqlite, how->site, t->link->db, code, NULL);
     if (error) {
-        sl__sqlite_leave_place(sqlite);
+        give_place_back(t);
         return error;
     }
     begin_group(t);

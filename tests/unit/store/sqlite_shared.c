@@ -76,6 +76,71 @@ static void *become_writer(void *data)
     return NULL;
 }
 
+static void *begin_writing(void *data)
+{
+    return WRITE();
+}
+
+/* The place went to the next one when it ended, and is not to be taken from that. */
+static void expect_in_turn(sl_deferred *becomes, sl_deferred *second, sl_deferred *third)
+{
+    CHECK_FAILS(becomes, SL_EDISCONNECTED, "another task has ended it");
+    sl__connection *connection = sl_await(second);
+    turns(5);
+    CHECK(inside()->holder == transaction(connection));
+    OK(QUICK(connection, "INSERT INTO a VALUES (1)"));
+    DRIVER->rollback(connection);
+    connection = sl_await(third);
+    OK(QUICK(connection, "INSERT INTO a VALUES (1)"));
+    OK(DRIVER->commit(connection));
+    CHECK(!inside()->open && !inside()->holder && !inside()->readers && !inside()->group.link);
+    CHECK(READ_ALONE("SELECT count(*) FROM a") == 1);
+}
+
+TASK_TEST(for_another_process)
+{
+    for (int has_read = 0; has_read < 2; has_read++) {
+        open_with_table();
+        sqlite3 *db = other_process();
+        OTHER(db, "BEGIN IMMEDIATE");
+        sl__connection *connection = BEGIN();
+        if (has_read)
+            CHECK(NUMBER(connection, "SELECT count(*) FROM a") == 0);
+        sl_deferred *becomes = sl_spawn(become_writer, connection);
+        turns(2);
+        CHECK(inside()->holder == transaction(connection));
+        sl_deferred *second = sl_spawn(begin_writing, NULL), *third = sl_spawn(begin_writing, NULL);
+        turns(2);
+        DRIVER->rollback(connection);
+        sl_await(sl_sleep(20));
+        OTHER(db, "ROLLBACK");
+        expect_in_turn(becomes, second, third);
+        sqlite3_close(db);
+        close_store();
+    }
+    return NULL;
+}
+
+TASK_TEST(for_the_thread_to_write)
+{
+    open_with_table();
+    sl__connection *connection = BEGIN();
+    struct work slow = {.connection = connection, .sql = COUNT_TO, .to = FOR_EVER};
+    sl_deferred *reads = sl_spawn(do_work, &slow);
+    while (!transaction(connection)->link->job)
+        sl_yield();
+    sl_deferred *becomes = sl_spawn(become_writer, connection);
+    turns(2);
+    CHECK(inside()->holder == transaction(connection));
+    sl_deferred *second = sl_spawn(begin_writing, NULL), *third = sl_spawn(begin_writing, NULL);
+    turns(2);
+    DRIVER->rollback(connection);
+    CHECK_FAILS(reads, SL_EDISCONNECTED, "");
+    expect_in_turn(becomes, second, third);
+    close_store();
+    return NULL;
+}
+
 /* One waits for the writer's place and the other for a connection, which are two queues. */
 TASK_TEST(for_places)
 {
@@ -122,11 +187,6 @@ static void *write_one(void *data)
     return NULL;
 }
 
-static void *begin_writing(void *data)
-{
-    return WRITE();
-}
-
 /* A transaction that joined a group leaves it for what is large, and that must be done once. */
 TASK_TEST(they_leave_a_group_once)
 {
@@ -163,6 +223,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(for_the_thread),
+        TEST(for_another_process),
+        TEST(for_the_thread_to_write),
         TEST(for_places),
         TEST(they_leave_a_group_once),
     };
