@@ -277,6 +277,7 @@ struct sl__sqlite_transaction {
     bool taken;  /* a task makes it ready, or a writer; others wait: */
     bool ended;  /* committed or rolled back by one task while others are inside: the last of them frees it */
     unsigned inside;
+    bool shut; /* it ends, or has ended, and they shall go: `lost` says so */
     sl__sqlite_waiter *waiters;
     sl__sqlite_part part;
     sl__sqlite *sqlite;
@@ -360,6 +361,7 @@ sl_error *sl__sqlite_become_writer(sl__connection *connection, const sl__begin *
 sl_error *sl__sqlite_commit(sl__connection *connection);
 void sl__sqlite_rollback(sl__connection *connection);
 void sl__sqlite_transaction_free(sl__sqlite_transaction *t);
+void sl__sqlite_shut(sl__sqlite_transaction *t); /* tasks that wait inside find it gone */
 
 /* Before the first statement, or while a thread has the link. May suspend. */
 sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *statement);

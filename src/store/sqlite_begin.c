@@ -158,12 +158,20 @@ static sl__sqlite_transaction *transaction_new(sl_store *store, const sl__begin 
     return t;
 }
 
+void sl__sqlite_shut(sl__sqlite_transaction *t)
+{
+    if (!t->inside || t->lost)
+        return;
+    t->shut = true;
+    t->lost = sl_strdup_heap("another task has ended it");
+}
+
 void sl__sqlite_transaction_free(sl__sqlite_transaction *t)
 {
     sl__sqlite *sqlite = t->sqlite;
     if (t->inside) {
         t->ended = true;
-        t->lost = t->lost ? t->lost : sl_strdup_heap("another task has ended it");
+        sl__sqlite_shut(t);
         return;
     }
     *t->in_open = t->next_open;
@@ -371,5 +379,6 @@ sl_error *sl__sqlite_gone(const sl__sqlite_transaction *t, const sl_site *site)
 {
     return sl_error_hint(sl__error_new(site, SL_EDISCONNECTED, "store %s: the transaction is gone: %s",
                                        t->sqlite->name, t->lost),
-                         "nothing of it was stored: run it again as a whole");
+                         t->shut ? "await what is at work in a transaction before that ends"
+                                 : "nothing of it was stored: run it again as a whole");
 }

@@ -253,6 +253,7 @@ static sl_error *commit_in_group(sl__sqlite_transaction *t)
     if (code)
         return refused(t, code);
     const sl_site *site = t->site;
+    sl__sqlite_shut(t);
     t->part = SL__SQLITE_NOTHING;
     t->link = NULL;
     sl_deferred *committed = t->waits = sl__deferred_new(site, go_on, NULL);

@@ -141,6 +141,41 @@ TASK_TEST(for_the_thread_to_write)
     return NULL;
 }
 
+static void *commit(void *data)
+{
+    sl_error *error = DRIVER->commit(data);
+    if (error)
+        sl_fail_error(error);
+    return NULL;
+}
+
+/* Both wait for the thread, and who commits is told first. */
+TASK_TEST(for_the_thread_and_it_is_committed)
+{
+    open_with_table();
+    sl__connection *connection = WRITE();
+    OK(QUICK(connection, "INSERT INTO a VALUES (1)"));
+    struct work large = {.connection = connection, .sql = "INSERT INTO a SELECT ?1", .writes = true},
+                next = {.connection = connection, .sql = "SELECT ?1", .quick = true};
+    sl_deferred *writes = sl_spawn(do_work, &large);
+    turns(1);
+    CHECK(transaction(connection)->link->job);
+    sl_deferred *asks = sl_spawn(do_work, &next);
+    turns(1);
+    sl_deferred *commits = sl_spawn(commit, connection), *joins = sl_spawn(begin_writing, NULL);
+    sl__connection *guest = sl_await(joins);
+    CHECK(transaction(guest)->part == SL__SQLITE_GUEST);
+    FAILS(sl_take(asks).error, SL_EDISCONNECTED, "await what is at work");
+    DRIVER->rollback(guest);
+    sl_await(commits);
+    sl_result result = sl_take(writes); /* it was carried out, and may have been told so too late */
+    sl_result_done(&result);
+    CHECK(!inside()->open && !inside()->holder && !inside()->readers && !inside()->group.link);
+    CHECK(READ_ALONE("SELECT count(*) FROM a") == 2);
+    close_store();
+    return NULL;
+}
+
 /* One waits for the writer's place and the other for a connection, which are two queues. */
 TASK_TEST(for_places)
 {
@@ -225,6 +260,7 @@ int main(void)
         TEST(for_the_thread),
         TEST(for_another_process),
         TEST(for_the_thread_to_write),
+        TEST(for_the_thread_and_it_is_committed),
         TEST(for_places),
         TEST(they_leave_a_group_once),
     };
