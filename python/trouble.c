@@ -91,6 +91,7 @@ void trouble_put_error(const sl_error *error, sl_buffer *out)
                                   .message = error->message,
                                   .detail = error->detail,
                                   .hint = error->hint,
+                                  .told = sl__error_words(error),
                                   .places = {.count = 1, .items = &place}};
     put(&trouble, out);
 }

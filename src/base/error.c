@@ -129,7 +129,7 @@ sl_error *sl_error_tell(sl_error *error, const char *format, ...)
     return error;
 }
 
-static const char *words_of(const sl_error *error)
+const char *sl__error_words(const sl_error *error)
 {
     for (const sl_error *e = error; e && e->code == error->code; e = e->cause)
         if (e->told)
@@ -139,7 +139,7 @@ static const char *words_of(const sl_error *error)
 
 const char *sl_error_told(const sl_error *error)
 {
-    const char *words = words_of(error);
+    const char *words = sl__error_words(error);
     int status = sl_code_status(error->code);
     if (words || status < 400 || status > 499)
         return words;
@@ -148,7 +148,7 @@ const char *sl_error_told(const sl_error *error)
 
 int sl_error_status(const sl_error *error)
 {
-    return error->code == SL_EEXIST && words_of(error) ? 409 : sl_code_status(error->code);
+    return error->code == SL_EEXIST && sl__error_words(error) ? 409 : sl_code_status(error->code);
 }
 
 sl_error *sl_error_detail(sl_error *error, const char *text, size_t size)

@@ -44,6 +44,7 @@ void sl__trouble_put(const sl_error *error, sl_buffer *out)
     struct sl__trouble trouble = {.code = error->code,
                                   .message = clean(arena, error->message, DETAIL_MAX),
                                   .hint = clean(arena, error->hint, DETAIL_MAX),
+                                  .told = clean(arena, sl__error_words(error), DETAIL_MAX),
                                   .places = {.items = places}};
     if (error->origin)
         places[trouble.places.count++] = place_of(arena, error->origin);
@@ -122,6 +123,8 @@ sl_error *sl__trouble_get(sl_view data)
         sl_error_detail(error, trouble->detail, strlen(trouble->detail));
     if (trouble->hint)
         sl_error_hint(error, "%s", trouble->hint);
+    if (trouble->told)
+        sl_error_tell(error, "%s", trouble->told);
     for (size_t i = 1; i < places; i++) {
         const sl_site *site = site_of(&trouble->places.items[i]);
         if (site)

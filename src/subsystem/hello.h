@@ -25,6 +25,7 @@ SL_RECORD(sl__place, SL__PLACE);
     F(message, text)                                                                                         \
     F(detail, text)                                                                                          \
     F(hint, text)                                                                                            \
+    F(told, text)              /* what a client may know of it */                                            \
     F(places, list(sl__place)) /* the origin, then the hops */
 SL_RECORD(sl__trouble, SL__TROUBLE);
 

@@ -55,6 +55,19 @@ static void test_without_a_loop_places_are_left_out(void **state)
     sl_error_unref(got);
 }
 
+/* Also those of what led to it. */
+static void test_words_for_clients_cross(void **state)
+{
+    sl_error *cause = sl_error_tell(sl_error_new(SL_EEXIST, "person.name"), "there is one like it already");
+    sl_error *got = cross(sl_error_cause(sl_error_new(SL_EEXIST, "it failed"), cause));
+    assert_string_equal(sl_error_told(got), "there is one like it already");
+    assert_int_equal(sl_error_status(got), 409);
+    sl_error_unref(got);
+    got = cross(sl_error_new(SL_HTTP(404), "no room"));
+    assert_ptr_equal(sl_error_told(got), got->message);
+    sl_error_unref(got);
+}
+
 static void test_what_is_no_text_can_be_sent(void **state)
 {
     sl_error *got = cross(sl_error_new(SL_EIO, "cannot open \xff\xfe/\xc3\xa4\xe2\x82/end\xf0\x9f"));
@@ -126,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors_cross),
         cmocka_unit_test(test_without_a_loop_places_are_left_out),
+        cmocka_unit_test(test_words_for_clients_cross),
         cmocka_unit_test(test_what_is_no_text_can_be_sent),
         cmocka_unit_test(test_what_makes_no_sense_is_an_error_too),
         cmocka_unit_test(test_a_loop_keeps_only_so_many_places),
