@@ -120,6 +120,13 @@ static bool can_be_added(const differ *d, unsigned i)
     return !required || (standard && !sl__default_is_late(d->dialect, d->wanted, i));
 }
 
+/* Whether a column is missing and people must say what the rows that are there get: what is to stand on it
+ * waits for that. */
+static bool is_awaited(const differ *d, unsigned i)
+{
+    return d->seen->there && !find_column(d, d->wanted->model->columns[i].name) && !can_be_added(d, i);
+}
+
 static void put_added(differ *d, unsigned i)
 {
     put_alter(d);
@@ -357,6 +364,23 @@ static bool is_named(const differ *d, const sl__wanted_index *index)
     return false;
 }
 
+static void put_index(differ *d, const sl__wanted_index *index)
+{
+    bool waits = false;
+    for (unsigned i = 0; i < index->count; i++)
+        waits |= is_awaited(d, index->columns[i]);
+    if (waits && d->dialect == SL__SQLITE)
+        return; /* it is made with the table, anew */
+    const char *then = waits ? "-- then: " : "";
+    if (is_named(d, index)) { /* it holds nothing but what the table has */
+        sl_buffer_printf(&d->sql, "%sDROP INDEX ", then);
+        sl__put_name(&d->sql, index->name);
+        sl_buffer_puts(&d->sql, ";\n");
+    }
+    sl_buffer_puts(&d->sql, then);
+    sl__put_create_index(&d->sql, d->wanted, index);
+}
+
 static void differ_indexes(differ *d)
 {
     const sl__wanted_indexes *indexes = sl__wanted_indexes_of(d->site, d->wanted);
@@ -364,12 +388,7 @@ static void differ_indexes(differ *d)
         const sl__wanted_index *index = &indexes->items[i];
         if (is_served(d, index))
             continue;
-        if (is_named(d, index)) { /* it holds nothing but what the table has */
-            sl_buffer_puts(&d->sql, "DROP INDEX ");
-            sl__put_name(&d->sql, index->name);
-            sl_buffer_puts(&d->sql, ";\n");
-        }
-        sl__put_create_index(&d->sql, d->wanted, index);
+        put_index(d, index);
         sl_buffer names SL_CLEANUP(sl_buffer_done) = {0};
         for (unsigned k = 0; k < index->count; k++)
             sl_buffer_printf(&names, "%s%s", k ? ", " : "",
@@ -600,6 +619,7 @@ void sl__differ_late(const sl_site *site, const sl__wanted *wanted, const sl__se
         const sl_column *column = &wanted->model->columns[i];
         bool made = !seen->there || !find_column(&d, column->name); /* by what was told before, without it */
         if (made && wanted->late >> i & 1) {
+            sl_buffer_puts(&d.sql, is_awaited(&d, i) ? "-- then: " : "");
             sl__put_late(&d.sql, wanted, i);
             add(&d, "column %s does not refer to %s", column->name, sl__model_table(column->refers()));
         } else if (!made && wanted->references >> i & 1) {
