@@ -109,7 +109,7 @@ static const char *wrong_json(json_t *json, unsigned depth)
     const char *key, *wrong = NULL;
     json_t *value;
     size_t i;
-    if (depth > SL__JSON_DEPTH_MAX)
+    if (depth == SL__JSON_DEPTH_MAX && (json_is_array(json) || json_is_object(json)))
         return SL__JSON_TOO_DEEP;
     if (json_is_string(json))
         return wrong_text(json_string_value(json), json_string_length(json));

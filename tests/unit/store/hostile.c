@@ -196,13 +196,17 @@ TEST(what_is_too_deep_is_refused)
 
 static json_t *extra; /* of who is added, or asked for */
 
-static json_t *nested(size_t depth, bool objects)
+static json_t *nested_around(json_t *json, size_t depth, bool objects)
 {
-    json_t *json = json_integer(1);
     for (size_t i = 0; i < depth; i++)
         json = objects ? json_pack("{s:o}", "a", json) : json_pack("[o]", json);
     sl_defer((sl_free_fn *)json_decref, json);
     return json;
+}
+
+static json_t *nested(size_t depth, bool objects)
+{
+    return nested_around(json_integer(1), depth, objects);
 }
 
 static json_t *of_text(const char *text, size_t size)
@@ -256,6 +260,7 @@ TEST(json_that_cannot_be_kept_is_refused)
     for (int objects = 0; objects <= 1; objects++)
         for (size_t depth = 513; depth <= 2500; depth += 331)
             check_extra(nested(depth, objects), "extra");
+    check_extra(nested_around(json_array(), 512, false), "extra");
     check_extra(of_text("a\0b", 3), "extra");
     assert_error(error_in_transaction(add_extra), SL_EINVALID, "extra has the character U+0000 in it");
     check_extra(of_text("\xff", 1), "extra");
