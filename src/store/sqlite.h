@@ -249,6 +249,9 @@ void sl__sqlite_close_cursor(sl__cursor *cursor);
 void sl__sqlite_cursor_end(sl__sqlite_cursor *cursor);
 void sl__sqlite_cursor_free(sl__sqlite_cursor *cursor);
 sl_error *sl__sqlite_cursor_gone(const sl__sqlite_cursor *cursor); /* what can only be closed was stepped */
+/* Before it is stepped: another statement of the transaction may be in a thread, or have been the end of
+ * that. May suspend. */
+sl_error *sl__sqlite_cursor_wait(sl__sqlite_cursor *cursor);
 
 /* Begins, or goes on, to step it in a thread, to the next row. May suspend. */
 sl_error *sl__sqlite_batch_begin(sl__sqlite_cursor *cursor, const sl_value *values, uint32_t count);

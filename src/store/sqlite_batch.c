@@ -137,15 +137,15 @@ static sl_error *take_error(sl__sqlite_cursor *cursor)
 static sl_error *fetch_next(sl__sqlite_cursor *cursor)
 {
     sl__sqlite_batch *batch = cursor->batch;
+    sl_error *error = sl__sqlite_cursor_wait(cursor);
+    if (error)
+        return error;
     sl__sqlite_link *link = cursor->transaction->link;
-    sl_error *error = sl__sqlite_link_wait(link, cursor->cursor.deadline, cursor->site);
-    if (!error && cursor->state != SL__SQLITE_DEAD) {
-        batch->count = batch->next = 0;
-        sl_arena_reset(batch->arena);
-        cursor->in_thread = true;
-        sl__sqlite_job_start(link, fetch, fetched, cursor);
-        error = sl__sqlite_job_wait(link, cursor->cursor.deadline, cursor->site);
-    }
+    batch->count = batch->next = 0;
+    sl_arena_reset(batch->arena);
+    cursor->in_thread = true;
+    sl__sqlite_job_start(link, fetch, fetched, cursor);
+    error = sl__sqlite_job_wait(link, cursor->cursor.deadline, cursor->site);
     return !error && cursor->state == SL__SQLITE_DEAD ? take_error(cursor) : error;
 }
 

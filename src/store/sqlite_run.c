@@ -134,8 +134,7 @@ static int step_limited(sl__sqlite_cursor *cursor)
     return code;
 }
 
-/* Another statement of the transaction may be in a thread, or have been the end of it. */
-static sl_error *wait_for_link(sl__sqlite_cursor *cursor)
+sl_error *sl__sqlite_cursor_wait(sl__sqlite_cursor *cursor)
 {
     sl_error *error = NULL;
     if (cursor->state != SL__SQLITE_DEAD)
@@ -156,7 +155,7 @@ static sl_error *wait_for_others(sl__sqlite_cursor *cursor, int *code)
     const sl__begin how = {.deadline = cursor->cursor.deadline, .site = cursor->site};
     while (sl__sqlite_is_busy(*code)) {
         if (!sl__sqlite_be_patient(cursor->sqlite, &patience, &how, SL__SQLITE_RUN_LATE, &error) ||
-            (error = wait_for_link(cursor)))
+            (error = sl__sqlite_cursor_wait(cursor)))
             return error;
         sqlite3_reset(cursor->statement);
         cursor->slice_ns = sl_monotonic_ns();
@@ -232,7 +231,7 @@ static sl_error *next_row(sl__sqlite_cursor *cursor)
     if (cursor->limited && (++cursor->steps == STEPS_BETWEEN_CLOCKS || link->look))
         error = breathe(cursor);
     if (!error && __builtin_expect(link->job != NULL, 0))
-        error = wait_for_link(cursor);
+        error = sl__sqlite_cursor_wait(cursor);
     if (error)
         return error;
     return take(cursor, step(cursor));

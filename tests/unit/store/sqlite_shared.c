@@ -141,6 +141,39 @@ TASK_TEST(for_the_thread_to_write)
     return NULL;
 }
 
+/* As a statement that meets the lock of another process. */
+static void be_busy(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    ++*(atomic_int *)sqlite3_user_data(context);
+    sqlite3_result_error_code(context, SQLITE_BUSY);
+}
+
+TASK_TEST(for_another_process_with_what_is_in_a_thread)
+{
+    for (int writes = 0; writes < 2; writes++) {
+        open_with_table();
+        atomic_int tries = 0;
+        sl__connection *connection = writes ? WRITE() : READ();
+        CHECK(NUMBER(connection, "SELECT count(*) FROM a") == 0);
+        sqlite3_create_function(transaction(connection)->link->db, "busy", 0, SQLITE_UTF8, &tries, be_busy,
+                                NULL, NULL);
+        struct work work = {.connection = connection,
+                            .sql = writes ? "INSERT INTO a SELECT busy() + ?1" : "SELECT busy() + ?1",
+                            .writes = writes};
+        sl_deferred *task = sl_spawn(do_work, &work);
+        while (tries < 3)
+            sl_await(sl_sleep(1));
+        while (transaction(connection)->link->job)
+            sl_yield();
+        DRIVER->rollback(connection);
+        CHECK_FAILS(task, SL_EDISCONNECTED, "the transaction of these rows is gone");
+        CHECK(!inside()->open && !inside()->holder && !inside()->readers && !inside()->group.link);
+        write_alone("INSERT INTO a VALUES (2)");
+        close_store();
+    }
+    return NULL;
+}
+
 static void *commit(void *data)
 {
     sl_error *error = DRIVER->commit(data);
@@ -260,6 +293,7 @@ int main(void)
         TEST(for_the_thread),
         TEST(for_another_process),
         TEST(for_the_thread_to_write),
+        TEST(for_another_process_with_what_is_in_a_thread),
         TEST(for_the_thread_and_it_is_committed),
         TEST(for_places),
         TEST(they_leave_a_group_once),
