@@ -25,17 +25,18 @@ struct sl__pg_cancel {
     sl__postgres *pool;  /* NULL: it is closed */
     sl__pg_cancel *next; /* of the pool's */
     unsigned asked;
-    pthread_mutex_t lock; /* of `loop`: all else is one thread's after the other */
-    sl_loop *loop;        /* NULL: nobody wants to hear of it */
+    sl_loop *loop; /* NULL: nobody wants to hear of it. Under the lock; all else is one thread's at a time */
     PGcancel *handle;
     __typeof__(PQcancel) *cancel;
     __typeof__(PQfreeCancel) *free_handle;
 };
 
+/* One for all: what is posted may be freed before its thread has let go of the lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 static void cancel_free(sl__pg_cancel *c)
 {
     c->free_handle(c->handle);
-    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
@@ -48,9 +49,9 @@ static void *ask(void *data)
     if (c->asked)
         usleep(1000 * PAUSE_MS << 2 * (c->asked - 1));
     c->cancel(c->handle, said, sizeof said);
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&lock);
     bool posted = c->loop && sl_loop_post(c->loop, on_asked, c) == 0;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&lock);
     if (!posted)
         cancel_free(c);
     return NULL;
@@ -117,7 +118,6 @@ void sl__pg_cancel_start(sl__pg_line *line)
                          .handle = handle,
                          .cancel = line->pq->cancel,
                          .free_handle = line->pq->freeCancel};
-    pthread_mutex_init(&c->lock, NULL);
     pool->cancels = c;
     pool->cancel_count++;
     if (!start_thread(c)) {
@@ -142,8 +142,8 @@ void sl__pg_cancels_close(sl__postgres *pool)
         sl__pg_cancel *c = pool->cancels;
         leave_pool(c);
         c->pool = NULL;
-        pthread_mutex_lock(&c->lock);
+        pthread_mutex_lock(&lock);
         c->loop = NULL;
-        pthread_mutex_unlock(&c->lock); /* from here on its thread may free it, unless it has posted it */
+        pthread_mutex_unlock(&lock); /* from here on its thread may free it, unless it has posted it */
     }
 }
