@@ -24,9 +24,10 @@ typedef struct applying {
     const sl__step *step; /* or NULL: tables of the models */
     sl__told_fn *told;
     void *told_data;
-    bool begun;  /* tables of the models were there before the store's first patch */
-    size_t done; /* patches, or tables */
-    bool placed; /* it failed, and says where */
+    bool begun;   /* tables of the models were there before the store's first patch */
+    size_t done;  /* patches, or tables */
+    bool applies; /* and does not wait, or write down, only */
+    bool placed;  /* it failed, and says where */
 } applying;
 
 static void drop_error(void *error)
@@ -188,7 +189,6 @@ static void run_function(applying *a)
         fail_at(a, a->step->named, error);
 }
 
-/* Another process may have been faster. */
 static void see_number(const sl__asked *row, void *data)
 {
     *(bool *)data |= row->numbers[0] == 1;
@@ -246,17 +246,23 @@ static void check_begun(const applying *a)
             a->step->number));
 }
 
-static void *apply_step(void *data)
+/* Another process may have been faster. */
+static bool is_applied(const applying *a)
 {
-    applying *a = data;
     bool there = false;
-    a->done = 0;
-    begin_alone(a);
-    see_to_table(a);
     sl__ask(a->site, a->store,
             sl_printf("SELECT 1 FROM " SL__PATCH_TABLE " WHERE number = %u", a->step->number), NULL, 0, 1,
             see_number, &there);
-    if (there)
+    return there;
+}
+
+static void *apply_step(void *data)
+{
+    applying *a = data;
+    a->done = 0;
+    begin_alone(a);
+    see_to_table(a);
+    if (is_applied(a))
         return NULL;
     a->begun = is_first(a) && sl__wanted_begun(a->site, a->store);
     if (a->begun)
@@ -317,7 +323,7 @@ static SL_NORETURN void fail_around(const applying *a, const char *name, sl_erro
     const char *hint = sl_printf("it was applied as a whole or not at all: migrate again, which goes on from "
                                  "there%s%s",
                                  cause->hint ? ". " : "", cause->hint ? cause->hint : "");
-    if (a->placed)
+    if (a->placed || !a->applies)
         sl__fail_error(a->site, cause);
     fail_with(a, name, cause, hint);
 }
@@ -391,17 +397,25 @@ void sl__plan_wait(const sl_site *site, sl_stores *stores, const sl__plan *plan,
 size_t sl__plan_apply(const sl_site *site, sl_stores *stores, const sl__plan *plan, const sl_store *only,
                       sl__told_fn *told, void *data)
 {
-    applying a = {.site = site, .stores = stores, .plan = plan, .told = told, .told_data = data};
+    applying a = {
+        .site = site, .stores = stores, .plan = plan, .told = told, .told_data = data, .applies = true};
     return make_missing(&a, plan, only) + apply_missing(&a, plan, only);
 }
 
 /* ---- Writing down what was done by hand ---- */
+
+static SL_NORETURN void fail_applied(const sl_site *site, const sl__step *step)
+{
+    sl__fail(site, SL_EINVAL, "%s is applied already", step->named);
+}
 
 static void *record_step(void *data)
 {
     applying *a = data;
     begin_alone(a);
     see_to_table(a);
+    if (is_applied(a))
+        fail_applied(a->site, a->step);
     write_down(a, a->step->number, a->step->summary, a->step->checksum);
     return NULL;
 }
@@ -416,7 +430,7 @@ static const sl__step *step_to_record(const sl_site *site, const sl__plan *plan,
     if (!step)
         sl__fail(site, SL_ENOENT, "there is no patch %u", number);
     if (step->applied)
-        sl__fail(site, SL_EINVAL, "%s is applied already", step->named);
+        fail_applied(site, step);
     for (const sl__step *before = plan->items; before < step; before++)
         if (before->store == step->store && !before->applied)
             sl__fail(site, SL_EINVAL, "%s comes first, and is not applied either", before->named);

@@ -417,6 +417,26 @@ static void check_record_fails(unsigned number, const char *message)
     CHECK(error && strstr(error->message, message));
 }
 
+static void *record_old(void *plan)
+{
+    sl__plan_record(SL_HERE, sl__stores_here(false), plan, 1, NULL, NULL);
+    return NULL;
+}
+
+/* Both had looked before. */
+DATABASE_TEST(two_write_one_patch_down)
+{
+    sl_error *error;
+    new_application();
+    put_notes();
+    sl__plan plan = sl__plan_make(SL_HERE, sl__stores_here(false), application);
+    sl_migrate_record(application, 1);
+    sl_try(sl_spawn(record_old, &plan), &error);
+    CHECK(error);
+    CHECK(strstr(error->message, ".sql is applied already") && !error->hint);
+    CHECK_TEXT(applied(store), "1 notes");
+}
+
 DATABASE_TEST(patches_are_written_down_in_order)
 {
     new_application();
@@ -829,6 +849,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_database_made_from_models_needs_a_decision),
         ON_BOTH(a_table_that_no_patch_makes_is_noticed),
         ON_BOTH(what_may_make_a_table_is_believed),
+        ON_BOTH(two_write_one_patch_down),
         ON_BOTH(patches_are_written_down_in_order),
         ON_BOTH(the_first_patch_makes_all_tables),
         ON_BOTH(patches_in_c_stand_between_files),
