@@ -206,6 +206,11 @@ static void on_notice(void *data, const PGresult *result)
     sl_debug("store %s: %s", line->pool->name, line->pq->resultErrorMessage(result));
 }
 
+void sl__pg_hear_notices(sl__pg_line *line)
+{
+    line->pq->setNoticeReceiver(line->conn, on_notice, line);
+}
+
 static const char *hint_of(const char *said)
 {
     if (strstr(said, "password") || strstr(said, "authentication") || strstr(said, "pg_hba.conf"))
@@ -350,7 +355,7 @@ static sl_error *connect_with(sl__postgres *pool, settings *s, uint64_t deadline
         sl__pg_line_free(line);
         return sl__pg_error(pool, site, SL_ENOMEM, "there is no memory for a connection");
     }
-    pool->pq.setNoticeReceiver(line->conn, on_notice, line);
+    sl__pg_hear_notices(line);
     pool->pq.setErrorVerbosity(line->conn, PQERRORS_VERBOSE);
     sl_error *error =
         poll_until_connected(line, deadline, deadline && deadline < until ? deadline : until, site);

@@ -411,6 +411,9 @@ void sl__pg_hook(sl__postgres *pool);
 sl_error *sl__pg_connect(sl__postgres *pool, uint64_t deadline, const sl_site *site, sl__pg_line **ret_line,
                          bool *ret_full);
 
+/* What the server says beside results is for the log; again after strangers had the line. */
+void sl__pg_hear_notices(sl__pg_line *line);
+
 /* postgres_lend.c */
 sl_error *sl__pg_lend(sl__connection *connection, sl_lend_fn *fn, void *data);
 

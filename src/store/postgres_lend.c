@@ -68,6 +68,7 @@ static void enter_pipeline(sl__pg_line *line)
     if (!line->conn)
         return;
     PGresult *left = NULL;
+    sl__pg_hear_notices(line);
     bool quiet = line->pq->transactionStatus(line->conn) != PQTRANS_ACTIVE;
     if (!quiet)
         sl__pg_cancel_start(line); /* the server would not notice otherwise */

@@ -112,6 +112,30 @@ STORE_TEST(strangers_must_leave_it_in_order, 2)
     CHECK(read_number(store, "SELECT 1") == 1);
 }
 
+static void count_notices(void *data, const PGresult *result)
+{
+    ++*(int *)data;
+}
+
+static const sl__libpq *strangers_pq;
+
+static void hear_notices(void *connection, void *data)
+{
+    strangers_pq->setNoticeReceiver(connection, count_notices, data);
+}
+
+/* They may be gone when the next one comes. */
+STORE_TEST(strangers_hear_no_notices_afterwards, 1)
+{
+    int heard = 0;
+    strangers_pq = &pool_of(store)->pq;
+    sl__connection *c = BEGIN();
+    OK(driver->lend(c, hear_notices, &heard));
+    OK(execute(c, "DO $$ BEGIN RAISE NOTICE 'hello'; END $$"));
+    OK(driver->commit(c));
+    CHECK(!heard);
+}
+
 static void leave_it_busy(void *connection, void *data)
 {
     CHECK(pool_of(data)->pq.sendQuery(connection, "SELECT pg_sleep(600)"));
@@ -441,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_statement_left_running_costs_the_connection),
         cmocka_unit_test(it_is_cancelled_also_where_it_had_not_begun),
         cmocka_unit_test(strangers_may_fail_by_exit),
+        cmocka_unit_test(strangers_hear_no_notices_afterwards),
         cmocka_unit_test(a_lent_session_is_tidied_up),
         cmocka_unit_test(a_lent_session_is_nobodys),
         cmocka_unit_test(copy_stores_rows),
