@@ -202,19 +202,30 @@ static void digest_program(struct digest *digest, const char *name)
     }
 }
 
+static int is_header(const struct dirent *entry)
+{
+    size_t size = strlen(entry->d_name);
+    return size > 2 && strcmp(entry->d_name + size - 2, ".h") == 0;
+}
+
 static void digest_headers(struct digest *digest, const char *include)
 {
-    static const char *const names[] = {"silver", "base", "core", "record", "facet",     "channel",
-                                        "plugin", "io",   "http", "web",    "subsystem", "gio"};
-    for (size_t i = 0; i < sl_array_size(names); i++) {
-        char *path = sl_printf_heap("%s/silver/%s.h", include, names[i]);
+    struct dirent **entries = NULL;
+    char *folder = sl_printf_heap("%s/silver", include);
+    int count = scandir(folder, &entries, is_header, alphasort);
+    for (int i = 0; i < count; i++) {
+        char *path = sl_printf_heap("%s/%s", folder, entries[i]->d_name);
         struct stat status;
         if (stat(path, &status) == 0) {
+            digest_puts(digest, entries[i]->d_name);
             digest_put(digest, &status.st_size, sizeof(status.st_size));
             digest_put(digest, &status.st_mtim, sizeof(status.st_mtim));
         }
         free(path);
+        free(entries[i]);
     }
+    free(entries);
+    free(folder);
 }
 
 /* Names the shared object and all objects by what they are made of. */

@@ -1,7 +1,10 @@
 """`silver check`: each complaint says where and what to do."""
 
 import json
+import pathlib
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -30,6 +33,39 @@ def test_an_argument_of_the_wrong_type_does_not_compile(command, app, argument):
     wrong = f"const char *name(int one);\nconst char *name(int one)\n{{\n    return sl_strdup({argument});\n}}\n"
     done = command("check", app(HELLO + wrong))
     assert done.returncode == 1 and re.search(r"^src/probe.c:\d+:\d+: SL0130: .*sl_strdup", done.stdout, re.M)
+
+
+@pytest.fixture
+def another(silver, tmp_path):
+    """A build of our own: the command, its library and the headers."""
+    build = tmp_path / "another" / "build"
+    build.mkdir(parents=True)
+    for file in pathlib.Path(silver).parent.glob("*"):
+        if file.is_file() and (file.name == "silver" or file.name.startswith("libsilver.so")):
+            shutil.copy(file, build)
+    include = pathlib.Path(silver).parent.parent / "include"
+    if not include.is_dir():
+        pytest.skip("an installed command")
+    shutil.copytree(include, tmp_path / "another" / "include")
+    return build.parent
+
+
+@pytest.mark.parametrize("header", ["core", "model", "store"])
+def test_what_other_headers_made_is_made_anew(another, environment, app, tmp_path, header):
+    """A structure in them may be another: what was compiled for the old one would crash."""
+    directory = app()
+
+    def objects():
+        done = subprocess.run([another / "build" / "silver", "check", directory], capture_output=True, text=True, timeout=60,
+                              env={**environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+        assert done.stdout == "probe: all is well\n", done.stderr
+        return {file.name for file in (tmp_path / "cache").rglob("*.o")}
+
+    before = objects()
+    assert objects() == before
+    with open(another / "include" / "silver" / f"{header}.h", "a") as file:
+        file.write("/* another */\n")
+    assert objects() > before
 
 
 @pytest.mark.parametrize("source", ["int nothing;\n", "void sl_application(void);\nvoid *f(void) { return sl_application; }\n",
