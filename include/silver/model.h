@@ -195,12 +195,13 @@ struct sl_column {
 #define SL_VALIDATED(function) .validate = (function)
 #define SL_ON_DELETE(what) .on_delete = SL_##what
 
-/* Of a table: SL_MODEL(message, MESSAGE, SL_TOGETHER("room, author, nonce"), SL_INDEX("room, id")). */
+/* Of a table: SL_MODEL(message, MESSAGE, SL_TOGETHER("room, author, nonce"), SL_INDEXES(SL_INDEX("room,
+ * id"))). Each of the two stands there once; more that are unique are SL_UNIQUE_INDEX in SL_INDEXES. */
 typedef struct sl_index {
     const char *columns; /* names, with commas between */
     bool unique;
 } sl_index;
-#define SL_TOGETHER(names) .indexes = {{.columns = "" names, .unique = true}}
+#define SL_TOGETHER(names) .together = {.columns = "" names, .unique = true}
 #define SL_INDEXES(...) .indexes = {__VA_ARGS__}
 #define SL_INDEX(names)                                                                                      \
     {                                                                                                        \
@@ -223,7 +224,7 @@ struct sl_model {
     size_t column_count;
     const sl_column *columns;
     bool result; /* made by SL_RESULT: no table */
-    sl_index indexes[SL_INDEXES_MAX];
+    sl_index together, indexes[SL_INDEXES_MAX];
     /* Called in the task that works with the object; each may be NULL. What is asked in before_flush and
      * flushed, and by tasks that they start, sees what is written so far, and writes nothing. Other tasks of
      * the transaction wait meanwhile with what would write: so these hooks do not await such a task. Nor do

@@ -199,8 +199,8 @@ static void compute(const sl_site *site, sl_model *model, sl__model_info *info)
         if (info->whole_key || (key->kind == SL_KIND_UUID && !key->refers))
             info->automatic = (int)info->keys[0];
     }
-    for (size_t i = 0; i < SL_INDEXES_MAX; i++)
-        info->unique |= model->indexes[i].columns && model->indexes[i].unique;
+    for (size_t i = 0; i < SL__MODEL_INDEXES; i++)
+        info->unique |= sl__model_index(model, i)->columns && sl__model_index(model, i)->unique;
     if (!model->result && info->key_count == 0)
         sl__fail_error(
             site, sl_error_hint(sl__error_new(site, SL_EINVAL, "model %s has no primary key", model->name),

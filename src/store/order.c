@@ -228,9 +228,9 @@ static void each_unique(order *o, uint32_t write, unique_fn *fn)
     for (unsigned i = 0; i < model->column_count; i++)
         if (model->columns[i].unique && !model->columns[i].primary_key)
             fn(o, write, UINT64_C(1) << i);
-    for (unsigned i = 0; i < SL_INDEXES_MAX; i++)
-        if (model->indexes[i].columns && model->indexes[i].unique)
-            fn(o, write, columns_named(model, model->indexes[i].columns));
+    for (unsigned i = 0; i < SL__MODEL_INDEXES; i++)
+        if (sl__model_index(model, i)->columns && sl__model_index(model, i)->unique)
+            fn(o, write, columns_named(model, sl__model_index(model, i)->columns));
 }
 
 static void give(order *o, uint32_t i, uint64_t columns)

@@ -38,7 +38,7 @@ typedef struct sl__wanted_index {
 } sl__wanted_index;
 typedef struct sl__wanted_indexes {
     unsigned count;
-    sl__wanted_index items[SL_COLUMNS_MAX + SL_INDEXES_MAX];
+    sl__wanted_index items[2 * SL_COLUMNS_MAX + SL__MODEL_INDEXES]; /* unique columns, and those that refer */
 } sl__wanted_indexes;
 /* Those that a model names, its unique columns, and one for each reference that has none otherwise. In the
  * task's arena; by exit where an index names an unknown column. */
@@ -184,6 +184,8 @@ int sl__patch_file_name(const char *name, sl__patch_file *ret_file, const char *
 /* The store that is named in the first line (`-- store: NAME`), in the arena; or NULL. */
 const char *sl__patch_file_store(sl_view text, sl_arena *arena);
 /* SHA-256 in hexadecimal. */
+/* What is said of a patch without a statement. */
+sl_error *sl__patch_is_empty(const sl_site *site);
 void sl__patch_checksum(const void *data, size_t size, char out[static SL__PATCH_CHECKSUM_SIZE]);
 /* Reads the files of DIRECTORY/schema. By exit (SL_ESCHEMA: names that are none, files that cannot be read).
  * May suspend. */

@@ -195,9 +195,12 @@ const sl__wanted_indexes *sl__wanted_indexes_of(const sl_site *site, const sl__w
         if (model->columns[i].unique && !(wanted->info->key_count == 1 && model->columns[i].primary_key))
             add_index(list, model,
                       &(sl__wanted_index){.count = 1, .columns = {i}, .unique = true, .inside = true});
-    for (size_t i = 0; i < SL_INDEXES_MAX && model->indexes[i].columns; i++) {
-        sl__wanted_index index = {.unique = model->indexes[i].unique};
-        parse_columns(site, model, model->indexes[i].columns, &index);
+    for (size_t i = 0; i < SL__MODEL_INDEXES; i++) {
+        const sl_index *said = sl__model_index(model, i);
+        sl__wanted_index index = {.unique = said->unique};
+        if (!said->columns)
+            continue;
+        parse_columns(site, model, said->columns, &index);
         add_index(list, model, &index);
     }
     for (unsigned i = 0; i < model->column_count; i++)

@@ -49,6 +49,13 @@ static inline sl__model_info *sl__model_info_of(const sl_site *site, sl_model *m
 /* The same for all descriptions of one name; from 1. */
 unsigned sl__model_number(sl_model *model);
 const char *sl__model_table(const sl_model *model); /* the table's name */
+/* Those that are declared of the model, but not of a column: `i` below SL__MODEL_INDEXES; without columns
+ * there is none. */
+#define SL__MODEL_INDEXES (SL_INDEXES_MAX + 1)
+static inline const sl_index *sl__model_index(const sl_model *model, size_t i)
+{
+    return i ? &model->indexes[i - 1] : &model->together;
+}
 /* The number of the column of a node, which is a column of a model's. */
 static inline unsigned sl__column_of(const sl_node *node)
 {

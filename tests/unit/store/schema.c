@@ -649,6 +649,7 @@ DATABASE_TEST(a_view_may_stand_for_a_table)
 SL_MODEL(wrong_index, WRONG, SL_INDEXES(SL_INDEX("id, nom")));
 SL_MODEL(double_index, WRONG, SL_INDEXES(SL_INDEX("name, name")));
 SL_MODEL(elsewhere, WRONG, .store = "other");
+SL_MODEL(both, WRONG, SL_TOGETHER("name, id"), SL_INDEXES(SL_INDEX("name")));
 
 static void *want(void *data)
 {
@@ -665,6 +666,13 @@ DATABASE_TEST(indexes_are_of_columns)
 DATABASE_TEST(indexes_name_a_column_once)
 {
     CHECK_FAILS(sl_spawn(want, double_index_model), SL_EINVAL, "names name twice");
+}
+
+DATABASE_TEST(what_is_unique_together_stands_beside_indexes)
+{
+    const char *sql = sl_await(sl_spawn(want, both_model));
+    CHECK(strstr(sql, "CREATE UNIQUE INDEX \"both_name_id_idx\" ON \"both\" (\"name\", \"id\");"));
+    CHECK(strstr(sql, "CREATE INDEX \"both_name_idx\" ON \"both\" (\"name\");"));
 }
 
 DATABASE_TEST(models_are_in_one_of_several_stores)
@@ -725,6 +733,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_view_may_stand_for_a_table),
         ON_BOTH(indexes_are_of_columns),
         ON_BOTH(indexes_name_a_column_once),
+        ON_BOTH(what_is_unique_together_stands_beside_indexes),
         ON_BOTH(models_are_in_one_of_several_stores),
         ON_BOTH(long_names_are_cut_alike),
     };
