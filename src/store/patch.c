@@ -170,6 +170,8 @@ static void run_file(applying *a)
     sl_error *error = sl__sql_split(a->store->dialect, a->step->text, sl_task_arena(), &parts, &line);
     if (error)
         fail_at(a, sl_printf("%s:%u", a->step->named, line), error);
+    if (!parts.count)
+        fail_at(a, a->step->named, sl__patch_is_empty(a->site));
     for (size_t i = 0; i < parts.count; i++)
         if ((error = run(a, parts.items[i].text, NULL, 0)))
             fail_at(a, sl_printf("%s:%u", a->step->named, parts.items[i].line), error);
@@ -279,6 +281,21 @@ static void *apply_step(void *data)
 
 /* ---- Tables of models ---- */
 
+/* With patches two may share one: then a model may be of some of a table's columns. */
+static void check_tables(const applying *a, const sl__wanted_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        for (size_t k = 0; k < i; k++) {
+            const sl_model *one = list->items[k].model, *other = list->items[i].model;
+            if (strcmp(sl__model_table(one), sl__model_table(other)) != 0)
+                continue;
+            sl__fail_error(
+                a->site, sl_error_hint(sl__error_new(a->site, SL_EINVAL, "%s and %s are both of the table %s",
+                                                     one->name, other->name, sl__model_table(one)),
+                                       "give one of them another `.table`, or leave it out of sl_models"));
+        }
+}
+
 static void *make_tables(void *data)
 {
     applying *a = data;
@@ -288,6 +305,8 @@ static void *make_tables(void *data)
     begin_alone(a);
     if (sl__wanted_begun(a->site, a->store))
         return NULL;
+    sl__wanted_list list = sl__wanted_of(a->site, a->store);
+    check_tables(a, &list);
     see_to_table(a);
     sl_view sql = sl_view_of(sl__wanted_sql(a->site, a->store));
     sl_error *error = sl__sql_split(a->store->dialect, sql, sl_task_arena(), &parts, &line);
@@ -298,7 +317,7 @@ static void *make_tables(void *data)
     char checksum[SL__PATCH_CHECKSUM_SIZE];
     sl__patch_checksum(sql.data, sql.size, checksum);
     write_down(a, SL__PATCH_MODELS, "made from the models", checksum);
-    a->done = sl__wanted_of(a->site, a->store).count;
+    a->done = list.count;
     return NULL;
 }
 
@@ -320,8 +339,11 @@ static void *try_once(void *data)
 /* What is none of its statements: mostly the commit, of which one may not know what became. */
 static SL_NORETURN void fail_around(const applying *a, const char *name, sl_error *cause)
 {
-    const char *hint = sl_printf("it was applied as a whole or not at all: migrate again, which goes on from "
-                                 "there%s%s",
+    bool refused = cause->code == SL_EINVAL || cause->code == SL_ESCHEMA;
+    const char *hint = sl_printf("%s%s%s",
+                                 refused ? "nothing of it was applied"
+                                         : "it was applied as a whole or not at all: migrate again, which "
+                                           "goes on from there",
                                  cause->hint ? ". " : "", cause->hint ? cause->hint : "");
     if (a->placed || !a->applies)
         sl__fail_error(a->site, cause);

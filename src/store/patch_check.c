@@ -76,8 +76,12 @@ static void check_statements(const checking *c, const sl__patch_file *file)
         if (!is_for(file, dialects[i]))
             continue;
         sl_error *error = sl__sql_split(dialects[i], file->text, sl_task_arena(), &parts, &line);
-        if (!error)
+        if (!error && parts.count)
             continue;
+        if (!error) {
+            error = sl__patch_is_empty(SL_HERE);
+            line = 0;
+        }
         c->fn(file->path, line, error->message, error->hint, c->data);
         sl_error_unref(error);
         return;

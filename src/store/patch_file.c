@@ -106,6 +106,14 @@ void sl__patch_checksum(const void *data, size_t size, char out[static SL__PATCH
     out[SL__PATCH_CHECKSUM_SIZE - 1] = '\0';
 }
 
+sl_error *sl__patch_is_empty(const sl_site *site)
+{
+    return sl_error_hint(
+        sl__error_new(site, SL_ESCHEMA, "no statement stands in it"),
+        "write what it is to do (`silver db schema --difference` prints it); a patch that is "
+        "to do nothing is `SELECT 1;`");
+}
+
 /* ---- Reading ---- */
 
 static sl_view without_mark(sl_view text)

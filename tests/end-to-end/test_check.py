@@ -283,6 +283,6 @@ def test_models_without_a_database(command, app):
 
 
 def test_what_is_right_about_patches(command, app):
-    directory = keeping(app, STORES, **{"001__a_sql": "-- store: sqlite\nSELECT 1;", "002__b_sql": "-- store: old-notes\n"})
+    directory = keeping(app, STORES, **{"001__a_sql": "-- store: sqlite\nSELECT 1;", "002__b_sql": "-- store: old-notes\nSELECT 1;"})
     done = command("check", directory)
     assert done.returncode == 0, done.stdout

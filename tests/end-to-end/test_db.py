@@ -112,7 +112,7 @@ def test_production_does_not_start_with_patches_missing(notes, serve):
     directory = notes({"schema/001-notes.sql": FIRST})
     serve(directory, "--production").stop()
     patch(directory, "002-two.sql", SECOND)
-    patch(directory, "003-none.sql", "")
+    patch(directory, "003-none.sql", "SELECT 1")
     server = serve(directory, "--production", ready=False)
     assert server.wait() == 1
     assert f"the database {directory}/data/probe.sqlite needs 2 patches" in server.said()

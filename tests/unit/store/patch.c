@@ -221,6 +221,36 @@ DATABASE_TEST(a_patch_that_fails_leaves_nothing)
     CHECK_TEXT(texts_of(store, "SELECT text FROM note"), "a");
 }
 
+/* As a shell makes it before `silver db schema --difference > …` has written anything. */
+DATABASE_TEST(a_patch_without_statements_is_not_applied)
+{
+    new_application();
+    put_notes();
+    put_patch("002-more.sql", "");
+    const sl_error *error =
+        check_migrate_fails(SL_ESCHEMA, "schema/002-more.sql: no statement stands in it", NULL);
+    CHECK(strstr(error->hint, "nothing of it was applied") && strstr(error->hint, "SELECT 1;"));
+    put_patch("002-more.sql", "-- ALTER TABLE note ADD COLUMN more integer;\n;\n");
+    check_migrate_fails(SL_ESCHEMA, "schema/002-more.sql: no statement stands in it", NULL);
+    CHECK_TEXT(applied(store), "1 notes");
+    put_patch("002-more.sql", "SELECT 1;");
+    CHECK(sl_migrate(application) == 1);
+    CHECK_TEXT(applied(store), "1 notes|2 more");
+}
+
+SL_MODEL(same, NOTE, .table = "note");
+
+DATABASE_TEST(two_models_of_one_table_are_not_made)
+{
+    new_application();
+    sl_models(note_model, same_model);
+    const sl_error *error = check_migrate_fails(SL_EINVAL, "note and same are both of the table note", NULL);
+    CHECK(strstr(error->hint, "nothing of it was applied. give one of them another `.table`"));
+    put_notes();
+    CHECK(sl_migrate(application) == 1); /* they may share one that a patch makes */
+    CHECK(!sl_schema_check(application));
+}
+
 DATABASE_TEST(what_fails_at_the_commit_says_where)
 {
     new_application();
@@ -279,7 +309,7 @@ DATABASE_TEST(a_patch_has_a_file_for_its_database)
                                       "write schema/001-x.sqlite.sql"
                                     : "schema/001-x.sqlite.sql has no file beside it for the store main: "
                                       "write schema/001-x.postgres.sql");
-    put_patch("001-x.sql", "");
+    put_patch("001-x.sql", "SELECT 1");
     remove_patch(on_sqlite() ? "001-x.postgres.sql" : "001-x.sqlite.sql");
     CHECK(sl_migrate(application) == 1); /* nothing is done, and that is written down */
     CHECK_TEXT(applied(store), "1 x");
@@ -338,7 +368,7 @@ DATABASE_TEST(a_database_made_from_models_needs_a_decision)
     CHECK(sl_migrate(application) == 0);
     put_patch("002-wrong.sql", "INSERT INTO nothing VALUES (1);");
     error = check_migrate_fails(SL_EDATABASE, "schema/002-wrong.sql:1", NULL);
-    CHECK(!strstr(error->hint, "models"));
+    CHECK(!strstr(error->hint, "before there were patches"));
 }
 
 DATABASE_TEST(the_first_patch_makes_all_tables)
@@ -840,6 +870,8 @@ int main(int argc, char **argv)
         ON_BOTH(patches_are_applied_once_and_in_order),
         ON_BOTH(no_schema_is_no_patches),
         ON_BOTH(a_patch_that_fails_leaves_nothing),
+        ON_BOTH(a_patch_without_statements_is_not_applied),
+        ON_BOTH(two_models_of_one_table_are_not_made),
         ON_BOTH(what_fails_at_the_commit_says_where),
         ON_BOTH(files_that_are_no_patches),
         ON_BOTH(numbers_have_no_gaps_and_no_doubles),
