@@ -124,6 +124,16 @@ static SL_NORETURN void not_ours(const sl_site *site, const sl_row *row, const c
                                        "read it with sl_load, in the transaction that changes it"));
 }
 
+/* What was looked for and is not there is NULL. */
+static inline void check_object(const sl_site *site, const sl_row *row, const char *verb)
+{
+    if (__builtin_expect(!row, 0))
+        sl__fail_error(site,
+                       sl_error_hint(sl__error_new(site, SL_EINVAL, "NULL cannot be %s", verb),
+                                     "there was no such object: look whether sl_load or the query gave one, "
+                                     "or use sl_need, which answers 404"));
+}
+
 /* The session of an object that lives in the transaction at hand. */
 static sl_session *session_of(const sl_site *site, const sl_row *row, bool writes, const char *verb)
 {
@@ -144,6 +154,7 @@ static sl_session *session_of(const sl_site *site, const sl_row *row, bool write
 void *sl__reload(const sl_site *site, const sl_row *const_row)
 {
     sl_row *row = (sl_row *)const_row;
+    check_object(site, row, "read anew");
     sl_session *session = session_of(site, row, /* writes= */ false, "read anew");
     if (row->state == SL__ROW_ADDED)
         sl__session_flush(site, session);
@@ -162,6 +173,7 @@ void *sl__reload(const sl_site *site, const sl_row *const_row)
 void *sl__edit(const sl_site *site, const sl_row *const_row)
 {
     sl_row *row = (sl_row *)const_row;
+    check_object(site, row, "edited");
     if (row->state == SL__ROW_NEW)
         return row;
     sl_session *session = session_of(site, row, /* writes= */ true, "edited");
@@ -225,6 +237,7 @@ void *sl__add(const sl_site *site, sl_row *row)
 void sl__remove(const sl_site *site, const sl_row *const_row)
 {
     sl_row *row = (sl_row *)const_row;
+    check_object(site, row, "removed");
     if (row->state == SL__ROW_REMOVED)
         return;
     sl_session *session = session_of(site, row, /* writes= */ true, "removed");

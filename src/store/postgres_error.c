@@ -88,8 +88,15 @@ static const char *hint_of(const char *state)
         {"40001", "run the transaction again: sl_transact(…, .retries = 3)"},
         {"40P01",
          "run the transaction again: sl_transact(…, .retries = 3); or lock rows in one order everywhere"},
-        {"42P01", "is the schema there? silver run . migrate"},
-        {"42703", "is the schema as the models say? silver db schema"},
+        {"42P01", "`silver run . migrate` applies patches, and `silver db schema` says what is missing of "
+                  "the models in sl_models"},
+        {"42703", "where it is spelt as in the model, `silver db schema` says what is missing"},
+        {"42P10",
+         "the columns are those of one SL_UNIQUE, SL_TOGETHER or SL_UNIQUE_INDEX of the model, all of "
+         "them"},
+        {"23503",
+         "look for what is referred to before: sl_need(…). What others refer to is deleted after them, or "
+         "with them: SL_ON_DELETE(CASCADE)"},
         {"25006", "begin the transaction without .read_only"},
         {"53100", "free some space on the server's disk"},
         {"53300", "raise max_connections of the server, or lower the option connections"},

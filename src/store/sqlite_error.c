@@ -32,6 +32,24 @@ static int code_of(int code)
     }
 }
 
+/* What has no code of its own in SQLite. */
+static sl_error *hint_of_words(sl_error *error)
+{
+    static const struct {
+        const char *said, *hint;
+    } hints[] = {
+        {"no such table: ", "`silver run . migrate` applies patches, and `silver db schema` says what is "
+                            "missing of the models in sl_models"},
+        {"no such column: ", "where it is spelt as in the model, `silver db schema` says what is missing"},
+        {"ON CONFLICT clause does not match", "the columns are those of one SL_UNIQUE, SL_TOGETHER or "
+                                              "SL_UNIQUE_INDEX of the model, all of them"},
+    };
+    for (size_t i = 0; i < sl_array_size(hints); i++)
+        if (strstr(error->message, hints[i].said))
+            return sl_error_hint(error, "%s", hints[i].hint);
+    return error;
+}
+
 static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
 {
     if (code == SQLITE_BUSY_SNAPSHOT)
@@ -41,6 +59,12 @@ static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
     if (code == SQLITE_READONLY_DBMOVED)
         return sl_error_hint(error, "start the application anew, and stop it before another %s is put there",
                              sqlite->path);
+    if (code == SQLITE_CONSTRAINT_FOREIGNKEY)
+        return sl_error_hint(error,
+                             "look for what is referred to before: sl_need(…). What others refer to is "
+                             "deleted after them, or with them: SL_ON_DELETE(CASCADE)");
+    if (code == SQLITE_ERROR)
+        return hint_of_words(error);
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_PROTOCOL:

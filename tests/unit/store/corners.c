@@ -438,6 +438,78 @@ TRANSACTION(a_hook_sees_what_the_database_has_deleted)
     return data;
 }
 
+/* ---- What is not there --------------------------------------------------------------------------------- */
+
+static void *edit_nothing(__attribute__((unused)) void *data)
+{
+    return sl__edit(SL_HERE, NULL);
+}
+
+static void *remove_nothing(__attribute__((unused)) void *data)
+{
+    sl__remove(SL_HERE, NULL);
+    return NULL;
+}
+
+TRANSACTION(null_is_no_object)
+{
+    (void)data;
+    assert_error(error_of(edit_nothing, NULL), SL_EINVAL, "NULL cannot be edited");
+    assert_error(error_of(remove_nothing, NULL), SL_EINVAL, "NULL cannot be removed");
+    return NULL;
+}
+
+#define NOWHERE(F) F(id, integer, SL_PRIMARY_KEY) F(name, text)
+SL_MODEL(nowhere, NOWHERE);
+
+static void *find_nowhere(__attribute__((unused)) void *data)
+{
+    return (void *)(intptr_t)sl_count(sl_find(nowhere));
+}
+
+static void *put_by_no_index(__attribute__((unused)) void *data)
+{
+    return sl_put(sl_new(person, .name = "Ann"), person_.age);
+}
+
+static void *employ_nowhere(__attribute__((unused)) void *data)
+{
+    sl_add(sl_new(person, .name = "Ann", .employer = 99));
+    sl_save();
+    return NULL;
+}
+
+static void check_hint(sl_task_fn *fn, int code, const char *hint)
+{
+    const sl_error *error = error_of(fn, NULL);
+    assert_non_null(error);
+    assert_int_equal(error->code, code);
+    assert_non_null(error->hint);
+    assert_non_null(strstr(error->hint, hint));
+}
+
+static void *transact_nowhere(void *data)
+{
+    return sl_transact(find_nowhere, data);
+}
+
+static void *transact_put(void *data)
+{
+    return sl_transact(put_by_no_index, data);
+}
+
+static void *transact_employ(void *data)
+{
+    return sl_transact(employ_nowhere, data);
+}
+
+TEST(what_the_database_refuses_says_what_to_do)
+{
+    check_hint(transact_nowhere, SL_EDATABASE, "sl_models");
+    check_hint(transact_put, SL_EDATABASE, "SL_TOGETHER");
+    check_hint(transact_employ, SL_ECONSTRAINT, "look for what is referred to before");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +533,8 @@ int main(int argc, char **argv)
         IN_BOTH(a_default_gives_way_to_null),
         IN_SQLITE(a_key_that_the_database_takes_for_the_same_is_one_object),
         IN_BOTH(a_hook_sees_what_the_database_has_deleted),
+        IN_BOTH(null_is_no_object),
+        IN_BOTH(what_the_database_refuses_says_what_to_do),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
