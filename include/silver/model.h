@@ -175,7 +175,8 @@ struct sl_column {
     bool primary_key;
     bool required; /* NOT NULL; a primary key is so anyway */
     bool unique;
-    bool version;         /* an integer that each UPDATE checks and raises: optimistic locking */
+    bool version;         /* an integer that each UPDATE checks and raises: optimistic locking. What is
+                             assigned to it does not count */
     bool lazy;            /* not read with the object, but by sl_lazy */
     size_t max;           /* of text in characters, of bytes in bytes; 0: none */
     const char *standard; /* for new objects that do not set it, as text; of time and date also "now" */

@@ -239,7 +239,9 @@ SL_API const char *sl_error_of(const sl_errors *errors, const char *field);
  *         return form_again(req, wrong);
  *
  * What is empty is NULL; what the form has not stays as it is, but for a boolean, which is false then, as a
- * box is that was not ticked. A column of bytes or JSON does not compile. May suspend (reads the body). */
+ * box is that was not ticked. A version (SL_VERSION) is not set but compared: the page has it in a hidden
+ * field, and where it is not the object's any more, that is wrong ("is an older one: somebody else has
+ * changed it meanwhile"). A column of bytes or JSON does not compile. May suspend (reads the body). */
 /* clang-format off */
 #define sl_fill(model, object, req, ...)                                                                     \
     sl__fill(SL_HERE, &_Generic((object), struct model *: (object))->sl__row,                                \

@@ -37,10 +37,25 @@ static const char *no_value_of(const sl_column *column)
     }
 }
 
+/* A version is the library's to raise: the form says which one its page was made of. */
+static const char *compare_version(const sl_row *row, unsigned i, const char *text)
+{
+    sl_value now;
+    uint64_t number;
+    sl__value_from_field(&row->model->info->all[i], row, *sl__nulls_of(row), &now);
+    if (sl_view_number(sl_view_of(text), INT64_MAX, &number) < 0)
+        return no_value_of(&row->model->columns[i]);
+    return row->state == SL__ROW_NEW || (int64_t)number == now.integer
+               ? NULL
+               : "is an older one: somebody else has changed it meanwhile";
+}
+
 /* What is wrong with the text, or NULL: the field is set. */
 static const char *set_field(sl_row *row, unsigned i, const char *text)
 {
     const sl_column *column = &row->model->columns[i];
+    if (column->version)
+        return text ? compare_version(row, i, text) : NULL;
     bool boolean = column->kind == SL_KIND_BOOLEAN;
     if (!text && !boolean)
         return NULL;

@@ -177,6 +177,37 @@ TEST(a_form_that_is_refused_changes_nothing)
     assert_false(bea->null.age);
 }
 
+static struct page *page_of_version_2(void)
+{
+    struct page *p = sl_add(sl_new(page, .title = "a"));
+    sl_save();
+    p->title = "b";
+    sl_save();
+    return p;
+}
+
+static void *compare_versions(__attribute__((unused)) void *data)
+{
+    assert_null(sl_fill(page, sl_new(page), FORM("title", "a", "version", "7"), title, version));
+    struct page *p = page_of_version_2();
+    sl_errors *wrong = sl_fill(page, p, FORM("title", "c", "version", "1"), title, version);
+    assert_int_equal(wrong->count, 1);
+    says(wrong, 0, "version", "is an older one: somebody else has changed it meanwhile");
+    says(sl_fill(page, p, FORM("version", "x"), version), 0, "version", "is no whole number");
+    assert_string_equal(p->title, "b");
+    assert_null(sl_fill(page, p, FORM("title", "c", "version", "2"), title, version));
+    assert_null(sl_fill(page, p, FORM("title", "c"), title, version));
+    sl_save();
+    assert_string_equal(p->title, "c");
+    assert_int_equal(p->version, 3);
+    return NULL;
+}
+
+TEST(a_version_is_compared)
+{
+    sl_transact(compare_versions, NULL);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +218,7 @@ int main(int argc, char **argv)
         IN_BOTH(what_was_assigned_is_there),
         IN_BOTH(what_was_not_read_is_not_missing),
         IN_BOTH(a_form_that_is_refused_changes_nothing),
+        IN_BOTH(a_version_is_compared),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
