@@ -7,7 +7,7 @@
  * What is wrong with a macro's argument gcc places where the macro is defined, and then notes each macro on
  * the way, up to a hundred lines, the same for each time that the argument is mentioned. So the place is
  * taken from the first note that is in the application, other macros' notes are left out, and an error is
- * told once. */
+ * told once. What only follows from it, that a macro's variable is unknown then, is left out, too. */
 #include "run/runner.h"
 
 #include <stdlib.h>
@@ -150,9 +150,17 @@ static bool is_told(const struct complaints *complaints, const struct one *one, 
     return false;
 }
 
+/* A variable of a macro (silver/query.h) has no type after what is wrong with its value. */
+static bool follows(const struct complaints *complaints, const struct one *one, size_t from)
+{
+    static const char name[] = "sl__name_";
+    return complaints->count > from && one->head.message.size &&
+           memmem(one->head.message.data, one->head.message.size, name, sizeof(name) - 1);
+}
+
 static void end(struct one *one, struct complaints *complaints, size_t from)
 {
-    if (one->head.error && !is_told(complaints, one, from)) {
+    if (one->head.error && !follows(complaints, one, from) && !is_told(complaints, one, from)) {
         struct complaint *complaint = add(complaints, &one->head);
         if (one->detail.size)
             complaint->detail = sl_strdup_heap(one->detail.data);

@@ -304,6 +304,15 @@ static void test_diagnose_macros(void **state)
         "/usr/include/query.h:46:1: note: expected 'integer' but argument is of type 'char *'\n"
         "   46 | NEEDED");
     assert_string_equal(complaints.items[1].detail, "   10 | there");
+
+    /* It follows, where something comes before it. */
+    size_t before = complaints.count;
+    diagnose("src/a.c:6:5: error: 'sl__name_3' undeclared\n", "/srv/app", &complaints);
+    assert_int_equal(complaints.count, before + 1);
+    diagnose("src/a.c:6:40: error: no member named 'x'\nsrc/a.c:6:5: error: 'sl__name_3' undeclared\n",
+             "/srv/app", &complaints);
+    assert_int_equal(complaints.count, before + 2);
+    assert_string_equal(complaints.items[before + 1].message, "no member named 'x'");
 #undef WRONG
 }
 
