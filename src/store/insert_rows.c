@@ -27,11 +27,11 @@ const sl__statement *sl__insert_of(const sl__table *table, const sl_row *row, un
 
 void sl__row_stored(sl_session *session, const sl__table *table, sl_row *row)
 {
+    sl__map_add(session, table, row);
     sl__touch(session, row, /* inserted= */ true);
     row->state = SL__ROW_STORED;
     row->generation = session->generation;
     row->loaded = table->info->lazy;
-    sl__map_add(session, table, row);
     sl__row_written(session, row);
 }
 

@@ -105,11 +105,26 @@ void sl__map_put(sl_session *session, sl_row *row, uint32_t hash)
     session->map_added++;
 }
 
+/* One with the same key that is still here is no more what is stored: its row was deleted by others, or its
+ * insertion was undone, before the database gave the key again. */
+static void supersede(sl_session *session, const sl__table *table, const sl_key_part *key, uint32_t hash)
+{
+    sl_row *old = sl__map_find_hashed(session, table, key, hash);
+    if (!old || old->state != SL__ROW_STORED)
+        return;
+    sl__touch(session, old, /* inserted= */ false);
+    old->position = 0;
+    old->pending = NULL;
+    sl__row_gone(session, old);
+}
+
 void sl__map_add(sl_session *session, const sl__table *table, sl_row *row)
 {
     sl_key_part key[SL__KEY_PARTS];
     sl__key_of(table->info, row, key);
-    sl__map_put(session, row, sl__hash_of(table, key));
+    uint32_t hash = sl__hash_of(table, key);
+    supersede(session, table, key, hash);
+    sl__map_put(session, row, hash);
 }
 
 /* Those behind it that could not stand where they belong move up. */

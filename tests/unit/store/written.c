@@ -259,6 +259,79 @@ TEST(a_hook_that_fails_after_the_writing_dooms)
     assert_int_equal(sl_count(sl_find(company)), 0);
 }
 
+/* ---- A key that is given again ------------------------------------------------------------------------- */
+
+static void *insert_and_fail(void *data)
+{
+    sl_execute(NULL, "INSERT INTO place (code, rank) VALUES ('K', 1)");
+    assert_non_null(*(const struct place **)data = sl_load(place, "K"));
+    sl_fail(SL_EINVAL, "no");
+}
+
+/* It is the transaction's only one with that key, and what is changed in it is stored. */
+static void add_again(int64_t rank)
+{
+    struct place *p = sl_add(sl_new(place, .code = "K", .rank = rank));
+    sl_save();
+    assert_ptr_equal(sl_load(place, "K"), p);
+    assert_ptr_equal(sl_one(sl_find(place, sl_ge(place_.rank, 0))), p);
+    p->rank += 100;
+}
+
+static void *add_after_a_savepoint(void *data)
+{
+    (void)data;
+    const struct place *undone = NULL;
+    sl_error *error = NULL;
+    sl_savepoint(insert_and_fail, &undone, &error);
+    assert_error(error, SL_EINVAL, "no");
+    add_again(2);
+    return NULL;
+}
+
+static void *add_what_sql_deleted(void *data)
+{
+    (void)data;
+    assert_non_null(sl_load(place, "K"));
+    assert_int_equal(sl_execute(NULL, "DELETE FROM place"), 1);
+    add_again(3);
+    return NULL;
+}
+
+static void *add_and_fail(void *data)
+{
+    add_what_sql_deleted(data);
+    sl_save();
+    sl_fail(SL_EINVAL, "no");
+}
+
+static void *undo_one_that_was_added_again(void *data)
+{
+    (void)data;
+    const struct place *p = sl_load(place, "K");
+    sl_error *error = NULL;
+    sl_savepoint(add_and_fail, NULL, &error);
+    assert_error(error, SL_EINVAL, "no");
+    assert_ptr_equal(sl_load(place, "K"), p);
+    assert_int_equal(p->rank, 102);
+    return NULL;
+}
+
+static int64_t rank_stored(void)
+{
+    return sl_one(sl_find(place))->rank;
+}
+
+TEST(one_with_a_key_that_is_given_again_takes_the_place_of_the_other)
+{
+    sl_transact(add_after_a_savepoint, NULL);
+    assert_int_equal(rank_stored(), 102);
+    sl_transact(undo_one_that_was_added_again, NULL);
+    assert_int_equal(rank_stored(), 102);
+    sl_transact(add_what_sql_deleted, NULL);
+    assert_int_equal(rank_stored(), 103);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +345,7 @@ int main(int argc, char **argv)
         IN_BOTH(what_is_removed_is_not_written),
         IN_BOTH(validators_may_add_objects),
         IN_BOTH(a_hook_that_fails_after_the_writing_dooms),
+        IN_BOTH(one_with_a_key_that_is_given_again_takes_the_place_of_the_other),
     };
     return world_main(argc, argv, tests, sl_array_size(tests));
 }
