@@ -622,7 +622,8 @@ static void write_all(flush *f)
     if (needs_order(writes, count))
         writes = sl__order(f->site, session, writes, count, &count);
     send_all(f, writes, count);
-    forget(session, all);
+    if (!sl__transaction_is_over(session->transaction)) /* meanwhile: then nothing is to be written */
+        forget(session, all);
 }
 
 static bool calls_out(const sl_session *session)
