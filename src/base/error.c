@@ -148,7 +148,8 @@ const char *sl_error_told(const sl_error *error)
 
 int sl_error_status(const sl_error *error)
 {
-    return error->code == SL_EEXIST && sl__error_words(error) ? 409 : sl_code_status(error->code);
+    bool conflicts = error->code == SL_EEXIST || error->code == SL_ECONSTRAINT;
+    return conflicts && sl__error_words(error) ? 409 : sl_code_status(error->code);
 }
 
 sl_error *sl_error_detail(sl_error *error, const char *text, size_t size)

@@ -21,10 +21,25 @@ static bool has_todo(const sl_transaction *t)
     return false;
 }
 
+/* Were it committed now, what is done next in the savepoint would be undone, or stored, as it happens. */
+static void check_alone(const sl_transaction *t)
+{
+    const sl__point *point = t->savepoint;
+    if (point)
+        sl__fail_error(
+            t->site,
+            sl_error_hint(sl__error_new(t->site, SL_EINVAL,
+                                        "%s ends while a task of it is in the savepoint of "
+                                        "%s (%s:%d)",
+                                        t->name, point->site->function, point->site->file, point->site->line),
+                          "await the tasks that work in it: SL_SCOPE, sl_all"));
+}
+
 void sl__transaction_write(sl_transaction *t)
 {
     unsigned rounds = 0;
     sl__transaction_check(t->site, t);
+    check_alone(t);
     do {
         if (rounds++ == ROUNDS)
             sl__fail(t->site, SL_ELOOP, "the hooks of %s go on making work for each other", t->name);
@@ -57,6 +72,7 @@ void sl__transaction_commit(sl_transaction *t)
         error = sl__session_wait(s, t->site);
     if (error)
         sl__fail_error(t->site, error);
+    check_alone(t);
     sl__transaction_check(t->site, t); /* somebody may have doomed it meanwhile, */
     if (has_todo(t))                   /* or changed what is not written any more */
         sl__fail_error(

@@ -155,6 +155,8 @@ sl_error *sl__pg_server_error(const sl__postgres *pool, const PGresult *result,
     sl_buffer_done(&detail);
     if (hint || (hint = hint_of(state)))
         sl_error_hint(error, "%s", hint);
+    if (strcmp(state, "23503") == 0)
+        return sl__tell_reference(error);
     return sl__tell_client(error, columns_of(pool->pq.resultErrorField(result, PG_DIAG_MESSAGE_DETAIL)));
 }
 

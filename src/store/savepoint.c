@@ -361,12 +361,16 @@ static void undo_all(inner *in, sl_error *error)
     sl_error *failed = sl__catch(undo, in, NULL);
     if (!failed)
         return;
-    /* Cancelled, or without a connection: then nothing but what is around it can be undone. */
-    sl_error_unref(failed);
+    /* Cancelled, past its budget, or without a connection: nothing but what is around it can be undone. */
     leave_point(in);
     wake_all(in->t);
+    sl_error_ref(error);
+    if (failed->code == SL_ECANCELED || failed->cause)
+        sl_error_unref(failed);
+    else
+        error = sl_error_cause(failed, error);
     sl__transaction_failed(in->t, error);
-    sl__fail_error(in->site, sl_error_ref(error));
+    sl__fail_error(in->site, error);
 }
 
 /* What is put down just now is not the savepoint's, and would be undone with it. */

@@ -233,8 +233,9 @@ static sl_error *broken_key(sl__sqlite_transaction *t)
         return NULL;
     sl_error *error =
         sl__error_new(t->site, SL_ECONSTRAINT, "store %s: FOREIGN KEY constraint failed", t->sqlite->name);
-    sl_error_hint(error, "a row refers to one that is not there at the end of the transaction; `PRAGMA "
-                         "foreign_key_check` names such rows");
+    sl_error_hint(sl__tell_reference(error),
+                  "a row refers to one that is not there at the end of the transaction; `PRAGMA "
+                  "foreign_key_check` names such rows");
     sl__sqlite_roll_back(t);
     return error;
 }

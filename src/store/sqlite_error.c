@@ -60,7 +60,7 @@ static sl_error *give_hint(sl_error *error, const sl__sqlite *sqlite, int code)
         return sl_error_hint(error, "start the application anew, and stop it before another %s is put there",
                              sqlite->path);
     if (code == SQLITE_CONSTRAINT_FOREIGNKEY)
-        return sl_error_hint(error,
+        return sl_error_hint(sl__tell_reference(error),
                              "look for what is referred to before: sl_need(…). What others refer to is "
                              "deleted after them, or with them: SL_ON_DELETE(CASCADE)");
     if (code == SQLITE_ERROR)

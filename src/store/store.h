@@ -489,6 +489,7 @@ bool sl__row_assign(const sl_site *site, sl_session *session, const sl_row *row,
 /* told.c: gives an error of a driver words for clients; `columns` are those of the unique key that is not
  * kept: "person.name, person.room", or "name, room", or what else a database may say. Returns it. */
 sl_error *sl__tell_client(sl_error *error, sl_view columns);
+sl_error *sl__tell_reference(sl_error *error); /* the same of a foreign key: neither database says it well */
 /* json.c */
 struct json_t *sl__fields_to_json(const sl_model *model, const void *object);
 /* Given back with the root's stores: tracer.c, patch.c. */

@@ -44,3 +44,8 @@ sl_error *sl__tell_client(sl_error *error, sl_view columns)
         return tell_unique(error, columns);
     return error->code == SL_ENOSPC ? sl_error_tell(error, "there is no room for more just now") : error;
 }
+
+sl_error *sl__tell_reference(sl_error *error)
+{
+    return sl_error_tell(error, "what it refers to is not there, or something still refers to it");
+}

@@ -242,6 +242,13 @@ static void *transact_this(void *data)
     return sl_transact((sl_task_fn *)data, NULL);
 }
 
+static void *refer_to_nothing(void *data)
+{
+    (void)data;
+    sl_add(sl_new(person, .name = "Ann", .employer = 4711));
+    return NULL;
+}
+
 /* Fields, which they gave, and nothing of tables, constraints and places. */
 TEST(clients_are_told_which_field_there_is_already)
 {
@@ -254,6 +261,10 @@ TEST(clients_are_told_which_field_there_is_already)
     error = error_of(transact_this, expression_twice);
     assert_int_equal(sl_error_status(error), 409);
     assert_string_equal(sl_error_told(error), "there is one like it already");
+    error = error_of(transact_this, refer_to_nothing);
+    assert_int_equal(sl_error_status(error), 409);
+    assert_string_equal(sl_error_told(error),
+                        "what it refers to is not there, or something still refers to it");
     error = error_of(transact_wrong, NULL);
     assert_int_equal(sl_error_status(error), 422);
     assert_string_equal(sl_error_told(error), "name is too long: 20 characters at most; badge is not UTF-8");

@@ -45,6 +45,83 @@ static void *transact_hold(void *data)
     return sl_transact(hold_place, data);
 }
 
+/* ---- A savepoint that cannot be undone ------------------------------------------------------------------ */
+
+static void *add_and_fail(void *data)
+{
+    add_named(data);
+    sl_fail(SL_EINVAL, "no");
+}
+
+static void *undo_past_the_budget(void *data)
+{
+    (void)data;
+    sl_error *error;
+    add_named("outside");
+    sl_budget(.statements = 2); /* to begin it, and for the row */
+    sl_savepoint(add_and_fail, "inside", &error);
+    return NULL;
+}
+
+static void *transact_past_the_budget(void *data)
+{
+    return sl_transact(undo_past_the_budget, data);
+}
+
+TEST(why_a_savepoint_cannot_be_undone_is_told)
+{
+    const sl_error *error = error_of(transact_past_the_budget, NULL);
+    assert_error(error, SL_EBUDGET, "has run more than");
+    assert_error(error->cause, SL_EINVAL, "no");
+    assert_int_equal(sl_count(sl_find(company)), 0);
+}
+
+/* ---- A child that is not awaited ------------------------------------------------------------------------
+ */
+
+static void *add_and_wait(void *go)
+{
+    add_named("in a savepoint");
+    sl_await(sl_deferred_ref(go));
+    return NULL;
+}
+
+static void *work_in_savepoint(void *go)
+{
+    return sl_savepoint(add_and_wait, go, NULL);
+}
+
+struct child {
+    sl_deferred *go, *task;
+};
+
+static void *leave_child_behind(void *data)
+{
+    struct child *child = data;
+    add_named("outside");
+    child->task = sl_spawn(work_in_savepoint, child->go);
+    sl_await(sl_sleep(1));
+    return NULL;
+}
+
+static void *transact_with_child(void *data)
+{
+    return sl_transact(leave_child_behind, data);
+}
+
+TEST(a_transaction_does_not_end_in_the_midst_of_a_savepoint)
+{
+    struct child child = {.go = sl_deferred_new(NULL, NULL)};
+    assert_error(error_of(transact_with_child, &child), SL_EINVAL,
+                 "ends while a task of it is in the savepoint of work_in_savepoint");
+    sl_fire(child.go, NULL, NULL);
+    sl_error *error;
+    sl_try(child.task, &error);
+    assert_non_null(error);
+    sl_forget(child.go);
+    assert_int_equal(sl_count(sl_find(company)), 0);
+}
+
 TEST(a_transaction_has_one_connection)
 {
     sl_deferred *holder = sl_spawn(transact_hold, NULL);
@@ -626,6 +703,8 @@ TEST(what_is_being_written_is_undone_when_it_is_through)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        IN_BOTH(why_a_savepoint_cannot_be_undone_is_told),
+        IN_BOTH(a_transaction_does_not_end_in_the_midst_of_a_savepoint),
         IN_BOTH(a_transaction_has_one_connection),
         IN_BOTH(who_works_on_while_it_is_committed_takes_no_new_connection),
         IN_BOTH(who_waits_while_it_is_rolled_back_is_told),
