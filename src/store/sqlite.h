@@ -294,7 +294,6 @@ struct sl__sqlite_transaction {
     uint64_t since;    /* it has the writer's place: sl_loop_now */
     int64_t changes;   /* of the connection when it began to write */
     char *lost;        /* why it is gone, or NULL */
-    bool committing;   /* what other tasks would still run comes too late */
 };
 
 typedef struct sl__sqlite_queue {

@@ -216,11 +216,6 @@ sl_error *sl__sqlite_begin(sl_store *store, const sl__begin *how, sl__connection
 
 /* ---- One task at a time -------------------------------------------------------------------------------- */
 
-static bool is_over(const sl__sqlite_transaction *t)
-{
-    return t->lost || t->committing;
-}
-
 /* Several tasks may be at work in a transaction, and while one waits in here another may end it. The first
  * does for all what has to be waited for. */
 static sl_error *come_in(sl__sqlite_transaction *t, const sl__begin *how)
@@ -229,7 +224,7 @@ static sl_error *come_in(sl__sqlite_transaction *t, const sl__begin *how)
     t->inside++;
     while (!error && t->taken)
         error = sl__sqlite_wait(t->sqlite, &t->waiters, how);
-    if (!error && is_over(t))
+    if (!error && t->lost)
         error = sl__sqlite_gone(t, how->site);
     if (!error)
         t->taken = true;
@@ -248,7 +243,7 @@ static sl_error *go_out(sl__sqlite_transaction *t, const sl__begin *how, bool ca
         t->taken = false;
         sl__sqlite_wake(&t->waiters);
     }
-    if (!error && is_over(t))
+    if (!error && t->lost)
         error = sl__sqlite_gone(t, how->site);
     if (came_in && t->ended)
         give_back(t);
@@ -337,10 +332,9 @@ static sl_error *make_ready(sl__sqlite_transaction *t, const sl__statement *stat
         return error;
     if (!t->link)
         error = t->connection.writer ? begin_again(t, how) : sl__sqlite_take_slot(t, how);
-    if (!error && !is_over(t))
+    if (!error && !t->lost)
         error = sl__sqlite_link_wait(t->link, how->deadline, how->site);
-    if (error || is_over(t) /* meanwhile */ || t->part != SL__SQLITE_NOTHING ||
-        (t->single && statement->quick))
+    if (error || t->lost /* meanwhile */ || t->part != SL__SQLITE_NOTHING || (t->single && statement->quick))
         return error;
     int code = sl__sqlite_do(t->link, SL__SQLITE_BEGIN);
     if (code)
@@ -383,10 +377,6 @@ sl_error *sl__sqlite_make_ready(sl__sqlite_transaction *t, const sl__statement *
 
 sl_error *sl__sqlite_gone(const sl__sqlite_transaction *t, const sl_site *site)
 {
-    if (t->committing)
-        return sl_error_hint(
-            sl__error_new(site, SL_EDOOMED, "store %s: the transaction has ended", t->sqlite->name),
-            "await the tasks that work in it");
     return sl_error_hint(sl__error_new(site, SL_EDISCONNECTED, "store %s: the transaction is gone: %s",
                                        t->sqlite->name, t->lost),
                          t->shut ? "await what is at work in a transaction before that ends"

@@ -290,8 +290,6 @@ sl_error *sl__sqlite_commit(sl__connection *connection)
         sl__sqlite_rollback(connection);
         return error;
     }
-    t->committing = true;
-    t->ready = false;
     sl__sqlite_keys_on(t);
     if (t->wrote && (error = broken_key(t)))
         return error;
