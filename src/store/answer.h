@@ -46,9 +46,9 @@ static inline void sl__row_list_add(sl_arena *arena, sl__row_list *list, sl_row 
 sl__table *sl__selection_table(const sl_site *site, const sl_selection *selection);
 /* The same of expressions that are asked of a table, or that it is set to. By exit. */
 void sl__nodes_in(const sl_site *site, const sl__table *table, const sl_node *const *nodes, size_t count);
-/* reference.c: a key as a query takes it; the rows of a table whose key, of one column, is one of these. */
+/* reference.c: a key as a query takes it; the rows of a table where a column is one of these. */
 sl__operand sl__key_operand(const sl_key_part *part);
-sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,
+sl_selection *sl__found_among(const sl_site *site, const sl_node *column, const sl_key_part *keys,
                               size_t count);
 /* preload.c: what the objects of a list refer to, and what refers to them, in the columns that the selection
  * names. By exit. */

@@ -21,8 +21,8 @@ static void read_anew(const sl_site *site, sl_session *session, const sl_source 
         rows[i]->generation = old;
     }
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
-    sl__reading_begin(site, sl__found_among(site, source, keys, count), SL__ROWS, -1, /* lent= */ false,
-                      &reading);
+    sl__reading_begin(site, sl__found_among(site, &source->nodes[info->keys[0]], keys, count), SL__ROWS, -1,
+                      /* lent= */ false, &reading);
     while (sl__reading_next(&reading))
         ;
     for (size_t i = 0; i < count; i++)

@@ -3,6 +3,7 @@
 #include "core/task.h"
 
 #include <jansson.h>
+#include <math.h>
 
 static const char *none_of(const sl_enum_names *names)
 {
@@ -50,6 +51,25 @@ static const char *compare_version(const sl_row *row, unsigned i, const char *te
                : "is an older one: somebody else has changed it meanwhile";
 }
 
+/* Without the spaces around it, but for text; and ".5", as browsers may send it, is 0.5. */
+static const char *tidy(sl_kind kind, const char *text)
+{
+    static const char spaces[] = " \t\r\n";
+    if (kind == SL_KIND_TEXT)
+        return text;
+    text += strspn(text, spaces);
+    size_t size = strlen(text);
+    while (size && strchr(spaces, text[size - 1]))
+        size--;
+    return sl_printf("%s%.*s", kind == SL_KIND_REAL && *text == '.' ? "0" : "", (int)size, text);
+}
+
+/* "Infinity" is a number to SQL, and none that anybody means. */
+static bool is_endless(const sl_row *row, const sl_column *column)
+{
+    return column->kind == SL_KIND_REAL && !isfinite(*(const double *)((const char *)row + column->offset));
+}
+
 /* What is wrong with the text, or NULL: the field is set. */
 static const char *set_field(sl_row *row, unsigned i, const char *text)
 {
@@ -61,11 +81,12 @@ static const char *set_field(sl_row *row, unsigned i, const char *text)
         return NULL;
     if (boolean)
         text = !text ? "false" : strcmp(text, "on") == 0 ? "true" : text;
+    text = tidy(column->kind, text);
     sl_value value = {.kind = SL_KIND_TEXT, .null = !*text, .text = sl_view_of(text)};
     sl_error *error =
         sl__field_from_value(&row->model->info->all[i], &value, row, sl__nulls_of(row), /* arena= */ NULL);
     row->loaded |= UINT64_C(1) << i;
-    if (!error)
+    if (!error && !is_endless(row, column))
         return NULL;
     sl_error_unref(error);
     return no_value_of(column);

@@ -8,8 +8,12 @@ static void check_key(const sl_site *site, const sl__table *table, const sl_key_
 {
     const sl__model_info *info = table->info;
     if (count != info->key_count)
-        sl__fail(site, SL_EINVAL, "the key of %s has %u columns, and %zu values are given",
-                 table->model->name, info->key_count, count);
+        sl__fail_error(
+            site,
+            sl_error_hint(sl__error_new(site, SL_EINVAL, "the key of %s has %u column%s, and %zu %s given",
+                                        table->model->name, info->key_count, info->key_count == 1 ? "" : "s",
+                                        count, count == 1 ? "is" : "are"),
+                          "give them all, in the order of the model's list"));
     for (size_t i = 0; i < count; i++) {
         const sl__field *field = &info->all[info->keys[i]];
         if (field->kind != key[i].kind)

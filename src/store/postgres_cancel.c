@@ -32,7 +32,7 @@ struct sl__pg_cancel {
 };
 
 /* One for all: what is posted may be freed before its thread has let go of the lock. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t cancel_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void cancel_free(sl__pg_cancel *c)
 {
@@ -49,9 +49,9 @@ static void *ask(void *data)
     if (c->asked)
         usleep(1000 * PAUSE_MS << 2 * (c->asked - 1));
     c->cancel(c->handle, said, sizeof said);
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&cancel_lock);
     bool posted = c->loop && sl_loop_post(c->loop, on_asked, c) == 0;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cancel_lock);
     if (!posted)
         cancel_free(c);
     return NULL;
@@ -142,8 +142,8 @@ void sl__pg_cancels_close(sl__postgres *pool)
         sl__pg_cancel *c = pool->cancels;
         leave_pool(c);
         c->pool = NULL;
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&cancel_lock);
         c->loop = NULL;
-        pthread_mutex_unlock(&lock); /* from here on its thread may free it, unless it has posted it */
+        pthread_mutex_unlock(&cancel_lock); /* from here on its thread may free it, unless it has posted it */
     }
 }

@@ -29,11 +29,6 @@ typedef struct sl__sets {
 
 /* ---- Keys ---------------------------------------------------------------------------------------------- */
 
-static sl_key_part part_of(const sl_row *row, unsigned column)
-{
-    return sl__key_part_of(&row->model->info->all[column], row);
-}
-
 static int compare_parts(const void *a, const void *b)
 {
     const sl_key_part *x = a, *y = b;
@@ -64,12 +59,8 @@ static void add_row(batch *b, sl_row *row)
 /* The rows of a table where a column, which may be the key, is one of these. */
 static void read_among(batch *b, const sl_node *column, const sl_key_part *keys, size_t count)
 {
-    const sl_node **values = sl_zalloc((count + 1) * sizeof *values);
-    for (size_t i = 0; i < count; i++)
-        values[i] = sl__key_operand(&keys[i]);
-    sl_clause among = sl__in(b->site, column, values);
     sl__reading reading SL_CLEANUP(sl__reading_end) = {0};
-    sl__reading_begin(b->site, sl__find(b->site, column->source, &among, 1), SL__ROWS, -1, /* lent= */ false,
+    sl__reading_begin(b->site, sl__found_among(b->site, column, keys, count), SL__ROWS, -1, /* lent= */ false,
                       &reading);
     for (sl_row *row; (row = sl__reading_next(&reading));)
         add_row(b, row);
@@ -100,7 +91,7 @@ static void preload_targets(batch *b, const sl_node *node)
         const sl_row *row = b->rows.items[i];
         if (row->model->index != number || *sl__nulls_of(row) >> column & 1)
             continue;
-        keys[count] = part_of(row, column);
+        keys[count] = sl__row_part(row, column);
         sl_row *there = sl__map_find(b->session, table, &keys[count]);
         if (there && (there->generation == b->session->generation || sl__row_edited(there)))
             add_row(b, there); /* for the next level */
@@ -125,7 +116,7 @@ static sl__row_list *list_of(const sl__sets *sets, const sl_key_part *key)
 static bool fill_sets(sl_session *session, sl__sets *sets, sl_row *const *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        sl_key_part key = part_of(rows[i], sets->column);
+        sl_key_part key = sl__row_part(rows[i], sets->column);
         sl__row_list *list = *sl__nulls_of(rows[i]) >> sets->column & 1 ? NULL : list_of(sets, &key);
         if (!list)
             return false;
@@ -162,7 +153,7 @@ static void preload_referring(batch *b, const sl_node *node)
     sl_key_part *keys = sl_arena_alloc(b->session->arena, (room + 1) * sizeof *keys);
     for (size_t i = 0; i < room; i++)
         if (b->rows.items[i]->model->index == table->model->index)
-            keys[count++] = part_of(b->rows.items[i], table->info->keys[0]);
+            keys[count++] = sl__row_part(b->rows.items[i], table->info->keys[0]);
     count = sort_keys(keys, count);
     for (size_t from = 0; from < count; from += AT_ONCE)
         read_sets(b, node, keys + from, count - from < AT_ONCE ? count - from : AT_ONCE);
@@ -241,7 +232,7 @@ static const sl__row_list *targets_of(sl_session *session, const sl__table *link
         return NULL;
     sl__row_list *targets = sl_arena_zalloc(session->arena, sizeof *targets);
     for (size_t i = 0; i < list->count; i++) {
-        sl_key_part key = part_of(list->items[i], by);
+        sl_key_part key = sl__row_part(list->items[i], by);
         sl_row *target = sl__map_find(session, table, &key);
         if (!target || target->state != SL__ROW_STORED || target->generation != session->generation)
             return NULL;

@@ -7,11 +7,6 @@ static sl__table *target_table(const sl_site *site, const sl_row *row, unsigned 
     return sl__table_of(site, sl__stores_here(true), row->model->columns[column].refers());
 }
 
-static sl_key_part part_of(const sl_row *row, unsigned column)
-{
-    return sl__key_part_of(&row->model->info->all[column], row);
-}
-
 /* Unless the column was set since. */
 bool sl__link_holds(const sl_row *row, const sl__pending *link)
 {
@@ -41,9 +36,10 @@ void *sl__follow(const sl_site *site, const sl_row *row, const sl_node *node)
             return p->target;
     bool text = row->model->columns[column].kind == SL_KIND_TEXT;
     bool null = *sl__nulls_of(row) >> column & 1;
-    if (null && (text || part_of(row, column).integer == 0)) /* else it was set, and the mask will follow */
+    if (null &&
+        (text || sl__row_part(row, column).integer == 0)) /* else it was set, and the mask will follow */
         return NULL;
-    sl_key_part key = part_of(row, column);
+    sl_key_part key = sl__row_part(row, column);
     if (text && !key.text)
         return NULL;
     sl__table *table = target_table(site, row, column);
@@ -99,15 +95,14 @@ sl__operand sl__key_operand(const sl_key_part *part)
     return part->kind == SL_KIND_TEXT ? sl__text_operand(part->text) : sl__uuid_operand(part->uuid);
 }
 
-sl_selection *sl__found_among(const sl_site *site, const sl_source *source, const sl_key_part *keys,
+sl_selection *sl__found_among(const sl_site *site, const sl_node *column, const sl_key_part *keys,
                               size_t count)
 {
     const sl_node **values = sl_zalloc((count + 1) * sizeof *values);
     for (size_t i = 0; i < count; i++)
         values[i] = sl__key_operand(&keys[i]);
-    unsigned key = sl__model_info_of(site, source->model())->keys[0];
-    sl_clause among = sl__in(site, &source->nodes[key], values);
-    return sl__find(site, source, &among, 1);
+    sl_clause among = sl__in(site, column, values);
+    return sl__find(site, column->source, &among, 1);
 }
 
 /* The key of what a column refers to. */

@@ -338,6 +338,10 @@ enum { SL__KEY_PARTS = 8 };
 void sl__key_of(const sl__model_info *info, const sl_row *row, sl_key_part *ret_parts);
 /* What a column that is a key, or refers to one, holds in an object. */
 sl_key_part sl__key_part_of(const sl__field *field, const void *object);
+static inline sl_key_part sl__row_part(const sl_row *row, unsigned column)
+{
+    return sl__key_part_of(&row->model->info->all[column], row);
+}
 void sl__key_values(const sl_key_part *parts, unsigned count, sl_value *ret_values);
 /* map.c: of a model's number and a key; never 0, which is an empty slot's. */
 static inline uint64_t sl__mixed(uint64_t h, uint64_t value)

@@ -55,6 +55,19 @@ TEST(what_is_empty_is_null_and_what_is_not_there_stays)
     assert_false(p->awake); /* a box that was not ticked */
 }
 
+TEST(spaces_around_numbers_do_not_count)
+{
+    struct person *p = sl_new(person);
+    assert_null(FILL(p, FORM("name", " Ann ", "age", " 41\n", "height", " .5 ", "born", "\t1985-02-28 ", "pay",
+                             " ", "shade", "blue ")));
+    assert_string_equal(p->name, " Ann "); /* of text they are a part */
+    assert_int_equal(p->age, 41);
+    assert_true(p->height == 0.5);
+    assert_int_equal(p->born.day, 28);
+    assert_true(p->null.pay);
+    assert_int_equal(p->shade, BLUE);
+}
+
 static void says(const sl_errors *errors, size_t i, const char *field, const char *message)
 {
     assert_true(errors && i < errors->count);
@@ -89,6 +102,7 @@ TEST(what_is_wrong_is_told_by_field)
     assert_int_equal(p->shade, GREEN);
     assert_true(p->null.height && p->null.badge && p->null.employer);
 
+    says(FILL(p, FORM("height", "Infinity", "awake", "on")), 0, "height", "is no number");
     json_t *json = sl_errors_json(errors), *none = sl_errors_json(NULL);
     assert_int_equal(json_object_size(json), sl_array_size(wanted));
     assert_string_equal(json_string_value(json_object_get(json, "age")), "is no whole number");
@@ -213,6 +227,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         IN_BOTH(fields_become_what_their_columns_are),
         IN_BOTH(what_is_empty_is_null_and_what_is_not_there_stays),
+        IN_BOTH(spaces_around_numbers_do_not_count),
         IN_BOTH(what_is_wrong_is_told_by_field),
         IN_BOTH(validators_see_what_was_filled_in),
         IN_BOTH(what_was_assigned_is_there),
