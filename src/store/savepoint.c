@@ -272,6 +272,28 @@ static sl_transaction *keep_from_writing(const inner *in)
     return t;
 }
 
+void sl__savepoint_stranger(const sl_site *site, const sl_transaction *t)
+{
+    const sl__point *mine = sl__point_here(t);
+    for (sl__point *point = t->savepoint; point && point != mine; point = point->outer)
+        if (!point->stranger)
+            point->stranger = site;
+}
+
+/* Who wrote that believes it to be there: the rest must not be committed without it. */
+static void doom_for_stranger(sl_transaction *t, const sl__point *point)
+{
+    const sl_site *wrote = point->stranger;
+    sl_error *error = sl_error_hint(
+        sl__error_new(point->site, SL_EINVAL,
+                      "what another task wrote in %s (%s:%d) was undone with the savepoint of %s (%s:%d)",
+                      wrote->function, wrote->file, wrote->line, point->site->function, point->site->file,
+                      point->site->line),
+        "write before the savepoint, after it, or in it: await the task that has it");
+    sl__transaction_failed(t, error);
+    sl_error_unref(error);
+}
+
 static void *undo(void *data)
 {
     inner *in = data;
@@ -285,6 +307,8 @@ static void *undo(void *data)
     unsigned i = 0;
     for (sl_session *s = t->first; s; s = s->next, i++)
         undo_session(in->site, s, i < in->touched_count ? in->touched[i] : 0);
+    if (in->point->stranger)
+        doom_for_stranger(t, in->point);
     return NULL;
 }
 

@@ -44,6 +44,8 @@ static sl_session *session_in(const sl_site *site, sl_transaction *t, sl_store *
         return session_alone(site, t, store, writes);
     if (__builtin_expect(t->cause || t->savepoint || t->state != SL__ACTIVE, 0))
         sl__transaction_check(site, t);
+    if (__builtin_expect(writes && t->savepoint, 0))
+        sl__savepoint_stranger(site, t);
     if (__builtin_expect(writes && (t->options.read_only || t->in_hooks), 0))
         sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_EINVAL, "%s may not write", t->name), "%s",
                                            t->in_hooks ? "it is being rolled back"

@@ -156,6 +156,7 @@ typedef struct sl__point {
     unsigned number; /* how many are around it, and it */
     bool over;
     sl_error *cause; /* why it can only be undone, or NULL */
+    const sl_site *stranger; /* where a task wrote that does not work in it, or NULL */
     sl__hook **last_hook;
 } sl__point;
 
@@ -204,6 +205,8 @@ void sl__transaction_check(const sl_site *site, sl_transaction *transaction);
 void sl__transaction_failed(sl_transaction *transaction, const sl_error *error);
 /* savepoint.c: the innermost savepoint that the work here was begun in, and that is open; or NULL */
 sl__point *sl__point_here(const sl_transaction *transaction);
+/* The task writes: noted in the savepoints that are open and in which it does not work. */
+void sl__savepoint_stranger(const sl_site *site, const sl_transaction *transaction);
 
 /* ---- Sessions: session.c ------------------------------------------------------------------------------- */
 
