@@ -336,8 +336,8 @@ SL_API void *sl__transact(const sl_site *site, const char *name, sl_task_fn *fn,
  *
  * Where several tasks share the transaction their savepoints come one after the other: a task waits until
  * another's has ended, unless it was started inside it. So do not await, in a savepoint, a task that was
- * started before it and wants one too. What other tasks write in the transaction meanwhile is undone with it, and
- * the whole transaction then fails. */
+ * started before it and wants one too. What other tasks write in the transaction meanwhile is undone with it,
+ * and the whole transaction then fails. */
 #define sl_savepoint(fn, data, ret_error) sl__savepoint(SL_HERE, (fn), (data), (ret_error))
 SL_API void *sl__savepoint(const sl_site *site, sl_task_fn *fn, void *data, sl_error **ret_error);
 

@@ -639,6 +639,8 @@ static void write_changes(const sl_site *site, sl_session *session)
     if (!session->todo_count || !session->transaction || !enter(session->transaction, site))
         return;
     sl_transaction *t SL_CLEANUP(sl__flush_leave) = session->transaction;
+    if (t->savepoint) /* that may have been begun while this task waited */
+        sl__savepoint_stranger(site, t);
     call *c SL_CLEANUP(call_over) = &(call){.transaction = t};
     flush f = {.site = site, .session = session, .call = c};
     if (!calls_out(session)) {

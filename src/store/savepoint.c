@@ -334,8 +334,12 @@ static void make_point(inner *in)
                              .site = in->site,
                              .number = t->savepoint ? t->savepoint->number + 1 : 1,
                              .last_hook = t->last_hook};
-    for (sl_session *s = t->first; s; s = s->next)
+    for (sl_session *s = t->first; s; s = s->next) {
         in->touched_count++;
+        for (uint32_t i = 0; i < s->todo_count; i++) /* put down by others since all was written */
+            if (s->todo[i])
+                in->point->stranger = s->todo[i]->site;
+    }
     in->touched = sl_arena_zalloc(t->arena, (in->touched_count + 1) * sizeof *in->touched);
     t->savepoint = in->point;
 }
