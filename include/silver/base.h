@@ -136,8 +136,8 @@ SL_API sl_error *sl_error_tell(sl_error *error, const char *format, ...) SL_PRIN
  * SL_HTTP(400) to SL_HTTP(499), or what the code means where its status is one of those. NULL: nothing. */
 SL_API const char *sl_error_told(const sl_error *error);
 SL_API const char *sl__error_words(const sl_error *error); /* the words of sl_error_tell alone, or NULL */
-/* Its HTTP status: that of its code. SL_EEXIST and SL_ECONSTRAINT are 409 where there are words for the client,
- * as of a store's unique and foreign keys, and else 500. */
+/* Its HTTP status: that of its code. SL_EEXIST and SL_ECONSTRAINT are 409 where there are words for the
+ * client, as of a store's unique and foreign keys, and else 500. */
 SL_API int sl_error_status(const sl_error *error);
 SL_API void sl_error_hop(sl_error *error, const sl_site *site);
 /* The whole error as text of several lines: message, hint, detail, origin, hops, cause. malloc'ed; the caller

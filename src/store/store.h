@@ -155,7 +155,7 @@ typedef struct sl__point {
     const sl_site *site;
     unsigned number; /* how many are around it, and it */
     bool over;
-    sl_error *cause; /* why it can only be undone, or NULL */
+    sl_error *cause;         /* why it can only be undone, or NULL */
     const sl_site *stranger; /* where a task wrote that does not work in it, or NULL */
     sl__hook **last_hook;
 } sl__point;

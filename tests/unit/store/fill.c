@@ -58,8 +58,8 @@ TEST(what_is_empty_is_null_and_what_is_not_there_stays)
 TEST(spaces_around_numbers_do_not_count)
 {
     struct person *p = sl_new(person);
-    assert_null(FILL(p, FORM("name", " Ann ", "age", " 41\n", "height", " .5 ", "born", "\t1985-02-28 ", "pay",
-                             " ", "shade", "blue ")));
+    assert_null(FILL(p, FORM("name", " Ann ", "age", " 41\n", "height", " .5 ", "born", "\t1985-02-28 ",
+                             "pay", " ", "shade", "blue ")));
     assert_string_equal(p->name, " Ann "); /* of text they are a part */
     assert_int_equal(p->age, 41);
     assert_true(p->height == 0.5);
