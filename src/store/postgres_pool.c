@@ -148,7 +148,7 @@ void sl__pg_vacancy(sl__postgres *pool)
 static void on_room(sl__pg_alarm *alarm)
 {
     sl__postgres *pool = (sl__postgres *)((char *)alarm - offsetof(sl__postgres, room));
-    if (pool->most < pool->limit)
+    if (pool->most < pool->limit && pool->most <= pool->count) /* else some were lost since: there is room */
         pool->most = pool->count < pool->limit ? pool->count + 1 : pool->limit;
     sl__pg_vacancy(pool);
 }
