@@ -222,23 +222,7 @@ static void start_servers(void)
 
 /* ---- The tests ----------------------------------------------------------------------------------------- */
 
-#define HOSTILE_TEST(name)                                                                                   \
-    static void name##_body(sl_store *store);                                                                \
-    static void *name##_task(void *data)                                                                     \
-    {                                                                                                        \
-        sl_store_options options = {.connections = 2};                                                       \
-        sl_store store = test_store(&options);                                                               \
-        store.url = url;                                                                                     \
-        OK(driver->open(&store));                                                                            \
-        name##_body(&store);                                                                                 \
-        driver->close(&store);                                                                               \
-        return NULL;                                                                                         \
-    }                                                                                                        \
-    static void name(void **state)                                                                           \
-    {                                                                                                        \
-        assert_int_equal(sl_run(#name, name##_task, NULL, NULL), 0);                                         \
-    }                                                                                                        \
-    static void name##_body(sl_store *store)
+#define HOSTILE_TEST(name) STORE_TEST_AT(name, url, 2)
 
 /* The log may have been written as far as the COMMIT, and be read again when the server is back. */
 HOSTILE_TEST(a_server_that_dies_of_a_commit_leaves_it_unknown)

@@ -79,23 +79,7 @@ static void start_pooler(void)
 }
 
 /* A store behind the pooler. */
-#define POOLED_TEST(name, connection_count)                                                                  \
-    static void name##_body(sl_store *store);                                                                \
-    static void *name##_task(void *data)                                                                     \
-    {                                                                                                        \
-        sl_store_options options = {.connections = (connection_count)};                                      \
-        sl_store store = test_store(&options);                                                               \
-        store.url = pooler_url;                                                                              \
-        OK(driver->open(&store));                                                                            \
-        name##_body(&store);                                                                                 \
-        driver->close(&store);                                                                               \
-        return NULL;                                                                                         \
-    }                                                                                                        \
-    static void name(void **state)                                                                           \
-    {                                                                                                        \
-        assert_int_equal(sl_run(#name, name##_task, NULL, NULL), 0);                                         \
-    }                                                                                                        \
-    static void name##_body(sl_store *store)
+#define POOLED_TEST(name, connection_count) STORE_TEST_AT(name, pooler_url, connection_count)
 
 /* Both sessions of the server are there from now on, and take turns. */
 static void open_both(sl_store *store)

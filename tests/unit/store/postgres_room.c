@@ -21,24 +21,7 @@ static void end_all(sl_store *store)
     UNTIL(pool_of(store)->count == 0);
 }
 
-#define FEW_TEST(name, allowed)                                                                              \
-    static void name##_body(sl_store *store);                                                                \
-    static void *name##_task(void *data)                                                                     \
-    {                                                                                                        \
-        sl_store_options options = {.connections = 8};                                                       \
-        sl_store store = test_store(&options);                                                               \
-        store.url = few_url;                                                                                 \
-        allow(allowed);                                                                                      \
-        OK(driver->open(&store));                                                                            \
-        name##_body(&store);                                                                                 \
-        driver->close(&store);                                                                               \
-        return NULL;                                                                                         \
-    }                                                                                                        \
-    static void name(void **state)                                                                           \
-    {                                                                                                        \
-        assert_int_equal(sl_run(#name, name##_task, NULL, NULL), 0);                                         \
-    }                                                                                                        \
-    static void name##_body(sl_store *store)
+#define FEW_TEST(name, allowed) STORE_TEST_AT(name, few_url, 8, allow(allowed))
 
 static void *work(void *data)
 {

@@ -44,13 +44,16 @@
         sl_error_unref(failed);                                                                              \
     } while (0)
 
-/* cmocka's test around a task that has an open store, `store`, with so many connections. */
-#define STORE_TEST(name, connection_count)                                                                   \
+/* cmocka's test around a task that has an open store, `store`, at a URL, with so many connections. What
+ * follows is done before it is opened. */
+#define STORE_TEST_AT(name, at, connection_count, ...)                                                       \
     static void name##_body(sl_store *store);                                                                \
     static void *name##_task(void *data)                                                                     \
     {                                                                                                        \
         sl_store_options options = {.connections = (connection_count)};                                      \
         sl_store store = test_store(&options);                                                               \
+        store.url = (at);                                                                                    \
+        __VA_ARGS__;                                                                                         \
         OK(driver->open(&store));                                                                            \
         name##_body(&store);                                                                                 \
         driver->close(&store);                                                                               \
@@ -62,6 +65,8 @@
         assert_int_equal(sl_run(#name, name##_task, NULL, NULL), 0);                                         \
     }                                                                                                        \
     static void name##_body(sl_store *store)
+#define STORE_TEST(name, connection_count)                                                                   \
+    STORE_TEST_AT(name, (char *)postgres_server_url(), connection_count)
 
 static const sl__driver *const driver __attribute__((unused)) = &sl__postgres_driver;
 
