@@ -223,6 +223,14 @@ static sl_error *over_budget(const sl_session *session, const sl__statement *sta
     return sl_error_hint(error, "ask for more at once (sl_preload, sl_in_array) or raise it with sl_budget");
 }
 
+/* sl_loop_now of when what is left of the budget is used up. */
+static uint64_t budget_until(const sl_transaction *t)
+{
+    uint64_t spent = t->waited_ns / 1000000;
+    uint64_t left = t->ms_max > spent ? t->ms_max - spent : 0;
+    return sl_loop_now(sl_loop_current()) + left + 1;
+}
+
 /* What is left of the budget, as the statement's deadline. */
 static sl_error *spend(sl_session *session, sl__statement *statement)
 {
@@ -234,8 +242,7 @@ static sl_error *spend(sl_session *session, sl__statement *statement)
         return NULL;
     if (t->waited_ns >= t->ms_max * 1000000)
         return over_budget(session, statement, "waited for the database for more than", t->ms_max, "ms");
-    uint64_t left = t->ms_max - t->waited_ns / 1000000;
-    statement->deadline = sl_loop_now(sl_loop_current()) + left + 1;
+    statement->deadline = budget_until(t);
     return NULL;
 }
 
@@ -409,9 +416,7 @@ void sl__session_connect(const sl_site *site, sl_session *session)
 void sl__session_bound(sl_session *session)
 {
     const sl_transaction *t = session->transaction;
-    uint64_t spent = t->waited_ns / 1000000;
-    uint64_t left = t->ms_max > spent ? t->ms_max - spent : 0;
-    uint64_t until = t->ms_max ? sl_loop_now(sl_loop_current()) + left + 1 : t->deadline;
+    uint64_t until = t->ms_max ? budget_until(t) : t->deadline;
     session->connection->deadline = t->deadline && t->deadline < until ? t->deadline : until;
 }
 

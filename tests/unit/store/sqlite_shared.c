@@ -81,16 +81,28 @@ static void *begin_writing(void *data)
     return WRITE();
 }
 
-/* The place went to the next one when it ended, and is not to be taken from that. */
-static void expect_in_turn(sl_deferred *becomes, sl_deferred *second, sl_deferred *third)
+/* It ends while it becomes a writer, and two wait behind it. */
+static void end_before_others(sl__connection *connection, sl_deferred *tasks[static 3])
 {
-    CHECK_FAILS(becomes, SL_EDISCONNECTED, "another task has ended it");
-    sl__connection *connection = sl_await(second);
+    tasks[0] = sl_spawn(become_writer, connection);
+    turns(2);
+    CHECK(inside()->holder == transaction(connection));
+    tasks[1] = sl_spawn(begin_writing, NULL);
+    tasks[2] = sl_spawn(begin_writing, NULL);
+    turns(2);
+    DRIVER->rollback(connection);
+}
+
+/* The place went to the next one when it ended, and is not to be taken from that. */
+static void expect_in_turn(sl_deferred *tasks[static 3])
+{
+    CHECK_FAILS(tasks[0], SL_EDISCONNECTED, "another task has ended it");
+    sl__connection *connection = sl_await(tasks[1]);
     turns(5);
     CHECK(inside()->holder == transaction(connection));
     OK(QUICK(connection, "INSERT INTO a VALUES (1)"));
     DRIVER->rollback(connection);
-    connection = sl_await(third);
+    connection = sl_await(tasks[2]);
     OK(QUICK(connection, "INSERT INTO a VALUES (1)"));
     OK(DRIVER->commit(connection));
     CHECK(!inside()->open && !inside()->holder && !inside()->readers && !inside()->group.link);
@@ -106,15 +118,11 @@ TASK_TEST(for_another_process)
         sl__connection *connection = BEGIN();
         if (has_read)
             CHECK(NUMBER(connection, "SELECT count(*) FROM a") == 0);
-        sl_deferred *becomes = sl_spawn(become_writer, connection);
-        turns(2);
-        CHECK(inside()->holder == transaction(connection));
-        sl_deferred *second = sl_spawn(begin_writing, NULL), *third = sl_spawn(begin_writing, NULL);
-        turns(2);
-        DRIVER->rollback(connection);
+        sl_deferred *tasks[3];
+        end_before_others(connection, tasks);
         sl_await(sl_sleep(20));
         OTHER(db, "ROLLBACK");
-        expect_in_turn(becomes, second, third);
+        expect_in_turn(tasks);
         sqlite3_close(db);
         close_store();
     }
@@ -129,14 +137,10 @@ TASK_TEST(for_the_thread_to_write)
     sl_deferred *reads = sl_spawn(do_work, &slow);
     while (!transaction(connection)->link->job)
         sl_yield();
-    sl_deferred *becomes = sl_spawn(become_writer, connection);
-    turns(2);
-    CHECK(inside()->holder == transaction(connection));
-    sl_deferred *second = sl_spawn(begin_writing, NULL), *third = sl_spawn(begin_writing, NULL);
-    turns(2);
-    DRIVER->rollback(connection);
+    sl_deferred *tasks[3];
+    end_before_others(connection, tasks);
     CHECK_FAILS(reads, SL_EDISCONNECTED, "");
-    expect_in_turn(becomes, second, third);
+    expect_in_turn(tasks);
     close_store();
     return NULL;
 }

@@ -142,6 +142,14 @@ static pair pair_of(const char *near_kind, const char *far_kind)
     return urls;
 }
 
+/* Of both kinds, with the tables in them. */
+static pair new_pair(void)
+{
+    pair urls = pair_of("sqlite", "postgres");
+    run_apart(make_tables, &urls);
+    return urls;
+}
+
 static void sqlite_and_postgres(void **state)
 {
     (void)state;
@@ -276,8 +284,7 @@ static void *lose_prepare(void *data)
 static void what_may_be_prepared_is_told_to_abort(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     assert_int_equal(run_apart(lose_prepare, &urls), 0);
 }
 
@@ -294,8 +301,7 @@ static void *recover_unheard(void *data)
 static void recovery_that_fails_is_tried_again(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     steps_left = 1;
     snprintf(text, sizeof text, "left prepared");
     assert_int_equal(run_apart(write_and_die, &urls), 128 + SIGKILL);
@@ -318,8 +324,7 @@ static void *decide_and_die(void *data)
 static void a_decision_is_kept_until_it_is_heard(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     assert_int_equal(run_apart(decide_and_die, &urls), 128 + SIGKILL);
     assert_true(is_anything_prepared());
     assert_int_equal(run_apart(look, &urls), 0);
@@ -338,8 +343,7 @@ static void *decide_unheard_and_live(void *data)
 static void who_is_told_late_hears_the_same(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     assert_int_equal(run_apart(decide_unheard_and_live, &urls), 0);
 }
 
@@ -357,8 +361,7 @@ static void *fail_after_commit(void *data)
 static void a_commit_that_is_said_to_have_failed_is_looked_for(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     assert_int_equal(run_apart(fail_after_commit, &urls), 0);
 }
 
@@ -392,8 +395,7 @@ static void *write_with_limit(void *data)
 static void the_disk_is_full_at_the_decision(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     int status = 0;
     unsigned failed = 0;
     for (file_limit = 0; status == 0; file_limit += 6000) {
@@ -430,8 +432,7 @@ static void *open_without_decider(void *data)
 static void a_decider_that_is_lost_is_warned_of(void **state)
 {
     (void)state;
-    pair urls = pair_of("sqlite", "postgres");
-    run_apart(make_tables, &urls);
+    pair urls = new_pair();
     steps_left = 1;
     snprintf(text, sizeof text, "left prepared");
     assert_int_equal(run_apart(write_and_die, &urls), 128 + SIGKILL);
