@@ -171,7 +171,7 @@ int64_t sl__count(const sl_site *site, const sl_selection *selection)
     int64_t count = 0;
     uint64_t nulls = 0;
     sl__field field = {.kind = SL_KIND_INTEGER, .name = "count"};
-    const sl__row_list *kept = selection->none ? NULL : sl__preloaded(site, selection);
+    const sl__row_list *kept = sl__preloaded(site, selection);
     if (kept)
         return (int64_t)kept->count;
     if (!selection->none)
@@ -184,7 +184,7 @@ bool sl__is_empty(const sl_site *site, const sl_selection *selection)
     bool there = false;
     uint64_t nulls = 0;
     sl__field field = {.kind = SL_KIND_BOOLEAN, .name = "exists"};
-    const sl__row_list *kept = selection->none ? NULL : sl__preloaded(site, selection);
+    const sl__row_list *kept = sl__preloaded(site, selection);
     if (kept)
         return kept->count == 0;
     if (!selection->none)

@@ -450,7 +450,9 @@ static const sl__step *step_to_record(const sl_site *site, const sl__plan *plan,
         if (plan->items[i].number == number)
             step = &plan->items[i];
     if (!step)
-        sl__fail(site, SL_ENOENT, "there is no patch %u", number);
+        sl__fail_error(site, sl_error_hint(sl__error_new(site, SL_ENOENT, "there is no patch %u", number),
+                                           "patches are the files of schema/, numbered from 1: there are %zu",
+                                           plan->count));
     if (step->applied)
         fail_applied(site, step);
     for (const sl__step *before = plan->items; before < step; before++)

@@ -243,7 +243,7 @@ static const sl__row_list *targets_of(sl_session *session, const sl__table *link
 
 const sl__row_list *sl__preloaded(const sl_site *site, const sl_selection *selection)
 {
-    if (!selection->of || !sl_transaction_current())
+    if (!selection->of || selection->none || !sl_transaction_current())
         return NULL;
     sl__table *table;
     sl_session *session = sl__session_for(site, selection->of->source->model(), /* writes= */ false, &table);
