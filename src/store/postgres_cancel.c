@@ -25,6 +25,7 @@ struct sl__pg_cancel {
     sl__postgres *pool;  /* NULL: it is closed */
     sl__pg_cancel *next; /* of the pool's */
     unsigned asked;
+    bool over;     /* its loop has ended before its thread: who closes the pool frees it. Under the lock */
     sl_loop *loop; /* NULL: nobody wants to hear of it. Under the lock; all else is one thread's at a time */
     PGcancel *handle;
     __typeof__(PQcancel) *cancel;
@@ -50,9 +51,12 @@ static void *ask(void *data)
         usleep(1000 * PAUSE_MS << 2 * (c->asked - 1));
     c->cancel(c->handle, said, sizeof said);
     pthread_mutex_lock(&cancel_lock);
-    bool posted = c->loop && sl_loop_post(c->loop, on_asked, c) == 0;
+    bool alone = !c->loop;
+    bool over = !alone && sl_loop_post(c->loop, on_asked, c) < 0;
+    if (over)
+        c->over = true;
     pthread_mutex_unlock(&cancel_lock);
-    if (!posted)
+    if (alone)
         cancel_free(c);
     return NULL;
 }
@@ -144,6 +148,9 @@ void sl__pg_cancels_close(sl__postgres *pool)
         c->pool = NULL;
         pthread_mutex_lock(&cancel_lock);
         c->loop = NULL;
+        bool over = c->over;
         pthread_mutex_unlock(&cancel_lock); /* from here on its thread may free it, unless it has posted it */
+        if (over)
+            cancel_free(c);
     }
 }
